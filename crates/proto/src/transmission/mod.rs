@@ -1,0 +1,10 @@
+//! Transmission, the paper's 3.2.2, steps 1 to 7: from a signed request to an authority at the archive that
+//! opens one patient's record for one purpose. The functions here make and check the messages; the channels
+//! of the session protect them. Each state is used once.
+
+pub mod archive;
+pub mod broker;
+pub mod gateway;
+
+/// Largest list of labels in a request or token.
+pub const TAGS_MAX: usize = 64;
