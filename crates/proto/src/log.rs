@@ -30,9 +30,10 @@ pub fn empty(patient: Pseudonym) -> Witness {
 }
 
 /// Authors whose certificates a reader has verified, by key.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Authors(HashMap<Digest, Author>);
 
+#[derive(Clone)]
 struct Author {
     identity: String,
     key: PublicKey,

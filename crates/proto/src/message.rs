@@ -12,8 +12,16 @@ use crate::{SUITE, VERSION};
 
 /// Largest authentication message, in bytes.
 pub const HANDSHAKE_BYTES_MAX: usize = 32 * 1024;
-/// Largest message inside a channel, in bytes: a frame of records, or a token with its sub-halves.
-pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
+/// Largest message inside a channel, in bytes: one entry of the largest size, or many small ones.
+pub const MESSAGE_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// Bytes of entries after which a sender of many begins the next message.
+pub const ENTRIES_BYTES_AIM: usize = 512 * 1024;
+/// Entries after which a sender of many begins the next message.
+pub const ENTRIES_PER_MESSAGE_MAX: usize = 512;
+/// Largest deposit, in bytes of ciphertext and envelopes.
+pub const DEPOSIT_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Most entries in a deposit.
+pub const DEPOSIT_ENTRIES_MAX: u32 = 100_000;
 
 /// Leads every message.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -562,6 +570,26 @@ pub struct ArchiveGrant {
     #[n(6)]
     pub head: Digest,
 }
+
+/// T → L inside their channel, unasked: what a gateway that holds patients open must know.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Notice {
+    /// Nothing happened; the broker is there. Sent at least every [`NOTICE_EVERY_SECONDS`].
+    #[n(0)]
+    Alive,
+    /// A patient's directive changed.
+    #[n(1)]
+    ConsentChanged(#[n(0)] Pseudonym),
+    /// A patient's log grew.
+    #[n(2)]
+    HeadMoved(#[n(0)] Pseudonym),
+    /// Notices were lost: anything may have changed.
+    #[n(3)]
+    LookAnew,
+}
+
+/// Longest silence between two notices, in seconds.
+pub const NOTICE_EVERY_SECONDS: u64 = 5;
 
 /// One entry of a log as it travels.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

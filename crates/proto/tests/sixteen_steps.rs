@@ -46,7 +46,7 @@ fn party(exchange: &TestExchange, role: Role, name: &str) -> Party {
     Party {
         identity: made.identity,
         chain: made.statement.chain,
-        key: made.statement.key,
+        key: Arc::new(made.statement.key),
         policies: Policies::standard(),
         operations: Arc::default(),
     }

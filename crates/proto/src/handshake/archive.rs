@@ -3,7 +3,7 @@
 //! `on_introduction` gives a state for each of the two pairs: [`AwaitBrokerShare`] (steps 6 and 7) and
 //! [`AwaitOffer`] (steps 8 and 9, → [`AwaitCompletion`] → [`GatewayEstablished`]).
 
-use sealwort_pki::{Identity, Role, UnixTime, VerifiedParty};
+use sealwort_pki::{CertificateChain, Identity, Role, UnixTime, VerifiedParty};
 
 use super::agreement::{BROKER_ARCHIVE, GATEWAY_ARCHIVE, Opening, Shared, receive_share, share};
 use super::{HopExporter, Named, Party, session_id};
@@ -27,12 +27,14 @@ pub struct AwaitBrokerShare {
 pub struct AwaitOffer {
     session: SessionId,
     gateway: VerifiedParty,
+    gateway_chain: CertificateChain,
     broker: VerifiedParty,
 }
 
 /// Step 8 was sent.
 pub struct AwaitCompletion {
     gateway: VerifiedParty,
+    gateway_chain: CertificateChain,
     broker: VerifiedParty,
     shared: Shared,
     policies: Policies,
@@ -52,6 +54,8 @@ pub struct GatewayEstablished {
     pub channel: Channel,
     /// The gateway.
     pub gateway: VerifiedParty,
+    /// Its statement certificate, kept for those who will read what it writes.
+    pub gateway_chain: CertificateChain,
     /// The broker that introduced it.
     pub broker: VerifiedParty,
     /// The gateway's policies, confirmed by its signature in step 9.
@@ -82,9 +86,8 @@ pub fn on_introduction(
         let (expected, found) = (hop_broker.to_string(), broker.identity().to_string());
         return Err(ProtocolError::new(step, Fault::Broker, ErrorKind::WrongParty { expected, found }));
     }
-    let gateway = chain_from_wire(&hello.certificate)
-        .and_then(|chain| Ok(peers.verify(&chain, Role::Gateway)?))
-        .at(step, Fault::Gateway)?;
+    let gateway_chain = chain_from_wire(&hello.certificate).at(step, Fault::Gateway)?;
+    let gateway = peers.verify(&gateway_chain, Role::Gateway).at(step, Fault::Gateway)?;
 
     let nonce = Nonce::random(&party.operations);
     let session = session_id(
@@ -102,7 +105,7 @@ pub fn on_introduction(
         introduction: bytes.to_vec(),
         acceptance: acceptance.clone(),
     };
-    Ok((for_broker, AwaitOffer { session, gateway, broker }, acceptance))
+    Ok((for_broker, AwaitOffer { session, gateway, gateway_chain, broker }, acceptance))
 }
 
 impl AwaitBrokerShare {
@@ -150,6 +153,7 @@ impl AwaitOffer {
         let (shared, message) = share(GATEWAY_ARCHIVE, opening, party, policies)?;
         let state = AwaitCompletion {
             gateway: self.gateway,
+            gateway_chain: self.gateway_chain,
             broker: self.broker,
             shared,
             policies: policies.clone(),
@@ -169,7 +173,13 @@ impl AwaitCompletion {
         let (channel, _) = self.shared.finish(bytes, &self.gateway, party, now)?;
         let (_, confirmation) = channel.request(&to_bytes(&Confirm { binding: channel.binding() }), now)?;
         let established =
-            GatewayEstablished { channel, gateway: self.gateway, broker: self.broker, policies: self.policies };
+            GatewayEstablished {
+                channel,
+                gateway: self.gateway,
+                gateway_chain: self.gateway_chain,
+                broker: self.broker,
+                policies: self.policies,
+            };
         Ok((established, confirmation))
     }
 }

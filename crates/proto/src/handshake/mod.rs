@@ -27,7 +27,7 @@ pub struct Party {
     /// Its statement certificate and the issuer's.
     pub chain: CertificateChain,
     /// Its statement key.
-    pub key: SigningKey,
+    pub key: Arc<SigningKey>,
     /// What it demands and promises.
     pub policies: Policies,
     /// Its running totals.

@@ -1,0 +1,34 @@
+//! The archive's configuration file.
+
+use std::path::PathBuf;
+
+use sealwort_net::config::{CaConfig, LimitsConfig, ListenConfig, LogConfig};
+use sealwort_net::server::Limits;
+use serde::{Deserialize, Serialize};
+
+/// Options of `sealwort archive`, read from TOML, the environment (`SEALWORT_ARCHIVE__…`) and flags.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Config {
+    /// Data folder: membership, keys and the store. One process at a time.
+    pub folder: PathBuf,
+    /// Where brokers connect.
+    pub listen: ListenConfig,
+    /// The certificate authority.
+    pub ca: CaConfig,
+    /// How long the server waits and how much it takes.
+    pub limits: LimitsConfig,
+    /// What is logged.
+    pub log: LogConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            folder: PathBuf::from("/var/lib/sealwort/archive"),
+            listen: ListenConfig::on_loopback(8442),
+            ca: CaConfig::default(),
+            limits: LimitsConfig::from(&Limits::hop()),
+            log: LogConfig::default(),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The archive (HIMC): keeps sealed records and its half of the keys. It talks to brokers only and never sees
+//! a record's content, a patient's name or which label a tag stands for.
+//!
+//! A deposit and a reading are each one walk: `relay` opens the gateway's message, `deposit` or `fetch` does
+//! the work, the store keeps or gives the entries.
+
+mod authenticate;
+mod config;
+mod consent;
+mod deposit;
+mod fetch;
+mod present;
+mod relay;
+mod sessions;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::post;
+use sealwort_custody::Custody;
+use sealwort_net::clock::Clock;
+use sealwort_net::exchange::{AUTHENTICATE_PATH, CALL_PATH, RELAY_PATH};
+use sealwort_net::health::{self, Readiness};
+use sealwort_net::member::{Member, MemberError};
+use sealwort_net::server::{Limits, Server, streams};
+use sealwort_net::steps::Steps;
+use sealwort_net::tls::{ClientAuth, TlsConfigError, server_config};
+use sealwort_net::Shutdown;
+use sealwort_pki::Role;
+use sealwort_proto::halves::Side;
+use sealwort_proto::policy::Policies;
+use sealwort_store::sqlite::SqliteStore;
+use sealwort_store::{DataFolder, LogStore, StoreError};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub use config::Config;
+use deposit::DepositMemory;
+use sessions::Sessions;
+
+/// Why an archive did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its place in the exchange.
+    #[error(transparent)]
+    Member(#[from] MemberError),
+    /// Its store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its TLS side.
+    #[error(transparent)]
+    Tls(#[from] TlsConfigError),
+    /// Its address.
+    #[error("cannot listen on {address}: {source}; choose another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+/// What all requests share.
+pub(crate) struct Archive {
+    member: Arc<Member>,
+    custody: Custody,
+    logs: Arc<dyn LogStore>,
+    sessions: Sessions,
+    memory: DepositMemory,
+    steps: Steps,
+}
+
+/// An archive that serves.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its place in the exchange.
+    pub member: Arc<Member>,
+    store: SqliteStore,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits until it has stopped and everything accepted is on disk.
+    pub async fn stopped(self) {
+        let _ = self.serving.await;
+        self.store.close().await;
+    }
+}
+
+/// Opens the data folder, takes its place in the exchange and serves until `shutdown`.
+pub async fn start(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    steps: Steps,
+    shutdown: Shutdown,
+) -> Result<Running, StartError> {
+    let mut folder = DataFolder::open(&config.folder, Role::Archive.as_str())?;
+    let member = Arc::new(Member::load(&config.folder, Role::Archive, Policies::standard(), clock)?);
+    let store = SqliteStore::open(&mut folder).await?;
+    let tls = server_config(member.credentials(), member.trust(), &[Role::Broker], ClientAuth::Required)?;
+    let listen = |source| StartError::Listen { address: config.listen.address, source };
+    let listener = TcpListener::bind(config.listen.address).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
+
+    let archive = Arc::new(Archive {
+        custody: Custody::new(Side::Archive, Arc::clone(&member), Arc::new(store.clone())),
+        logs: Arc::new(store.clone()),
+        member: Arc::clone(&member),
+        sessions: Sessions::default(),
+        memory: DepositMemory::default(),
+        steps,
+    });
+    let readiness = Readiness::new();
+    let router = router(archive).merge(health::router(readiness));
+    let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
+    tracing::info!(%address, identity = %member.identity(), "the archive listens");
+    let serving = tokio::spawn(async move {
+        server.serve(listener, shutdown).await;
+        for task in upkeep {
+            let _ = task.await;
+        }
+        drop(folder);
+    });
+    Ok(Running { address, member, store, serving })
+}
+
+fn router(archive: Arc<Archive>) -> Router {
+    Router::new()
+        .route(&format!("{RELAY_PATH}/{{session}}"), post(relay::relay))
+        .route_layer(axum::middleware::from_fn(streams))
+        .route(&format!("{AUTHENTICATE_PATH}/2"), post(authenticate::introduction))
+        .route(&format!("{AUTHENTICATE_PATH}/6/{{session}}"), post(authenticate::share))
+        .route(CALL_PATH, post(authenticate::call))
+        .with_state(archive)
+}

@@ -1,0 +1,148 @@
+//! Messages of the L–M channel, which the broker relays unread: opened here, given to the function that they
+//! ask for, and answered inside the same channel.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use http::header;
+use sealwort_net::exchange::{FRAMES, refuse};
+use sealwort_net::tls::HopPeer;
+use sealwort_proto::SessionId;
+use sealwort_proto::codec::{from_bytes, to_bytes};
+use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
+use sealwort_proto::frame::{Frame, FrameDecoder, Receiver};
+use sealwort_proto::message::{FromArchive, MESSAGE_BYTES_MAX, Refusal, ToArchive};
+
+use crate::sessions::GatewaySession;
+use crate::{Archive, fetch};
+
+/// The gateway's messages of one request, as they arrive.
+pub(crate) struct Incoming {
+    session: Arc<GatewaySession>,
+    archive: Arc<Archive>,
+    body: axum::body::BodyDataStream,
+    frames: FrameDecoder,
+}
+
+/// What a request is answered with.
+pub(crate) enum Reply {
+    /// One message.
+    One(FromArchive),
+    /// One message for the gateway, and a receipt for the broker before it.
+    WithReceipt(Vec<u8>, FromArchive),
+    /// A reading.
+    Stream(Box<fetch::Reading>),
+}
+
+/// Frames in, frames out.
+pub(crate) async fn relay(
+    State(archive): State<Arc<Archive>>,
+    Extension(peer): Extension<HopPeer>,
+    Path(session): Path<String>,
+    body: Body,
+) -> Response {
+    let found = session.parse::<SessionId>().ok().and_then(|id| archive.sessions.gateway(id, peer.connection()));
+    let Some(session) = found else {
+        let error = ProtocolError::new(Step::Channel, Fault::Gateway, ErrorKind::UnknownSession);
+        return refuse(&Refusal::of(Fault::Archive, &error));
+    };
+    let mut incoming = Incoming {
+        session: Arc::clone(&session),
+        archive: Arc::clone(&archive),
+        body: body.into_data_stream(),
+        frames: FrameDecoder::default(),
+    };
+    let (number, request) = match incoming.next().await {
+        Ok(first) => first,
+        Err(error) => return refuse(&archive.refusal(&error)),
+    };
+    let reply = dispatch(&archive, &session, request, incoming).await.unwrap_or_else(|refusal| {
+        tracing::warn!(code = refusal.code, gateway = %session.established.gateway.identity(), "refused: {}", refusal.reason);
+        Reply::One(FromArchive::Refused(refusal))
+    });
+    let seal = |message: &FromArchive| archive.seal(&session, number, message);
+    let body = match reply {
+        Reply::One(message) => seal(&message).map(|frame| Body::from(frame.to_bytes())),
+        Reply::WithReceipt(receipt, message) => seal(&message).map(|frame| {
+            let mut bytes = Frame::broker(receipt).to_bytes();
+            bytes.extend_from_slice(&frame.to_bytes());
+            Body::from(bytes)
+        }),
+        Reply::Stream(reading) => Ok(Body::from_stream(fetch::stream(archive, session, number, *reading))),
+    };
+    match body {
+        Ok(body) => ([(header::CONTENT_TYPE, FRAMES)], body).into_response(),
+        Err(error) => refuse(&Refusal::of(Fault::Archive, &error)),
+    }
+}
+
+async fn dispatch(
+    archive: &Arc<Archive>,
+    session: &Arc<GatewaySession>,
+    request: ToArchive,
+    incoming: Incoming,
+) -> Result<Reply, Refusal> {
+    match request {
+        ToArchive::Register { registration, directive } => {
+            archive.register(session, registration.as_ref(), directive.as_ref()).await
+        }
+        ToArchive::Direct { directive } => archive.direct(directive.as_ref()).await,
+        ToArchive::Present { sealed, possession } => {
+            archive.present(session, sealed.as_ref(), possession.as_ref()).await
+        }
+        ToArchive::Fetch { authority, after } => archive.fetch(session, authority, after).await,
+        ToArchive::Deposit { authority, deposit, after, head, entries } => {
+            let announced = crate::deposit::Announced { authority, deposit, after, head, entries };
+            archive.deposit(session, announced, incoming).await
+        }
+        ToArchive::Entries(_) => {
+            Err(Refusal::new(Fault::Archive, "step-wrong", "entries came without a deposit", "announce the deposit first"))
+        }
+    }
+}
+
+impl Incoming {
+    /// The next message of the gateway's.
+    pub(crate) async fn next(&mut self) -> Result<(u64, ToArchive), ProtocolError> {
+        let error = |kind: ErrorKind| ProtocolError::new(Step::Channel, Fault::Gateway, kind);
+        loop {
+            if let Some(frame) = self.frames.next().map_err(|e| error(e.into()))? {
+                if frame.receiver != Receiver::End {
+                    return Err(error(ErrorKind::Challenge));
+                }
+                let now = self.archive.member.trust().now();
+                let opened = self.session.established.channel.open_request(&frame.message, now)?;
+                let message = from_bytes(&opened.content, MESSAGE_BYTES_MAX).map_err(|e| error(e.into()))?;
+                return Ok((opened.number, message));
+            }
+            match self.body.next().await {
+                Some(Ok(chunk)) => self.frames.push(&chunk),
+                Some(Err(_)) | None => {
+                    let cut = sealwort_proto::codec::CodecError::Malformed("the stream ended early".to_owned());
+                    return Err(error(cut.into()));
+                }
+            }
+        }
+    }
+}
+
+impl Archive {
+    /// Seals a reply for the gateway into a frame.
+    pub(crate) fn seal(
+        &self,
+        session: &GatewaySession,
+        number: u64,
+        message: &FromArchive,
+    ) -> Result<Frame, ProtocolError> {
+        let now = self.member.trust().now();
+        Ok(Frame::end(session.established.channel.reply(number, &to_bytes(message), now)?))
+    }
+}
+
+/// A chunk of a streamed answer.
+pub(crate) type Chunk = Result<Bytes, std::io::Error>;

@@ -1,0 +1,158 @@
+//! Messages of the L–T channel: opened, given to the function that they ask for, answered inside the channel.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::Response;
+use sealwort_custody::CustodyError;
+use sealwort_net::exchange::{answer, refuse};
+use sealwort_net::tls::HopPeer;
+use sealwort_proto::channel::session_of;
+use sealwort_proto::codec::{from_bytes, to_bytes};
+use sealwort_proto::crypto::pseudonym;
+use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
+use sealwort_proto::message::{FromBroker, HANDSHAKE_BYTES_MAX, Refusal, ToBroker};
+use sealwort_proto::registration::LOCATORS_MAX;
+use sealwort_proto::statement::STATEMENT_BYTES_MAX;
+use sealwort_proto::{Locator, Pseudonym};
+
+use crate::Broker;
+use crate::sessions::GatewaySession;
+
+/// Largest message to the broker, in bytes.
+const TO_BROKER_BYTES_MAX: usize = 2 * STATEMENT_BYTES_MAX + HANDSHAKE_BYTES_MAX;
+
+/// One message in, one out.
+pub(crate) async fn message(
+    State(broker): State<Arc<Broker>>,
+    Extension(peer): Extension<HopPeer>,
+    body: Bytes,
+) -> Response {
+    let found = session_of(&body).and_then(|id| broker.sessions.gateway(id, peer.connection()));
+    let Some(session) = found else {
+        let error = ProtocolError::new(Step::Channel, Fault::Gateway, ErrorKind::UnknownSession);
+        return refuse(&Refusal::of(Fault::Broker, &error));
+    };
+    let now = broker.member.trust().now();
+    let channel = &session.established.channel;
+    let opened = match channel.open_request(&body, now) {
+        Ok(opened) => opened,
+        Err(error) => return refuse(&broker.refusal(&error)),
+    };
+    let reply = match from_bytes(&opened.content, TO_BROKER_BYTES_MAX) {
+        Ok(request) => broker.dispatch(&session, request).await,
+        Err(error) => Err(broker.refusal(&ProtocolError::new(Step::Channel, Fault::Gateway, error))),
+    };
+    let reply = reply.unwrap_or_else(|refusal| {
+        tracing::warn!(code = refusal.code, gateway = %session.established.gateway.identity(), "refused: {}", refusal.reason);
+        FromBroker::Refused(refusal)
+    });
+    match channel.reply(opened.number, &to_bytes(&reply), now) {
+        Ok(message) => answer(message),
+        Err(error) => refuse(&broker.refusal(&error)),
+    }
+}
+
+impl Broker {
+    async fn dispatch(&self, session: &Arc<GatewaySession>, request: ToBroker) -> Result<FromBroker, Refusal> {
+        match request {
+            ToBroker::Locate(locators) => self.locate(&locators).await,
+            ToBroker::Allot(locators) => self.allot(&locators).await,
+            ToBroker::Register { registration, directive } => {
+                self.register(session, registration.as_ref(), directive.as_ref()).await
+            }
+            ToBroker::Direct { directive } => self.direct(directive.as_ref()).await,
+            ToBroker::Consent(patient) => self.consent(session, patient).await,
+            ToBroker::Request(request) => self.on_request(session, request.as_ref()),
+            ToBroker::Accept(acceptance) => self.on_acceptance(session, &acceptance).await,
+        }
+    }
+
+    async fn locate(&self, locators: &[Locator]) -> Result<FromBroker, Refusal> {
+        check_count(locators)?;
+        let Some(patient) = self.custody.locate(locators).await.map_err(told)? else {
+            return Ok(FromBroker::NotLocated);
+        };
+        let ward = self.ward(patient).await?;
+        Ok(FromBroker::Located(ward.registration_bytes.clone().into()))
+    }
+
+    /// The pseudonym of a patient who may be new: an HMAC, so that asking again gives the same.
+    async fn allot(&self, locators: &[Locator]) -> Result<FromBroker, Refusal> {
+        if let FromBroker::Located(registration) = self.locate(locators).await? {
+            return Ok(FromBroker::Located(registration));
+        }
+        let first = locators.iter().min().ok_or_else(no_locators)?;
+        Ok(FromBroker::Allotted(pseudonym(&self.pseudonym_key, first)))
+    }
+
+    async fn register(
+        &self,
+        session: &GatewaySession,
+        registration: &[u8],
+        directive: &[u8],
+    ) -> Result<FromBroker, Refusal> {
+        let (ward, registered) = self
+            .custody
+            .register(registration, directive, &session.established.gateway, |verified| {
+                let first = verified.registration().locators.first();
+                first.is_some_and(|first| pseudonym(&self.pseudonym_key, first) == verified.patient())
+            })
+            .await
+            .map_err(told)?;
+        tracing::info!(patient = %ward.registration.patient(), ?registered, "patient registered");
+        Ok(FromBroker::Kept)
+    }
+
+    async fn direct(&self, directive: &[u8]) -> Result<FromBroker, Refusal> {
+        let (ward, change) = self.custody.direct(directive).await.map_err(told)?;
+        let patient = ward.registration.patient();
+        tracing::info!(%patient, version = ward.version(), epoch = ward.epoch(), ?change, "directive taken");
+        self.notices.consent_changed(patient);
+        Ok(FromBroker::Kept)
+    }
+
+    /// A patient's consent, for the hospital that registered the patient and for those whom it names.
+    async fn consent(&self, session: &GatewaySession, patient: Pseudonym) -> Result<FromBroker, Refusal> {
+        let ward = self.ward(patient).await?;
+        let identity = session.established.gateway.identity().to_string();
+        let named = ward.directive.directive().provisions().iter().any(|p| p.terms().grantee().as_str() == identity);
+        if ward.registration.registration().registered_by != identity && !named {
+            return Err(Refusal::new(
+                Fault::Broker,
+                "consent-no-provision",
+                "this patient's consent does not name this hospital",
+                "ask the patient's consent authority to grant it",
+            ));
+        }
+        Ok(FromBroker::Consent {
+            registration: ward.registration_bytes.clone().into(),
+            directive: ward.directive_bytes.clone().into(),
+        })
+    }
+
+    /// A registered patient.
+    pub(crate) async fn ward(&self, patient: Pseudonym) -> Result<Arc<sealwort_custody::Ward>, Refusal> {
+        self.custody.ward_of(patient).await.map_err(told)?.ok_or_else(|| told(CustodyError::UnknownPatient))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as map_err(told)")]
+pub(crate) fn told(error: CustodyError) -> Refusal {
+    error.refusal(Fault::Broker)
+}
+
+fn check_count(locators: &[Locator]) -> Result<(), Refusal> {
+    if locators.is_empty() || locators.len() > LOCATORS_MAX { Err(no_locators()) } else { Ok(()) }
+}
+
+fn no_locators() -> Refusal {
+    Refusal::new(
+        Fault::Broker,
+        "identifiers-count",
+        format!("1 to {LOCATORS_MAX} identifiers are looked up at once"),
+        "name at least one identifier of the patient",
+    )
+}

@@ -1,0 +1,55 @@
+//! The broker's configuration file.
+
+use std::path::PathBuf;
+
+use sealwort_net::config::{CaConfig, LimitsConfig, ListenConfig, LogConfig};
+use sealwort_net::server::Limits;
+use serde::{Deserialize, Serialize};
+
+/// Options of `sealwort broker`, read from TOML, the environment (`SEALWORT_BROKER__…`) and flags.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Config {
+    /// Data folder: membership, keys and the store. One process at a time.
+    pub folder: PathBuf,
+    /// Where gateways connect.
+    pub listen: ListenConfig,
+    /// The archive behind this broker.
+    pub archive: ArchiveConfig,
+    /// The certificate authority.
+    pub ca: CaConfig,
+    /// How long the server waits and how much it takes.
+    pub limits: LimitsConfig,
+    /// Runs in progress above which a gateway must show a cookie before anything costly is done for it.
+    pub cookie_above_runs: usize,
+    /// What is logged.
+    pub log: LogConfig,
+}
+
+/// `[archive]`: where the archive is, and its name in the exchange.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ArchiveConfig {
+    /// `https://host:port`.
+    pub url: String,
+    /// The archive's name, as it was invited.
+    pub name: String,
+}
+
+impl Default for ArchiveConfig {
+    fn default() -> Self {
+        Self { url: "https://127.0.0.1:8442".to_owned(), name: "archive".to_owned() }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            folder: PathBuf::from("/var/lib/sealwort/broker"),
+            listen: ListenConfig::on_loopback(8441),
+            archive: ArchiveConfig::default(),
+            ca: CaConfig::default(),
+            limits: LimitsConfig::from(&Limits::hop()),
+            cookie_above_runs: 1000,
+            log: LogConfig::default(),
+        }
+    }
+}

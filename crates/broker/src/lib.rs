@@ -1,0 +1,211 @@
+//! The broker (HTSC): authenticates gateways, keeps consents and its half of the keys, issues tokens, relays
+//! what it cannot read and stores no record.
+
+mod authenticate;
+mod channel;
+mod config;
+mod link;
+mod notices;
+mod relay;
+mod request;
+mod sessions;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::routing::{get, post};
+use sealwort_custody::Custody;
+use sealwort_net::Shutdown;
+use sealwort_net::client::{Endpoint, HopClient, HopError};
+use sealwort_net::clock::Clock;
+use sealwort_net::exchange::{AUTHENTICATE_PATH, CHANNEL_PATH, NOTICES_PATH, RELAY_PATH};
+use sealwort_net::health::{self, Readiness};
+use sealwort_net::member::{Member, MemberError};
+use sealwort_net::secret_file::{self, SecretFileError};
+use sealwort_net::server::{Limits, Server, streams};
+use sealwort_net::steps::{StepReport, Steps};
+use sealwort_net::tls::{ClientAuth, ExpectedPeer, TlsConfigError, client_config, server_config};
+use sealwort_pki::{Identity, IdentityError, Role};
+use sealwort_proto::crypto::Secret;
+use sealwort_proto::error::{Fault, ProtocolError, Step};
+use sealwort_proto::halves::Side;
+use sealwort_proto::handshake::cookie::CookieJar;
+use sealwort_proto::message::Refusal;
+use sealwort_proto::policy::Policies;
+use sealwort_proto::SessionId;
+use sealwort_store::sqlite::SqliteStore;
+use sealwort_store::{DataFolder, StoreError, WitnessStore};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub use config::{ArchiveConfig, Config};
+use link::ArchiveLinks;
+use notices::Notices;
+use sessions::Sessions;
+
+/// The key from which pseudonyms are made, wrapped under the broker's key-encryption key.
+const PSEUDONYM_KEY_FILE: &str = "pseudonym.key";
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its place in the exchange.
+    #[error(transparent)]
+    Member(#[from] MemberError),
+    /// Its store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its TLS side.
+    #[error(transparent)]
+    Tls(#[from] TlsConfigError),
+    /// The archive's address.
+    #[error(transparent)]
+    Archive(#[from] HopError),
+    /// The archive's name.
+    #[error("archive.name: {0}")]
+    ArchiveName(#[from] IdentityError),
+    /// The pseudonym key.
+    #[error(transparent)]
+    SecretFile(#[from] SecretFileError),
+    /// The pseudonym key does not open.
+    #[error("{0} does not open under this broker's key-encryption key; restore both from the same backup")]
+    PseudonymKey(String),
+    /// Its address.
+    #[error("cannot listen on {address}: {source}; choose another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+/// What all requests share.
+pub(crate) struct Broker {
+    member: Arc<Member>,
+    custody: Custody,
+    witnesses: Arc<dyn WitnessStore>,
+    pseudonym_key: Secret,
+    archive: Identity,
+    links: ArchiveLinks,
+    sessions: Sessions,
+    notices: Notices,
+    cookies: CookieJar,
+    cookie_above_runs: usize,
+    steps: Steps,
+}
+
+/// A broker that serves.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its place in the exchange.
+    pub member: Arc<Member>,
+    store: SqliteStore,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits until it has stopped and everything accepted is on disk.
+    pub async fn stopped(self) {
+        let _ = self.serving.await;
+        self.store.close().await;
+    }
+}
+
+/// Opens the data folder, takes its place in the exchange and serves until `shutdown`.
+pub async fn start(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    steps: Steps,
+    shutdown: Shutdown,
+) -> Result<Running, StartError> {
+    let mut folder = DataFolder::open(&config.folder, Role::Broker.as_str())?;
+    let member = Arc::new(Member::load(&config.folder, Role::Broker, Policies::standard(), clock)?);
+    let store = SqliteStore::open(&mut folder).await?;
+    let tls = server_config(member.credentials(), member.trust(), &[Role::Gateway], ClientAuth::Required)?;
+    let archive =
+        Identity::new(member.identity().exchange.clone(), Role::Archive, config.archive.name.parse()?);
+    let expected = ExpectedPeer::named(Role::Archive, archive.name.clone());
+    let client = HopClient::new(client_config(Some(member.credentials()), member.trust(), expected)?);
+    let endpoint: Endpoint = config.archive.url.parse()?;
+    let pseudonym_key = pseudonym_key(&member, &config.folder.join(PSEUDONYM_KEY_FILE))?;
+    let listen = |source| StartError::Listen { address: config.listen.address, source };
+    let listener = TcpListener::bind(config.listen.address).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
+
+    let broker = Arc::new(Broker {
+        custody: Custody::new(Side::Broker, Arc::clone(&member), Arc::new(store.clone())),
+        witnesses: Arc::new(store.clone()),
+        pseudonym_key,
+        archive,
+        links: ArchiveLinks::new(client, endpoint),
+        sessions: Sessions::default(),
+        notices: Notices::new(shutdown.clone()),
+        cookies: CookieJar::default(),
+        cookie_above_runs: config.cookie_above_runs,
+        steps,
+        member: Arc::clone(&member),
+    });
+    let router = router(broker).merge(health::router(Readiness::new()));
+    let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
+    tracing::info!(%address, identity = %member.identity(), "the broker listens");
+    let serving = tokio::spawn(async move {
+        server.serve(listener, shutdown).await;
+        for task in upkeep {
+            let _ = task.await;
+        }
+        drop(folder);
+    });
+    Ok(Running { address, member, store, serving })
+}
+
+fn router(broker: Arc<Broker>) -> Router {
+    Router::new()
+        .route(&format!("{RELAY_PATH}/{{session}}"), post(relay::relay))
+        .route(&format!("{NOTICES_PATH}/{{session}}"), get(notices::notices))
+        .route_layer(axum::middleware::from_fn(streams))
+        .route(&format!("{AUTHENTICATE_PATH}/1"), post(authenticate::hello))
+        .route(&format!("{AUTHENTICATE_PATH}/4/{{session}}"), post(authenticate::share))
+        .route(&format!("{AUTHENTICATE_PATH}/9/{{session}}"), post(authenticate::completion))
+        .route(CHANNEL_PATH, post(channel::message))
+        .with_state(broker)
+}
+
+fn pseudonym_key(member: &Member, file: &Path) -> Result<Secret, StartError> {
+    let place: [&[u8]; 1] = [b"broker pseudonym key"];
+    if !file.exists() {
+        secret_file::create(file, &member.kek().wrap(&place, Secret::random().expose()))?;
+    }
+    let unusable = || StartError::PseudonymKey(file.display().to_string());
+    let key = member.kek().unwrap(&place, &secret_file::read(file)?).map_err(|_| unusable())?;
+    Secret::from_slice(&key).ok_or_else(unusable)
+}
+
+impl Broker {
+    /// Logs a failed step and puts it into words for the peer.
+    pub(crate) fn refusal(&self, error: &ProtocolError) -> Refusal {
+        tracing::warn!(step = %error.step, fault = error.fault.as_str(), code = error.code(), "refused: {error}");
+        match &error.kind {
+            // What the archive refused is passed on in its own words.
+            sealwort_proto::ErrorKind::Refused(refusal) => (**refusal).clone(),
+            _ => Refusal::of(Fault::Broker, error),
+        }
+    }
+
+    pub(crate) fn report(
+        &self,
+        step: Step,
+        route: &'static str,
+        what: &'static str,
+        session: SessionId,
+        bytes: usize,
+        begun: Instant,
+    ) {
+        self.steps.report(StepReport { step, route, what, session, bytes, duration: begun.elapsed() });
+    }
+}

@@ -1,0 +1,93 @@
+//! Notices to gateways that hold a patient open: consent changed, or the log grew. A gateway that stops
+//! hearing them stops trusting what it holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::header;
+use sealwort_net::Shutdown;
+use sealwort_net::exchange::{FRAMES, refuse};
+use sealwort_net::tls::HopPeer;
+use sealwort_proto::codec::to_bytes;
+use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
+use sealwort_proto::frame::Frame;
+use sealwort_proto::message::{NOTICE_EVERY_SECONDS, Notice, Refusal};
+use sealwort_proto::{Pseudonym, SessionId};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::Broker;
+use crate::sessions::GatewaySession;
+
+/// Notices that a slow gateway may lag behind by; beyond it, it is told to look at everything anew.
+const LAG_MAX: usize = 1024;
+
+/// What happened, to whoever listens.
+pub(crate) struct Notices {
+    sender: broadcast::Sender<Notice>,
+    shutdown: Shutdown,
+}
+
+impl Notices {
+    pub(crate) fn new(shutdown: Shutdown) -> Self {
+        Self { sender: broadcast::Sender::new(LAG_MAX), shutdown }
+    }
+
+    /// A patient's directive changed.
+    pub(crate) fn consent_changed(&self, patient: Pseudonym) {
+        // Without a listener there is nobody to tell.
+        let _ = self.sender.send(Notice::ConsentChanged(patient));
+    }
+
+    /// A patient's log grew.
+    pub(crate) fn head_moved(&self, patient: Pseudonym) {
+        let _ = self.sender.send(Notice::HeadMoved(patient));
+    }
+}
+
+/// Notices to one session, inside its channel, until it ends.
+pub(crate) async fn notices(
+    State(broker): State<Arc<Broker>>,
+    Extension(peer): Extension<HopPeer>,
+    Path(session): Path<String>,
+) -> Response {
+    let found = session.parse::<SessionId>().ok().and_then(|id| broker.sessions.gateway(id, peer.connection()));
+    let Some(session) = found else {
+        let error = ProtocolError::new(Step::Channel, Fault::Gateway, ErrorKind::UnknownSession);
+        return refuse(&Refusal::of(Fault::Broker, &error));
+    };
+    let heard = broker.notices.sender.subscribe();
+    let first = Some(Notice::Alive);
+    let stream = futures::stream::unfold((broker, session, heard, first), |(broker, session, mut heard, first)| async {
+        let notice = match first {
+            Some(notice) => notice,
+            None => tokio::select! {
+                notice = next(&mut heard) => notice?,
+                () = broker.notices.shutdown.wait() => return None,
+            },
+        };
+        let frame = seal(&broker, &session, &notice)?;
+        Some((Ok::<_, std::io::Error>(frame), (broker, session, heard, None)))
+    });
+    ([(header::CONTENT_TYPE, FRAMES)], Body::from_stream(stream)).into_response()
+}
+
+async fn next(heard: &mut broadcast::Receiver<Notice>) -> Option<Notice> {
+    match tokio::time::timeout(Duration::from_secs(NOTICE_EVERY_SECONDS), heard.recv()).await {
+        Ok(Ok(notice)) => Some(notice),
+        Ok(Err(RecvError::Lagged(_))) => Some(Notice::LookAnew),
+        Ok(Err(RecvError::Closed)) => None,
+        Err(_) => Some(Notice::Alive),
+    }
+}
+
+fn seal(broker: &Broker, session: &GatewaySession, notice: &Notice) -> Option<Bytes> {
+    let now = broker.member.trust().now();
+    let (_, message) = session.established.channel.request(&to_bytes(notice), now).ok()?;
+    Some(Bytes::from(Frame::end(message).to_bytes()))
+}

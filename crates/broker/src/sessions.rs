@@ -1,0 +1,144 @@
+//! What the broker remembers of runs and sessions. Bounded: runs that are not finished are forgotten after
+//! half a minute, sessions when their keys have ended.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sealwort_net::tls::ConnectionId;
+use sealwort_pki::UnixTime;
+use sealwort_proto::handshake::Party;
+use sealwort_proto::handshake::broker::{AwaitCompletion, AwaitShare, GatewayEstablished};
+use sealwort_proto::transmission::broker::PendingRequest;
+use sealwort_proto::{Nonce, SessionId};
+
+use crate::link::{ArchiveConnection, ArchiveSession};
+
+/// Most runs in progress.
+const RUNS_MAX: usize = 10_000;
+/// Most sessions.
+const SESSIONS_MAX: usize = 100_000;
+/// Time for a run from step 1 to step 9.
+const RUN_PATIENCE: Duration = Duration::from_secs(30);
+/// Most requests of one session between steps 1 and 3.
+const PENDING_MAX: usize = 64;
+
+/// A run in progress. Each state is taken out when its step comes.
+pub(crate) struct Run {
+    pub(crate) connection: ConnectionId,
+    pub(crate) party: Arc<Party>,
+    pub(crate) link: Arc<ArchiveConnection>,
+    pub(crate) share: Option<AwaitShare>,
+    pub(crate) completion: Option<(AwaitCompletion, Arc<ArchiveSession>)>,
+    since: Instant,
+}
+
+/// SK_LT with one gateway, over one connection, leading to one archive session.
+pub(crate) struct GatewaySession {
+    pub(crate) connection: ConnectionId,
+    pub(crate) party: Arc<Party>,
+    pub(crate) established: GatewayEstablished,
+    pub(crate) archive: Arc<ArchiveSession>,
+    pending: Mutex<HashMap<Nonce, PendingRequest>>,
+}
+
+/// Runs and sessions by session id.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    runs: Mutex<HashMap<SessionId, Run>>,
+    gateways: Mutex<HashMap<SessionId, Arc<GatewaySession>>>,
+}
+
+impl Run {
+    pub(crate) fn new(
+        connection: ConnectionId,
+        party: Arc<Party>,
+        link: Arc<ArchiveConnection>,
+        share: AwaitShare,
+    ) -> Self {
+        Self { connection, party, link, share: Some(share), completion: None, since: Instant::now() }
+    }
+}
+
+impl GatewaySession {
+    pub(crate) fn new(
+        connection: ConnectionId,
+        party: Arc<Party>,
+        established: GatewayEstablished,
+        archive: Arc<ArchiveSession>,
+    ) -> Self {
+        Self { connection, party, established, archive, pending: Mutex::default() }
+    }
+
+    /// Keeps a request until step 3; false when too many wait.
+    pub(crate) fn keep_pending(&self, request: PendingRequest, now: UnixTime) -> bool {
+        let mut pending = lock(&self.pending);
+        if pending.len() >= PENDING_MAX {
+            pending.retain(|_, request| !request.is_stale(now));
+        }
+        pending.len() < PENDING_MAX && pending.insert(request.challenge(), request).is_none()
+    }
+
+    /// Takes out the request that a challenge names.
+    pub(crate) fn take_pending(&self, challenge: Nonce) -> Option<PendingRequest> {
+        lock(&self.pending).remove(&challenge)
+    }
+}
+
+impl Sessions {
+    /// How many runs are in progress.
+    pub(crate) fn runs(&self) -> usize {
+        lock(&self.runs).len()
+    }
+
+    /// Remembers a run; false when there are too many.
+    pub(crate) fn begin(&self, session: SessionId, run: Run) -> bool {
+        let mut runs = lock(&self.runs);
+        if runs.len() >= RUNS_MAX {
+            runs.retain(|_, run| run.since.elapsed() < RUN_PATIENCE);
+        }
+        runs.len() < RUNS_MAX && runs.insert(session, run).is_none()
+    }
+
+    /// Works on a run of this connection.
+    pub(crate) fn with_run<T>(
+        &self,
+        session: SessionId,
+        connection: ConnectionId,
+        work: impl FnOnce(&mut Run) -> Option<T>,
+    ) -> Option<T> {
+        let mut runs = lock(&self.runs);
+        let run = runs.get_mut(&session)?;
+        (run.connection == connection && run.since.elapsed() < RUN_PATIENCE).then(|| work(run))?
+    }
+
+    /// Forgets a run.
+    pub(crate) fn end(&self, session: SessionId) {
+        lock(&self.runs).remove(&session);
+    }
+
+    /// Remembers a session; false when there are too many.
+    pub(crate) fn add(&self, session: SessionId, gateway: GatewaySession, now: UnixTime) -> bool {
+        let mut gateways = lock(&self.gateways);
+        // Ended sessions are swept when the table has doubled since the sweep, so that the cost is shared.
+        if gateways.len().is_power_of_two() || gateways.len() >= SESSIONS_MAX {
+            gateways.retain(|_, known| !known.established.channel.is_expired(now));
+        }
+        gateways.len() < SESSIONS_MAX && gateways.insert(session, Arc::new(gateway)).is_none()
+    }
+
+    /// A session of this connection whose way to the archive is open.
+    pub(crate) fn gateway(&self, session: SessionId, connection: ConnectionId) -> Option<Arc<GatewaySession>> {
+        let mut gateways = lock(&self.gateways);
+        let found = gateways.get(&session).filter(|g| g.connection == connection).map(Arc::clone)?;
+        if found.archive.link.connection.is_closed() {
+            gateways.remove(&session);
+            return None;
+        }
+        Some(found)
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

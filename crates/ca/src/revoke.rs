@@ -1,0 +1,87 @@
+//! Revoking: the certificates of a party, or one certificate, are put on a new
+//! revocation list at once.
+
+use std::fmt;
+
+use sealwort_pki::authority::{Revocation, RevocationReason};
+use sealwort_pki::{Identity, SerialNumber, UnixTime};
+
+use crate::authority::Authority;
+use crate::error::CaError;
+use crate::records::CertificateRecord;
+
+/// What to revoke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Every certificate in force of one party, and its open invitations stay:
+    /// it may join again with one.
+    Party(Identity),
+    /// One certificate.
+    Certificate(SerialNumber),
+}
+
+/// What was revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// The certificates.
+    pub serials: Vec<SerialNumber>,
+    /// The number of the list that says so.
+    pub crl_number: u64,
+}
+
+impl Authority {
+    /// Revokes what `target` names and publishes the list that says so.
+    pub async fn revoke(
+        &self,
+        target: &Target,
+        reason: RevocationReason,
+    ) -> Result<Revoked, CaError> {
+        let now = self.now();
+        let turn = self.turn.lock().await;
+        let found = self.found(target, now).await?;
+        if found.is_empty() {
+            return Err(CaError::NothingToRevoke(target.to_string()));
+        }
+        let revocation = |found: &CertificateRecord| Revocation {
+            serial: found.serial,
+            revoked_at: now,
+            reason,
+        };
+        let revocations: Vec<_> = found.iter().map(revocation).collect();
+        let crl_number = self.publish(&revocations, now).await?;
+        drop(turn);
+        tracing::warn!(%target, %reason, certificates = found.len(), crl_number, "revoked");
+        // The authority's own certificate may have been among them.
+        self.keep().await?;
+        Ok(Revoked {
+            serials: found.iter().map(|found| found.serial).collect(),
+            crl_number,
+        })
+    }
+
+    /// The certificates in force that `target` names.
+    async fn found(
+        &self,
+        target: &Target,
+        now: UnixTime,
+    ) -> Result<Vec<CertificateRecord>, CaError> {
+        let mut found = match target {
+            Target::Party(identity) => self.records.certificates_of(identity, now).await?,
+            Target::Certificate(serial) => {
+                let found = self.records.certificate(*serial).await?;
+                found.into_iter().collect()
+            }
+        };
+        found.retain(|found| found.revoked.is_none() && found.not_after >= now);
+        Ok(found)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Party(identity) => identity.fmt(f),
+            Self::Certificate(serial) => serial.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What can be written after `sealwort`. Each command's own arguments stand in its module.
+
+use clap::{Parser, Subcommand};
+
+use crate::ca::CaArgs;
+use crate::config::ConfigCommandArgs;
+use crate::consent::ConsentArgs;
+use crate::demo::DemoArgs;
+use crate::doctor::DoctorArgs;
+use crate::get::GetArgs;
+use crate::join::JoinArgs;
+use crate::put::PutArgs;
+use crate::services::{GatewayArgs, ServiceArgs};
+use crate::status::StatusArgs;
+
+/// Health records between hospitals: sealed end to end, released by consent.
+#[derive(Debug, Parser)]
+#[command(name = "sealwort", version, propagate_version = true, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// Print JSON on standard output, for scripts.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a whole exchange on this computer and watch a record travel.
+    Demo(DemoArgs),
+    /// The certificate authority: create an exchange, invite, revoke, list, serve.
+    Ca(CaArgs),
+    /// Run the broker.
+    #[command(visible_alias = "htsc")]
+    Broker(ServiceArgs),
+    /// Run the archive.
+    #[command(visible_alias = "himc")]
+    Archive(ServiceArgs),
+    /// Run a hospital's gateway, or issue a token for its FHIR face.
+    #[command(visible_alias = "lhc")]
+    Gateway(GatewayArgs),
+    /// Join an exchange with an invitation. Keys are made here and never leave.
+    Join(JoinArgs),
+    /// Write FHIR files through a gateway.
+    Put(PutArgs),
+    /// Read everything about a patient through a gateway.
+    Get(GetArgs),
+    /// Grant, withdraw and list a patient's consents.
+    Consent(ConsentArgs),
+    /// How a gateway is doing.
+    Status(StatusArgs),
+    /// Find what is wrong with a party's set-up, and the line that mends it.
+    Doctor(DoctorArgs),
+    /// Check configuration files, or show the values in effect and where each is from.
+    Config(ConfigCommandArgs),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 wrong use or a local fault, 2 another party failed or refused, \
+3 denied by policy or consent, 4 unhealthy, 5 tampered with, 6 cannot be verified.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,64 @@
+//! The sealwort command line: reads the arguments, runs one command, and ends with the exit code that tells
+//! scripts what happened. The work is in the modules, one a command; the services are crates of their own.
+
+mod arguments;
+mod ca;
+mod client;
+mod config;
+mod consent;
+mod demo;
+mod doctor;
+mod error;
+mod get;
+mod join;
+mod output;
+mod put;
+mod services;
+mod settings;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Cli, Command};
+use error::{CliError, EXIT_LOCAL};
+use output::Output;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors.
+            let code = if error.use_stderr() { EXIT_LOCAL } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let output = Output::new(cli.json);
+    match Box::pin(run(cli.command, output)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.failure(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn run(command: Command, output: Output) -> Result<(), CliError> {
+    match command {
+        Command::Demo(args) => demo::run(args, output).await,
+        Command::Ca(args) => ca::run(args, output).await,
+        Command::Broker(args) => services::broker(&args, output).await,
+        Command::Archive(args) => services::archive(&args, output).await,
+        Command::Gateway(args) => services::gateway(args, output).await,
+        Command::Join(args) => join::run(args, output).await,
+        Command::Put(args) => put::run(args, output).await,
+        Command::Get(args) => get::run(args, output).await,
+        Command::Consent(args) => consent::run(args, output).await,
+        Command::Status(args) => status::run(args, output).await,
+        Command::Doctor(args) => doctor::run(args, output).await,
+        Command::Config(args) => config::run(args, output),
+    }
+}

@@ -1,0 +1,330 @@
+//! A directive as Cedar policies: one `permit` for each provision, and nothing else, so that
+//! whatever no provision says is denied. This module compiles and asks; what a caller may
+//! conclude is in `decision.rs`.
+//!
+//! Provision 7 becomes
+//!
+//! ```text
+//! permit (
+//!     principal == Party::"sealwort://demo/gateway/b",
+//!     action in [Action::"read", Action::"write"],
+//!     resource == Patient::"5f…"
+//! ) when {
+//!     context.now >= 1700000000 && context.now < 1800000000 &&
+//!     Provision::"7".purposes.contains(context.purpose) &&
+//!     Provision::"7".tags.containsAny(context.tags)
+//! };
+//! ```
+//!
+//! The sets are attributes of the entity `Provision::"7"`, because Cedar builds a set written in
+//! a policy anew at each evaluation. A request carries all its label tags at once: Cedar names
+//! every `permit` that held, and a tag is granted when one of those provisions has it. That
+//! reading is exact because there is no `forbid`; a rule that forbids a label would need one
+//! Cedar request for each label.
+//!
+//! Nothing is put together as Cedar text. Policies are built from Cedar's JSON form and entity
+//! ids through its API, so no identity can smuggle in syntax.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::str::FromStr;
+
+use cedar_policy::{
+    Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId,
+    PolicySet, RestrictedExpression,
+};
+use serde_json::{Value, json};
+
+use crate::{Action, Directive, LabelTag, Party, Patient, Provision, ProvisionId, Purpose};
+
+/// A directive, ready to decide. Compile once for each directive and keep it.
+#[derive(Debug)]
+pub struct CompiledDirective {
+    directive: Directive,
+    authorizer: Authorizer,
+    names: Names,
+    entities: Entities,
+    grantees: BTreeMap<Party, Grantee>,
+}
+
+/// The policies that could ever hold for one hospital, by action. Only a shortcut: each policy
+/// names its hospital and its actions itself.
+#[derive(Debug)]
+struct Grantee {
+    uid: EntityUid,
+    policies: BTreeMap<Action, PolicySet>,
+}
+
+/// One question to Cedar. Tags are all asked for at once.
+pub(crate) struct Question<'a> {
+    pub(crate) party: &'a Party,
+    pub(crate) patient: Patient,
+    pub(crate) action: Action,
+    pub(crate) purpose: Purpose,
+    pub(crate) now: i64,
+    pub(crate) tags: &'a [LabelTag],
+}
+
+/// Cedar could not answer, which denies.
+pub(crate) struct NoAnswer;
+
+impl CompiledDirective {
+    /// Compiles a directive.
+    ///
+    /// # Errors
+    /// [`CompileError`] when Cedar refuses what this module wrote: a fault of this software.
+    pub fn compile(directive: &Directive) -> Result<Self, CompileError> {
+        let names = Names::new()?;
+        let mut entities = Vec::new();
+        let mut policies: BTreeMap<Party, BTreeMap<Action, Vec<Policy>>> = BTreeMap::new();
+        for provision in directive.provisions() {
+            entities.push(provision_entity(&names, provision)?);
+            let policy = provision_policy(directive.patient(), provision)?;
+            let by_action = policies
+                .entry(provision.terms().grantee().clone())
+                .or_default();
+            for action in provision.terms().actions() {
+                by_action.entry(*action).or_default().push(policy.clone());
+            }
+        }
+        let mut grantees = BTreeMap::new();
+        for (party, by_action) in policies {
+            let uid = names.party(&party);
+            let mut policies = BTreeMap::new();
+            for (action, list) in by_action {
+                policies.insert(action, PolicySet::from_policies(list).map_err(cedar)?);
+            }
+            grantees.insert(party, Grantee { uid, policies });
+        }
+        Ok(Self {
+            directive: directive.clone(),
+            authorizer: Authorizer::new(),
+            names,
+            entities: Entities::from_entities(entities, None).map_err(cedar)?,
+            grantees,
+        })
+    }
+
+    /// The directive that was compiled.
+    pub fn directive(&self) -> &Directive {
+        &self.directive
+    }
+
+    /// The provisions that permit at least one of the tags, sorted by id. Empty is a denial.
+    pub(crate) fn permitting(&self, question: &Question<'_>) -> Result<Vec<&Provision>, NoAnswer> {
+        let Some(grantee) = self.grantees.get(question.party) else {
+            return Ok(Vec::new());
+        };
+        let Some(policies) = grantee.policies.get(&question.action) else {
+            return Ok(Vec::new());
+        };
+        let request = self.names.request(grantee.uid.clone(), question)?;
+        let response = self
+            .authorizer
+            .is_authorized(&request, policies, &self.entities);
+        if response.diagnostics().errors().next().is_some() {
+            return Err(NoAnswer);
+        }
+        if response.decision() != cedar_policy::Decision::Allow {
+            return Ok(Vec::new());
+        }
+        let reasons = response.diagnostics().reason();
+        let found: Option<Vec<&Provision>> = reasons.map(|id| self.provision_of(id)).collect();
+        let mut found = found.ok_or(NoAnswer)?;
+        found.sort_unstable_by_key(|provision| provision.id());
+        Ok(found)
+    }
+
+    fn provision_of(&self, policy: &PolicyId) -> Option<&Provision> {
+        let number: &str = policy.as_ref();
+        self.directive
+            .provision(ProvisionId::new(number.parse().ok()?))
+    }
+}
+
+/// The names of Cedar entity types, parsed once.
+#[derive(Debug)]
+struct Names {
+    party: EntityTypeName,
+    action: EntityTypeName,
+    patient: EntityTypeName,
+    provision: EntityTypeName,
+}
+
+impl Names {
+    fn new() -> Result<Self, CompileError> {
+        let name = |text| EntityTypeName::from_str(text).map_err(cedar);
+        Ok(Self {
+            party: name(PARTY)?,
+            action: name(ACTION)?,
+            patient: name(PATIENT)?,
+            provision: name(PROVISION)?,
+        })
+    }
+
+    fn party(&self, party: &Party) -> EntityUid {
+        uid(&self.party, party.as_str())
+    }
+
+    fn request(
+        &self,
+        principal: EntityUid,
+        question: &Question<'_>,
+    ) -> Result<cedar_policy::Request, NoAnswer> {
+        let context = Context::from_pairs([
+            (
+                "now".to_owned(),
+                RestrictedExpression::new_long(question.now),
+            ),
+            ("purpose".to_owned(), word(&question.purpose)),
+            ("tags".to_owned(), words(question.tags)),
+        ]);
+        cedar_policy::Request::new(
+            principal,
+            uid(&self.action, question.action.as_str()),
+            uid(&self.patient, question.patient.to_string()),
+            context.map_err(|_| NoAnswer)?,
+            None,
+        )
+        .map_err(|_| NoAnswer)
+    }
+}
+
+/// Cedar refused a policy or an entity that this software wrote. The fault is this software.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the consent could not be compiled, which is a fault of this software: {0}")]
+pub struct CompileError(String);
+
+fn cedar(cause: impl std::fmt::Display) -> CompileError {
+    CompileError(cause.to_string())
+}
+
+fn provision_entity(names: &Names, provision: &Provision) -> Result<Entity, CompileError> {
+    let attributes = HashMap::from([
+        ("purposes".to_owned(), words(provision.terms().purposes())),
+        ("tags".to_owned(), words(provision.terms().tags())),
+    ]);
+    let uid = uid(&names.provision, provision.id().to_string());
+    Entity::new(uid, attributes, HashSet::new()).map_err(cedar)
+}
+
+/// The policy in Cedar's JSON form (Cedar reference, "JSON policy format").
+fn provision_policy(patient: Patient, provision: &Provision) -> Result<Policy, CompileError> {
+    let terms = provision.terms();
+    let id = provision.id().to_string();
+    let entity = |kind: &str, id: &str| json!({ "type": kind, "id": id });
+    let attribute = |of: Value, name: &str| json!({ ".": { "left": of, "attr": name } });
+    let context = |name: &str| attribute(json!({ "Var": "context" }), name);
+    let own = |name: &str| {
+        attribute(
+            json!({ "Value": { "__entity": entity(PROVISION, &id) } }),
+            name,
+        )
+    };
+    let compare =
+        |op: &str, left: Value, right: Value| json!({ op: { "left": left, "right": right } });
+
+    let period = terms.period();
+    let mut conditions = vec![compare(
+        ">=",
+        context("now"),
+        json!({ "Value": period.from() }),
+    )];
+    if let Some(until) = period.until() {
+        conditions.push(compare("<", context("now"), json!({ "Value": until })));
+    }
+    conditions.push(compare("contains", own("purposes"), context("purpose")));
+    conditions.push(compare("containsAny", own("tags"), context("tags")));
+    let conditions: Vec<Value> = conditions
+        .into_iter()
+        .map(|body| json!({ "kind": "when", "body": body }))
+        .collect();
+
+    // Cedar evaluates `==` faster than `in` over a set of one.
+    let action = match terms.actions() {
+        [only] => json!({ "op": "==", "entity": entity(ACTION, only.as_str()) }),
+        several => {
+            let several = several.iter().map(|it| entity(ACTION, it.as_str()));
+            json!({ "op": "in", "entities": several.collect::<Vec<_>>() })
+        }
+    };
+    let policy = json!({
+        "effect": "permit",
+        "principal": { "op": "==", "entity": entity(PARTY, terms.grantee().as_str()) },
+        "action": action,
+        "resource": { "op": "==", "entity": entity(PATIENT, &patient.to_string()) },
+        "conditions": conditions,
+    });
+    Policy::from_json(Some(PolicyId::new(id)), policy).map_err(cedar)
+}
+
+fn uid(kind: &EntityTypeName, id: impl AsRef<str>) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+}
+
+fn word(item: &impl ToString) -> RestrictedExpression {
+    RestrictedExpression::new_string(item.to_string())
+}
+
+fn words<T: ToString>(items: &[T]) -> RestrictedExpression {
+    RestrictedExpression::new_set(
+        items
+            .iter()
+            .map(ToString::to_string)
+            .map(RestrictedExpression::new_string),
+    )
+}
+
+const PARTY: &str = "Party";
+const ACTION: &str = "Action";
+const PATIENT: &str = "Patient";
+const PROVISION: &str = "Provision";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Period, Terms};
+
+    /// The index of hospitals and actions is a shortcut. Misfiled under another hospital, action
+    /// or patient, a policy still permits only what it names itself.
+    #[test]
+    fn a_misfiled_policy_permits_nothing() {
+        let party = |name: &str| Party::new(name).unwrap();
+        let patient = Patient::new([1; 32]);
+        let tag = LabelTag::new([2; 16]);
+        let compile = |actions: &[Action]| {
+            let period = Period::new(0, None).unwrap();
+            let actions = actions.iter().copied();
+            let terms = Terms::new(party("b"), actions, [tag], Purpose::ALL, period).unwrap();
+            let directive = Directive::first("demo", patient, 0, vec![terms]).unwrap();
+            CompiledDirective::compile(&directive).unwrap()
+        };
+        let ask = |compiled: &CompiledDirective, name: &str, patient, action| {
+            let question = Question {
+                party: &party(name),
+                patient,
+                action,
+                purpose: Purpose::Treatment,
+                now: 0,
+                tags: &[tag],
+            };
+            compiled.permitting(&question).ok().unwrap().len()
+        };
+        for actions in [&[Action::Read][..], &[Action::Read, Action::Emergency]] {
+            let mut compiled = compile(actions);
+            let b = compiled.grantees.get_mut(&party("b")).unwrap();
+            let policies = b.policies.get(&Action::Read).unwrap().clone();
+            b.policies.insert(Action::Write, policies.clone());
+            let misfiled = Grantee {
+                uid: compiled.names.party(&party("c")),
+                policies: BTreeMap::from([(Action::Read, policies)]),
+            };
+            compiled.grantees.insert(party("c"), misfiled);
+
+            assert_eq!(ask(&compiled, "b", patient, Action::Read), 1);
+            assert_eq!(ask(&compiled, "b", patient, Action::Write), 0);
+            assert_eq!(ask(&compiled, "c", patient, Action::Read), 0);
+            assert_eq!(ask(&compiled, "b", Patient::new([3; 32]), Action::Read), 0);
+        }
+    }
+}

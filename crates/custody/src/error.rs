@@ -1,0 +1,70 @@
+//! Why custody refused, and how that is told to a gateway.
+
+use sealwort_consent::{CompileError, EncodingError, SuccessorError};
+use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
+use sealwort_proto::message::Refusal;
+use sealwort_store::StoreError;
+
+/// A refusal or failure of custody.
+#[derive(Debug, thiserror::Error)]
+pub enum CustodyError {
+    /// The registration, signature or certificate does not hold.
+    #[error(transparent)]
+    Protocol(#[from] ErrorKind),
+    /// The directive cannot be read.
+    #[error("the directive is not valid: {0}")]
+    Encoding(#[from] EncodingError),
+    /// The directive does not follow from the newest one.
+    #[error("the directive does not follow from the newest one: {0}")]
+    Successor(#[from] SuccessorError),
+    /// The directive cannot be decided by.
+    #[error("the directive cannot be decided by: {0}")]
+    Compile(#[from] CompileError),
+    /// The patient is not registered.
+    #[error("no such patient is registered")]
+    UnknownPatient,
+    /// The request names something that no directive can grant.
+    #[error("{0}")]
+    Request(&'static str),
+    /// What is stored contradicts itself.
+    #[error("{0}; restore the data folder from a backup")]
+    Inconsistent(&'static str),
+    /// Storage failed or found a conflict.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CustodyError {
+    /// What the gateway is told.
+    pub fn refusal(&self, by: Fault) -> Refusal {
+        match self {
+            Self::Protocol(kind) => {
+                Refusal::of(by, &ProtocolError::new(Step::Consent, Fault::Gateway, kind.clone()))
+            }
+            Self::Encoding(error) => Refusal::new(by, error.code(), self.to_string(), "sign a valid directive"),
+            Self::Successor(error) => {
+                Refusal::new(by, error.code(), self.to_string(), "fetch the newest directive and change that one")
+            }
+            Self::Compile(_) => Refusal::new(by, "directive-invalid", self.to_string(), "sign a valid directive"),
+            Self::UnknownPatient => {
+                Refusal::new(by, "patient-unknown", self.to_string(), "register the patient first")
+            }
+            Self::Request(_) => Refusal::new(by, "request-invalid", self.to_string(), "correct the request"),
+            Self::Inconsistent(_) => {
+                Refusal::new(by, "storage-failed", "stored data is inconsistent", "the operator's log names the cause")
+            }
+            Self::Store(error) => store_refusal(by, error),
+        }
+    }
+}
+
+/// What a gateway is told of a storage failure: no paths, no internals.
+pub(crate) fn store_refusal(by: Fault, error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Conflict(reason) => {
+            Refusal::new(by, "conflict", *reason, "look at what is stored, then decide anew")
+        }
+        StoreError::Full => Refusal::new(by, "disk-full", "the disk is full", "ask the operator to free space"),
+        _ => Refusal::new(by, "storage-failed", "storage failed", "the operator's log names the cause"),
+    }
+}

@@ -1,0 +1,50 @@
+//! FHIR R4 as a gateway needs it: resources kept as the bytes received, beside the few facts that
+//! are read from them on the way in.
+//!
+//! Everything here is pure: bytes go in, bytes and values come out. The crate reaches no socket,
+//! file, clock or database, and it does not validate profiles: it checks what storing, sharing and
+//! finding a patient's records depends on (JSON that has one reading, a known type, a sound id, the
+//! patient it belongs to, its confidentiality label).
+//!
+//! | module | what it answers |
+//! |---|---|
+//! | [`resource`], [`bundle`] | what was sent, byte for byte |
+//! | [`reference`](mod@reference), [`compartment`], [`partition`](mod@partition) | whose record it is |
+//! | [`identifier`], [`label`] | which patient, and how confidential |
+//! | [`outcome`], [`response`], [`capability`] | what we say back |
+//! | [`samples`], [`synthetic`] | patients to show and to test with |
+
+pub mod bundle;
+pub mod capability;
+pub mod compartment;
+pub mod error;
+pub mod id;
+pub mod identifier;
+mod json;
+pub mod label;
+pub mod outcome;
+pub mod partition;
+pub mod reference;
+pub mod resource;
+pub mod resource_type;
+pub mod response;
+pub mod samples;
+pub mod synthetic;
+
+pub use bundle::{
+    BUNDLE_BYTES_MAX, BUNDLE_ENTRIES_MAX, Bundle, BundleEntry, BundleKind, BundleRequest, Method,
+    logical_id, parse_any_bundle, parse_bundle, parse_ndjson,
+};
+pub use compartment::{PatientReference, patient_references};
+pub use error::FhirError;
+pub use id::ResourceId;
+pub use identifier::{Identifier, Token, parse_token, parse_token_list, patient_identifiers};
+pub use json::JSON_DEPTH_MAX;
+pub use label::{Label, SecurityCoding, label_of};
+pub use outcome::{Issue, IssueCode, Outcome, Severity};
+pub use partition::{
+    ASSIGNMENTS_MAX, Partition, PatientGroup, PatientKey, assign_patients, partition,
+};
+pub use reference::{Reference, references};
+pub use resource::{RESOURCE_BYTES_MAX, Resource};
+pub use resource_type::ResourceType;

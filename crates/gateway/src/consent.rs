@@ -1,0 +1,271 @@
+//! Consent at the gateway of the consent authority: a new version of the patient's directive is signed, kept,
+//! and sent to broker and archive at once. What cannot be delivered waits in the outbox.
+
+use sealwort_consent::{
+    Action, Directive, LabelTag as ConsentTag, Party, Period, Purpose, Terms, Withdrawal,
+};
+use sealwort_fhir::{IssueCode, Label};
+use sealwort_pki::{Identity, Role};
+use sealwort_proto::codec::Blob;
+use sealwort_proto::crypto::hash;
+use sealwort_proto::error::Fault;
+use sealwort_proto::message::{FromArchive, FromBroker, ToArchive, ToBroker};
+use sealwort_proto::statement::{self, Kind};
+use sealwort_proto::{DepositId, LabelTag, Pseudonym};
+use serde::{Deserialize, Serialize};
+
+use crate::Gateway;
+use crate::error::GatewayError;
+use crate::open::unexpected;
+use crate::outbox::Outgoing;
+use crate::patients::{own, wrong};
+
+/// A change of consent as the hospital's people ask for it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsentChange {
+    /// `system|value`, or the id of a Patient that this hospital knows.
+    pub patient: String,
+    /// The hospital: its name, or its identity URI.
+    pub to: String,
+    /// `read`, `write`, `emergency`.
+    #[serde(default)]
+    pub actions: Vec<String>,
+    /// Labels; empty for all.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// v3-PurposeOfUse codes; empty for TREAT when granting, for all when withdrawing.
+    #[serde(default)]
+    pub purposes: Vec<String>,
+    /// How long a grant lasts, in days; absent for no end.
+    #[serde(default)]
+    pub days: Option<u64>,
+}
+
+/// A provision in words.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProvisionShown {
+    /// Number within the patient's consent.
+    pub id: u32,
+    /// The hospital's identity.
+    pub to: String,
+    /// Actions granted.
+    pub actions: Vec<String>,
+    /// Labels granted.
+    pub labels: Vec<String>,
+    /// Purposes granted.
+    pub purposes: Vec<String>,
+    /// First second, Unix time.
+    pub from: u64,
+    /// First second after it, Unix time; absent for no end.
+    pub until: Option<u64>,
+}
+
+/// A patient's consent in words.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConsentShown {
+    /// The pseudonym.
+    pub patient: String,
+    /// Version of the directive.
+    pub version: u64,
+    /// Epoch of the keys.
+    pub epoch: u64,
+    /// Whether broker and archive have it; otherwise it waits in the outbox.
+    pub delivered: bool,
+    /// What is granted.
+    pub provisions: Vec<ProvisionShown>,
+}
+
+impl Gateway {
+    /// Grants.
+    pub(crate) async fn grant(&self, change: &ConsentChange) -> Result<ConsentShown, GatewayError> {
+        let patient = self.patient_named(&change.patient).await?;
+        let actions: Vec<Action> = parse(&change.actions, "actions")?;
+        let purposes: Vec<Purpose> = parse(&change.purposes, "purposes")?;
+        let now = self.sessions.now().as_secs();
+        let until = change.days.map(|days| now.saturating_add(days.saturating_mul(86_400)));
+        let period = Period::new(now, until).map_err(|e| wrong(&e))?;
+        let terms = Terms::new(
+            self.hospital(&change.to)?,
+            if actions.is_empty() { vec![Action::Read] } else { actions },
+            self.tags_named(patient, &change.labels)?,
+            if purposes.is_empty() { vec![Purpose::Treatment] } else { purposes },
+            period,
+        )
+        .map_err(|e| wrong(&e))?;
+        self.change(patient, |current, digest| {
+            current.grant(now, digest, vec![terms.clone()]).map_err(|e| wrong(&e))
+        })
+        .await
+    }
+
+    /// Withdraws. A new epoch of keys begins.
+    pub(crate) async fn withdraw(&self, change: &ConsentChange) -> Result<ConsentShown, GatewayError> {
+        let patient = self.patient_named(&change.patient).await?;
+        let some = |actions: Vec<_>| (!actions.is_empty()).then_some(actions);
+        let purposes: Vec<Purpose> = parse(&change.purposes, "purposes")?;
+        let tags = self.tags_named(patient, &change.labels)?;
+        let withdrawal = Withdrawal {
+            grantee: self.hospital(&change.to)?,
+            actions: some(parse(&change.actions, "actions")?),
+            tags: (!change.labels.is_empty()).then_some(tags),
+            purposes: (!purposes.is_empty()).then_some(purposes),
+        };
+        let now = self.sessions.now().as_secs();
+        self.change(patient, |current, digest| {
+            current.withdraw(now, digest, &withdrawal).map_err(|e| wrong(&e))
+        })
+        .await
+    }
+
+    /// A patient's consent: this hospital's own where it is the authority, else as the broker shows it.
+    pub(crate) async fn consent(&self, patient: &str) -> Result<ConsentShown, GatewayError> {
+        let patient = self.patient_named(patient).await?;
+        if let Some(known) = self.roster.known(patient).await?
+            && !known.directive.0.is_empty()
+        {
+            return Ok(self.shown(patient, &self.own_directive(known.directive.as_ref())?, true));
+        }
+        let session = self.session().await?;
+        let FromBroker::Consent { registration, directive } =
+            self.sessions.ask_broker(&session, &ToBroker::Consent(patient)).await?
+        else {
+            return Err(unexpected(Fault::Broker));
+        };
+        let registration = self.verify_registration(registration.as_ref())?;
+        let operations = &session.party.operations;
+        let payload = registration.open_directive(directive.as_ref(), operations).map_err(own)?;
+        let directive = Directive::from_bytes(&payload).map_err(|e| wrong(&e))?;
+        Ok(self.shown(patient, &directive, true))
+    }
+
+    async fn change(
+        &self,
+        patient: Pseudonym,
+        next: impl Fn(&Directive, [u8; 32]) -> Result<Directive, GatewayError>,
+    ) -> Result<ConsentShown, GatewayError> {
+        let _one_at_a_time = self.consenting.lock().await;
+        let mut known = self.roster.known(patient).await?.ok_or_else(GatewayError::unknown_patient)?;
+        if known.directive.0.is_empty() {
+            return Err(GatewayError::request(
+                403,
+                IssueCode::Forbidden,
+                "authority-elsewhere",
+                "another hospital is this patient's consent authority",
+                "ask the hospital that registered the patient",
+            ));
+        }
+        let current = self.own_directive(known.directive.as_ref())?;
+        // Broker and archive name a predecessor by the same hash.
+        let digest = *hash("sealwort directive v1", &current.to_bytes()).as_bytes();
+        let directive = next(&current, digest)?;
+        let signed = self.sign_directive(&directive)?;
+        known.directive = Blob(signed.clone());
+        // Kept before it is sent, so that the authority never signs two directives of one version.
+        self.roster.put(&known, &[]).await?;
+        self.patients.changed(patient);
+        let delivered = match self.deliver_directive(&signed).await {
+            Ok(()) => true,
+            Err(error) if error.is_away() || error.is_session_lost() => {
+                self.outbox.put(DepositId::random(), patient.as_bytes(), &Outgoing::Directive(Blob(signed))).await?;
+                false
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(self.shown(patient, &directive, delivered))
+    }
+
+    /// Sends a directive to the archive and to the broker at the same time; both must confirm.
+    pub(crate) async fn deliver_directive(&self, signed: &[u8]) -> Result<(), GatewayError> {
+        let session = self.session().await?;
+        let to_archive = async {
+            let question = ToArchive::Direct { directive: Blob(signed.to_vec()) };
+            let mut answers = self.sessions.ask_archive(&session, &[question]).await?;
+            match answers.next().await?.0 {
+                FromArchive::Kept => Ok(()),
+                _ => Err(unexpected(Fault::Archive)),
+            }
+        };
+        let to_broker = async {
+            let question = ToBroker::Direct { directive: Blob(signed.to_vec()) };
+            match self.sessions.ask_broker(&session, &question).await? {
+                FromBroker::Kept => Ok(()),
+                _ => Err(unexpected(Fault::Broker)),
+            }
+        };
+        let (archive, broker) = tokio::join!(to_archive, to_broker);
+        let outcome = archive.and(broker);
+        if outcome.as_ref().is_err_and(GatewayError::is_session_lost) {
+            self.sessions.drop_session(&session).await;
+        }
+        outcome
+    }
+
+    fn own_directive(&self, signed: &[u8]) -> Result<Directive, GatewayError> {
+        let operations = &self.member.party().operations;
+        let payload =
+            statement::open(Kind::Directive, signed, self.keys.authority.public_key(), operations).map_err(own)?;
+        Directive::from_bytes(&payload).map_err(|_| GatewayError::Kept("a kept directive cannot be read"))
+    }
+
+    fn hospital(&self, name: &str) -> Result<Party, GatewayError> {
+        let own = self.member.identity();
+        let identity = if name.contains("://") {
+            name.parse::<Identity>()
+        } else {
+            name.parse().map(|name| Identity::new(own.exchange.clone(), Role::Gateway, name))
+        };
+        let identity = identity.map_err(|e| wrong(&e))?;
+        Party::new(identity.to_string()).map_err(|e| wrong(&e))
+    }
+
+    fn tags_named(&self, patient: Pseudonym, labels: &[String]) -> Result<Vec<ConsentTag>, GatewayError> {
+        let labels: Vec<Label> = if labels.is_empty() { Label::ALL.to_vec() } else { parse(labels, "labels")? };
+        Ok(labels.iter().map(|l| ConsentTag::new(*self.directory.tag(patient, *l).as_bytes())).collect())
+    }
+
+    fn shown(&self, patient: Pseudonym, directive: &Directive, delivered: bool) -> ConsentShown {
+        let label = |tag: &ConsentTag| {
+            let tag = LabelTag::new(tag.to_bytes());
+            self.directory.label(patient, tag).map_or_else(|| tag.to_string(), |l| l.as_str().to_owned())
+        };
+        let provisions = directive
+            .provisions()
+            .iter()
+            .map(|provision| {
+                let terms = provision.terms();
+                ProvisionShown {
+                    id: provision.id().as_u32(),
+                    to: terms.grantee().as_str().to_owned(),
+                    actions: terms.actions().iter().map(|a| a.as_str().to_owned()).collect(),
+                    labels: terms.tags().iter().map(label).collect(),
+                    purposes: terms.purposes().iter().map(|p| p.as_str().to_owned()).collect(),
+                    from: terms.period().from(),
+                    until: terms.period().until(),
+                }
+            })
+            .collect();
+        ConsentShown {
+            patient: patient.to_string(),
+            version: directive.version(),
+            epoch: directive.epoch(),
+            delivered,
+            provisions,
+        }
+    }
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+    words: &[String],
+    field: &'static str,
+) -> Result<Vec<T>, GatewayError> {
+    words
+        .iter()
+        .map(|word| {
+            word.parse().map_err(|error: T::Err| {
+                GatewayError::request(422, IssueCode::CodeInvalid, "word-unknown", error.to_string(), "correct the word")
+                    .at(field)
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,40 @@
+//! What turns identities into blinds and back: identifiers into locators, labels into tags. The key is the
+//! exchange's directory key, which gateways alone hold.
+
+use sealwort_fhir::{Identifier, Label};
+use sealwort_proto::crypto::{Secret, mac};
+use sealwort_proto::{LabelTag, Locator, Pseudonym};
+
+/// The exchange's directory key in use.
+pub(crate) struct Directory(Secret);
+
+impl Directory {
+    pub(crate) fn new(key: Secret) -> Self {
+        Self(key)
+    }
+
+    /// An identifier as broker and archive see it.
+    pub(crate) fn locator(&self, identifier: &Identifier) -> Locator {
+        let system = identifier.system.as_deref().unwrap_or_default();
+        Locator::new(mac(&self.0, "sealwort locator v1", &[system.as_bytes(), identifier.value.as_bytes()]))
+    }
+
+    /// A label as broker and archive see it for one patient.
+    pub(crate) fn tag(&self, patient: Pseudonym, label: Label) -> LabelTag {
+        let full = mac(&self.0, "sealwort label tag v1", &[patient.as_bytes(), label.as_str().as_bytes()]);
+        let mut tag = [0u8; LabelTag::LEN];
+        let (first, _) = full.split_at(LabelTag::LEN);
+        tag.copy_from_slice(first);
+        LabelTag::new(tag)
+    }
+
+    /// All labels of a patient, as tags.
+    pub(crate) fn tags(&self, patient: Pseudonym) -> Vec<LabelTag> {
+        Label::ALL.iter().map(|label| self.tag(patient, *label)).collect()
+    }
+
+    /// The label that a tag stands for.
+    pub(crate) fn label(&self, patient: Pseudonym, tag: LabelTag) -> Option<Label> {
+        Label::ALL.into_iter().find(|label| self.tag(patient, *label) == tag)
+    }
+}

@@ -1,0 +1,190 @@
+//! Why a request of the hospital's failed, and how FHIR says it: status, code, what was wrong and where, what
+//! to do next.
+
+use sealwort_fhir::{FhirError, Issue, IssueCode, Outcome, Severity};
+use sealwort_net::client::HopError;
+use sealwort_net::exchange::ExchangeError;
+use sealwort_proto::message::Refusal;
+use sealwort_proto::{ErrorKind, ProtocolError};
+use sealwort_store::StoreError;
+
+/// A failure at the gateway.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum GatewayError {
+    /// The request is not valid FHIR.
+    #[error(transparent)]
+    Fhir(#[from] FhirError),
+    /// The request asks for something that cannot be done.
+    #[error("{text}")]
+    Request {
+        /// HTTP status.
+        status: u16,
+        /// FHIR issue code.
+        issue: IssueCode,
+        /// Stable code.
+        code: &'static str,
+        /// What is wrong.
+        text: String,
+        /// Where.
+        expression: Option<String>,
+        /// What to do next.
+        remedy: String,
+    },
+    /// A protocol step failed.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// The exchange was not reached or refused.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// This gateway's own store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What this gateway keeps does not open.
+    #[error("{0}; restore the data folder from a backup")]
+    Kept(&'static str),
+}
+
+impl From<HopError> for GatewayError {
+    fn from(error: HopError) -> Self {
+        Self::Exchange(error.into())
+    }
+}
+
+impl GatewayError {
+    /// A request that cannot be done.
+    pub fn request(
+        status: u16,
+        issue: IssueCode,
+        code: &'static str,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Request { status, issue, code, text: text.into(), expression: None, remedy: remedy.into() }
+    }
+
+    /// Names the element that is at fault.
+    #[must_use]
+    pub fn at(mut self, place: impl Into<String>) -> Self {
+        if let Self::Request { expression, .. } = &mut self {
+            *expression = Some(place.into());
+        }
+        self
+    }
+
+    /// No such patient is known here.
+    pub fn unknown_patient() -> Self {
+        Self::request(
+            404,
+            IssueCode::NotFound,
+            "patient-unknown",
+            "no such patient is known at this hospital",
+            "find the patient first: GET Patient?identifier=system|value",
+        )
+    }
+
+    /// The refusal of another party, where there is one.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Exchange(ExchangeError::Refused(refusal)) => Some(refusal),
+            Self::Protocol(ProtocolError { kind: ErrorKind::Refused(refusal), .. }) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Fhir(error) => error.code(),
+            Self::Request { code, .. } => code,
+            Self::Protocol(error) => error.code(),
+            Self::Exchange(error) => error.code(),
+            Self::Store(_) => "storage-failed",
+            Self::Kept(_) => "storage-inconsistent",
+        }
+    }
+
+    /// Whether the exchange is away: a write may wait in the outbox.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Exchange(error) => error.is_transient(),
+            Self::Protocol(_) => self.refusal().is_some_and(|r| r.code == "peer-unreachable" || r.code == "unavailable"),
+            _ => false,
+        }
+    }
+
+    /// Whether the session is gone and the nine steps are to be run again.
+    pub fn is_session_lost(&self) -> bool {
+        match self {
+            Self::Exchange(ExchangeError::Hop(error)) => error.is_transient(),
+            _ => matches!(self.code(), "session-unknown" | "session-exhausted" | "session-wrong"),
+        }
+    }
+
+    /// Whether a new token would do: the authority ended, or a new epoch began.
+    pub fn wants_new_token(&self) -> bool {
+        matches!(self.code(), "authority-ended" | "epoch-changed")
+    }
+
+    /// Whether another party detected, or this one, that the log was tampered with.
+    pub fn is_tampering(&self) -> bool {
+        matches!(self.code(), "log-rolled-back" | "log-inconsistent")
+    }
+
+    /// HTTP status of the FHIR answer.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Fhir(error) => error.http_status(),
+            Self::Request { status, .. } => *status,
+            Self::Store(StoreError::Full) => 507,
+            Self::Store(_) | Self::Kept(_) => 500,
+            Self::Protocol(_) | Self::Exchange(_) => match self.code() {
+                code if code.starts_with("consent-") => 403,
+                "patient-unknown" => 404,
+                "conflict" => 409,
+                "disk-full" => 507,
+                "storage-failed" => 500,
+                _ if self.is_tampering() => 502,
+                _ if self.is_away() => 503,
+                _ => 502,
+            },
+        }
+    }
+
+    /// The answer as an OperationOutcome.
+    pub fn outcome(&self) -> Outcome {
+        if let Self::Fhir(error) = self {
+            return error.outcome();
+        }
+        let issue_code = match self {
+            Self::Request { issue, .. } => *issue,
+            _ => match self.status() {
+                403 => IssueCode::Forbidden,
+                404 => IssueCode::NotFound,
+                409 => IssueCode::Conflict,
+                502 if self.is_tampering() => IssueCode::Security,
+                503 => IssueCode::Transient,
+                507 => IssueCode::NoStore,
+                _ => IssueCode::Exception,
+            },
+        };
+        let (text, remedy) = match (self, self.refusal()) {
+            (Self::Request { text, remedy, .. }, _) => (text.clone(), remedy.clone()),
+            (_, Some(refusal)) => {
+                (format!("the {} refused: {}", refusal.by, refusal.reason), refusal.remedy.clone())
+            }
+            (error, None) if error.is_tampering() => (
+                error.to_string(),
+                "tell the exchange's operator and security officer at once; nothing of this reading was used".to_owned(),
+            ),
+            (error, None) if error.is_away() => {
+                (error.to_string(), "the exchange is away; try again in a moment".to_owned())
+            }
+            (error, None) => (error.to_string(), "the gateway's log names the cause".to_owned()),
+        };
+        let mut issue = Issue::new(Severity::Error, issue_code, self.code(), text).diagnostics(remedy);
+        if let Self::Request { expression: Some(place), .. } = self {
+            issue = issue.at(place.clone());
+        }
+        Outcome::from(issue)
+    }
+}

@@ -1,0 +1,92 @@
+//! What is not FHIR: the gateway's status and the consent of its patients, for the hospital's own tools.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+
+use super::{LetIn, Shared, failed};
+use crate::consent::{ConsentChange, ConsentShown};
+use crate::error::GatewayError;
+
+/// How the gateway stands.
+#[derive(Debug, Serialize)]
+struct Status {
+    identity: String,
+    /// Whether a session with broker and archive is live.
+    connected: bool,
+    /// The session's id, for the logs of the other parties.
+    session: Option<String>,
+    /// Last second of the certificates, Unix time.
+    certificates_until: u64,
+    /// Number of the revocation list in force.
+    revocation_list: Option<u64>,
+    /// Writes that wait in the outbox.
+    waiting: u64,
+    /// Writes that the exchange refused, with the reason.
+    refused: Vec<String>,
+    /// Patients held open.
+    open_patients: usize,
+    /// Bytes of JSON that they hold.
+    open_bytes: usize,
+    version: &'static str,
+}
+
+pub(super) async fn status(State(gateway): Shared, LetIn(_): LetIn) -> Response {
+    let (waiting, refused) = match gateway.outbox.totals().await {
+        Ok(totals) => totals,
+        Err(error) => return failed(&error),
+    };
+    let live = gateway.sessions.live().await;
+    let (open_patients, open_bytes) = gateway.patients.totals();
+    Json(Status {
+        identity: gateway.member.identity().to_string(),
+        connected: live.is_some(),
+        session: live.map(|s| s.established.with_broker.session().to_string()),
+        certificates_until: gateway.member.membership().not_after().as_secs(),
+        revocation_list: gateway.member.trust().current().crl_number(),
+        waiting,
+        refused,
+        open_patients,
+        open_bytes,
+        version: env!("CARGO_PKG_VERSION"),
+    })
+    .into_response()
+}
+
+/// Which patient.
+#[derive(Debug, Deserialize)]
+pub(super) struct PatientQuery {
+    patient: String,
+}
+
+pub(super) async fn consent(
+    State(gateway): Shared,
+    LetIn(_): LetIn,
+    Query(query): Query<PatientQuery>,
+) -> Response {
+    shown(gateway.consent(&query.patient).await)
+}
+
+pub(super) async fn grant(
+    State(gateway): Shared,
+    LetIn(_): LetIn,
+    Json(change): Json<ConsentChange>,
+) -> Response {
+    shown(gateway.grant(&change).await)
+}
+
+pub(super) async fn withdraw(
+    State(gateway): Shared,
+    LetIn(_): LetIn,
+    Json(change): Json<ConsentChange>,
+) -> Response {
+    shown(gateway.withdraw(&change).await)
+}
+
+fn shown(outcome: Result<ConsentShown, GatewayError>) -> Response {
+    match outcome {
+        Ok(consent) => Json(consent).into_response(),
+        Err(error) => failed(&error),
+    }
+}

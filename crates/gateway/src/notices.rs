@@ -1,0 +1,58 @@
+//! The broker's notices: while they are heard, what is held open may be shown without asking again.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sealwort_proto::codec::from_bytes;
+use sealwort_proto::frame::FrameDecoder;
+use sealwort_proto::message::{HANDSHAKE_BYTES_MAX, NOTICE_EVERY_SECONDS, Notice};
+
+use crate::Gateway;
+use crate::session::Session;
+
+/// Silence after which the notices count as lost.
+const SILENCE_MAX: Duration = Duration::from_secs(3 * NOTICE_EVERY_SECONDS);
+
+/// Listens until the session ends or the notices fall silent.
+pub(crate) async fn listen(gateway: Arc<Gateway>, session: Arc<Session>) {
+    let heard = hear(&gateway, &session).await;
+    session.hears_notices.store(false, Ordering::Release);
+    session.notices_started.store(false, Ordering::Release);
+    tracing::debug!(session = %session.established.with_broker.session(), heard, "the broker's notices ended");
+}
+
+async fn hear(gateway: &Gateway, session: &Arc<Session>) -> u64 {
+    let mut heard = 0;
+    let Ok(mut body) = gateway.sessions.notices(session).await else { return heard };
+    let mut frames = FrameDecoder::default();
+    loop {
+        let chunk = tokio::select! {
+            chunk = tokio::time::timeout(SILENCE_MAX, body.next_chunk()) => chunk,
+            () = gateway.shutdown.wait() => return heard,
+        };
+        let Ok(Some(Ok(chunk))) = chunk else { return heard };
+        frames.push(&chunk);
+        loop {
+            let frame = match frames.next() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(_) => return heard,
+            };
+            let now = gateway.sessions.now();
+            let Ok(opened) = session.established.with_broker.open_request(&frame.message, now) else {
+                return heard;
+            };
+            match from_bytes(&opened.content, HANDSHAKE_BYTES_MAX) {
+                Ok(Notice::Alive) => {}
+                Ok(Notice::ConsentChanged(patient) | Notice::HeadMoved(patient)) => {
+                    gateway.patients.changed(patient);
+                }
+                Ok(Notice::LookAnew) => gateway.patients.all_changed(),
+                Err(_) => return heard,
+            }
+            heard += 1;
+            session.hears_notices.store(true, Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Writes that wait for the exchange: sealed under the key-encryption key, on disk before the hospital is told,
+//! sent in the order of their arrival per patient. A write that the exchange refuses for good stays, with its
+//! reason in the log and the status, until somebody decides.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use minicbor::{Decode, Encode};
+use sealwort_net::{Backoff, Shutdown};
+use sealwort_net::member::Member;
+use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
+use sealwort_proto::crypto::{Secret, mac};
+use sealwort_proto::record::{Change, Record};
+use sealwort_proto::{DepositId, Locator};
+use sealwort_store::GatewayStore;
+use tokio::sync::Notify;
+
+use crate::Gateway;
+use crate::deposit::Labelled;
+use crate::error::GatewayError;
+use crate::user::{Asking, User};
+
+/// Largest item, in bytes.
+const ITEM_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Items looked at in one pass.
+const PASS_MAX: usize = 32;
+/// How often the outbox is looked at without being told.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// A write that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Outgoing {
+    /// Records of one patient.
+    #[n(0)]
+    Deposit(#[n(0)] WaitingDeposit),
+    /// A signed directive.
+    #[n(1)]
+    Directive(#[n(0)] Blob),
+}
+
+/// Records that wait, with what is needed to find their patient.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct WaitingDeposit {
+    /// The patient's blinded identifiers.
+    #[n(0)]
+    pub(crate) locators: Vec<Locator>,
+    /// The records.
+    #[n(1)]
+    pub(crate) records: Vec<WaitingRecord>,
+    /// Who wrote.
+    #[n(2)]
+    pub(crate) user: String,
+    /// Their role.
+    #[n(3)]
+    pub(crate) user_role: String,
+    /// For which purpose.
+    #[n(4)]
+    pub(crate) purpose: String,
+}
+
+/// A record that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct WaitingRecord {
+    #[n(0)]
+    change: Change,
+    #[n(1)]
+    resource_type: String,
+    #[n(2)]
+    id: String,
+    #[n(3)]
+    label: String,
+    #[n(4)]
+    content: Blob,
+}
+
+impl WaitingRecord {
+    fn labelled(self) -> Result<Labelled, GatewayError> {
+        let label = self.label.parse().map_err(|_| GatewayError::Kept("an item of the outbox has an unknown label"))?;
+        let record =
+            Record { change: self.change, resource_type: self.resource_type, id: self.id, content: self.content.0 };
+        Ok(Labelled { record, label })
+    }
+}
+
+impl From<&Labelled> for WaitingRecord {
+    fn from(labelled: &Labelled) -> Self {
+        Self {
+            change: labelled.record.change,
+            resource_type: labelled.record.resource_type.clone(),
+            id: labelled.record.id.clone(),
+            label: labelled.label.as_str().to_owned(),
+            content: Blob(labelled.record.content.clone()),
+        }
+    }
+}
+
+/// The outbox over the gateway's store.
+pub(crate) struct Outbox {
+    store: Arc<dyn GatewayStore>,
+    member: Arc<Member>,
+    index: Secret,
+    told: Notify,
+    /// Items that the exchange refused for good, with the reason.
+    refused: Mutex<BTreeMap<DepositId, String>>,
+}
+
+impl Outbox {
+    pub(crate) fn new(store: Arc<dyn GatewayStore>, member: Arc<Member>, index: Secret) -> Self {
+        Self { store, member, index, told: Notify::new(), refused: Mutex::default() }
+    }
+
+    /// Keeps a write. On return it is on disk.
+    pub(crate) async fn put(&self, id: DepositId, patient: &[u8], item: &Outgoing) -> Result<(), GatewayError> {
+        let sealed = self.member.kek().wrap(&[b"outbox", id.as_bytes()], &to_bytes(item));
+        self.store.enqueue(id, self.patient_key(patient), sealed).await?;
+        self.told.notify_one();
+        Ok(())
+    }
+
+    /// How many writes of this patient wait.
+    pub(crate) async fn waiting_for(&self, patient: &[u8]) -> Result<u64, GatewayError> {
+        Ok(self.store.pending_count(Some(self.patient_key(patient))).await?)
+    }
+
+    /// How many writes wait in all, and the reasons of those that were refused.
+    pub(crate) async fn totals(&self) -> Result<(u64, Vec<String>), GatewayError> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        Ok((self.store.pending_count(None).await?, refused))
+    }
+
+    fn patient_key(&self, patient: &[u8]) -> [u8; 32] {
+        mac(&self.index, "sealwort outbox v1", &[patient])
+    }
+
+    fn open(&self, id: DepositId, sealed: &[u8]) -> Result<Outgoing, GatewayError> {
+        let unusable = || GatewayError::Kept("an item of the outbox does not open");
+        let plain = self.member.kek().unwrap(&[b"outbox", id.as_bytes()], sealed).map_err(|_| unusable())?;
+        from_bytes(&plain, ITEM_BYTES_MAX).map_err(|_| unusable())
+    }
+}
+
+/// Sends what waits, until `shutdown`.
+pub(crate) async fn flush_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
+    let mut backoff = Backoff::default();
+    loop {
+        let wait = match gateway.flush().await {
+            Ok(()) => {
+                backoff.reset();
+                LOOK_EVERY
+            }
+            Err(error) => {
+                let wait = backoff.next_wait();
+                tracing::info!(%error, retry_in = ?wait, "the outbox waits for the exchange");
+                wait
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = gateway.outbox.told.notified() => {}
+            () = shutdown.wait() => return,
+        }
+    }
+}
+
+impl Gateway {
+    /// Sends what waits, oldest first. Stops at the first sign that the exchange is away.
+    async fn flush(&self) -> Result<(), GatewayError> {
+        loop {
+            let items = self.outbox.store.pending(PASS_MAX).await?;
+            let mut sent = 0;
+            let mut held_back = HashSet::new();
+            for item in items {
+                if held_back.contains(&item.patient) {
+                    continue;
+                }
+                match self.send(item.id, &item.sealed).await {
+                    Ok(()) => {
+                        self.outbox.store.done(item.id).await?;
+                        self.outbox.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(&item.id);
+                        sent += 1;
+                    }
+                    Err(error) if error.is_away() || error.is_session_lost() => return Err(error),
+                    Err(error) => {
+                        // Later writes of this patient may build on it, so they wait behind it.
+                        held_back.insert(item.patient);
+                        let reason = format!("{}: {error}", item.id);
+                        let mut refused = self.outbox.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                        if refused.insert(item.id, reason).is_none() {
+                            tracing::error!(id = %item.id, %error, "a write in the outbox was refused and is kept");
+                        }
+                    }
+                }
+            }
+            if sent == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn send(&self, id: DepositId, sealed: &[u8]) -> Result<(), GatewayError> {
+        match self.outbox.open(id, sealed)? {
+            Outgoing::Directive(directive) => self.deliver_directive(directive.as_ref()).await,
+            Outgoing::Deposit(waiting) => {
+                let user = User { name: waiting.user, role: waiting.user_role, expires: 0 };
+                let asking = Asking { user, purpose: waiting.purpose };
+                let records: Vec<Labelled> =
+                    waiting.records.into_iter().map(WaitingRecord::labelled).collect::<Result<_, _>>()?;
+                self.store_records(&waiting.locators, id, Arc::new(records), &asking).await.map(|_| ())
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! A write from the hospital, whole: the patient is found or registered, the records are deposited, and which
+//! resource is whose is noted. When the exchange is away, the write goes to the outbox and the hospital is told so.
+
+use std::sync::Arc;
+
+use sealwort_proto::{DepositId, Locator, Pseudonym};
+
+use crate::Gateway;
+use crate::deposit::Labelled;
+use crate::error::GatewayError;
+use crate::outbox::{Outgoing, WaitingDeposit};
+use crate::user::Asking;
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Stored at the archive, witnessed by the broker.
+    Stored(Pseudonym),
+    /// In the outbox, on disk here.
+    Queued,
+}
+
+impl Gateway {
+    /// Stores records of the patient of these identifiers, or keeps them until the exchange is back.
+    pub(crate) async fn write(
+        &self,
+        locators: &[Locator],
+        records: Vec<Labelled>,
+        asking: &Asking,
+    ) -> Result<Written, GatewayError> {
+        let id = DepositId::random();
+        let records = Arc::new(records);
+        // What waits already goes first.
+        let key = self.patient_key(locators).await?;
+        if self.outbox.waiting_for(&key).await? == 0 {
+            match self.store_records(locators, id, Arc::clone(&records), asking).await {
+                Ok(patient) => return Ok(Written::Stored(patient)),
+                Err(error) if error.is_away() || error.is_session_lost() => {
+                    tracing::warn!(%error, "the exchange is away; the write goes to the outbox");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let waiting = WaitingDeposit {
+            locators: locators.to_vec(),
+            records: records.iter().map(Into::into).collect(),
+            user: asking.user.name.clone(),
+            user_role: asking.user.role.clone(),
+            purpose: asking.purpose.clone(),
+        };
+        self.outbox.put(id, &key, &Outgoing::Deposit(waiting)).await?;
+        Ok(Written::Queued)
+    }
+
+    /// Finds or registers the patient, deposits, and notes which resource is whose.
+    pub(crate) async fn store_records(
+        &self,
+        locators: &[Locator],
+        id: DepositId,
+        records: Arc<Vec<Labelled>>,
+        asking: &Asking,
+    ) -> Result<Pseudonym, GatewayError> {
+        let patient = self.find_or_register(locators).await?.patient;
+        let names = records.iter().map(|r| (r.record.resource_type.as_str(), r.record.id.as_str()));
+        self.roster.put_resources(patient, names).await?;
+        self.deposit(patient, id, Arc::clone(&records), asking).await?;
+        Ok(patient)
+    }
+
+    /// By what a patient's writes are kept in order: the pseudonym where it is known, else the first identifier.
+    async fn patient_key(&self, locators: &[Locator]) -> Result<Vec<u8>, GatewayError> {
+        if let Some(patient) = self.roster.by_locators(locators).await? {
+            return Ok(patient.as_bytes().to_vec());
+        }
+        Ok(locators.first().map(|locator| locator.as_bytes().to_vec()).unwrap_or_default())
+    }
+}

@@ -1,0 +1,181 @@
+//! The sections that every service's configuration has in common.
+
+use serde::{Deserialize, Serialize};
+
+use super::quantity::{ByteCount, Interval};
+use crate::server::Limits;
+
+/// `[listen]`: where a service waits for connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenConfig {
+    /// Address and port, `127.0.0.1:8443` or `[::]:8443`. Port 0 takes any free one.
+    pub address: std::net::SocketAddr,
+}
+
+impl ListenConfig {
+    /// A port of this computer alone, unreachable from others.
+    pub const fn on_loopback(port: u16) -> Self {
+        Self {
+            address: std::net::SocketAddr::new(
+                std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+                port,
+            ),
+        }
+    }
+}
+
+impl Default for ListenConfig {
+    fn default() -> Self {
+        Self::on_loopback(0)
+    }
+}
+
+/// `[ca]`: the exchange's certificate authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaConfig {
+    /// `https://host:port` of the CA.
+    pub url: String,
+    /// How often the revocation list is fetched. Revocation is promised within 60 seconds, so
+    /// keep this below.
+    pub crl_every: Interval,
+}
+
+impl Default for CaConfig {
+    fn default() -> Self {
+        Self {
+            url: "https://127.0.0.1:8440".to_owned(),
+            crl_every: Interval::from_secs(20),
+        }
+    }
+}
+
+/// `[log]`: what is written to standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogConfig {
+    /// Which events: `error`, `warn`, `info`, `debug`, `trace`, or per part of the program, such
+    /// as `info,sealwort_net=debug`.
+    pub filter: String,
+    /// `text` for people, `json` for machines.
+    pub format: LogFormat,
+    /// `auto` (a terminal and no NO_COLOR), `always` or `never`.
+    pub color: Color,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+            color: Color::Auto,
+        }
+    }
+}
+
+/// How log events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One line of text each.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Whether log lines are coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Color {
+    /// When standard error is a terminal and NO_COLOR is not set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// `[limits]`: how long a server waits and how much it takes. The meaning of each is told at the
+/// field of the same name in [`Limits`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitsConfig {
+    /// Most open connections.
+    pub connections_max: usize,
+    /// Most open connections from one IP address; absent for no such limit.
+    pub connections_per_address_max: Option<usize>,
+    /// Most connections in the middle of the TLS handshake.
+    pub handshakes_max: usize,
+    /// Time for the TLS handshake.
+    pub handshake_timeout: Interval,
+    /// Time for the headers of a request, and from a connection's start to its first request.
+    pub header_timeout: Interval,
+    /// How long a connection may stay without a request.
+    pub idle_timeout: Interval,
+    /// Time between two pieces of a request body, and between two pieces that the peer takes of
+    /// a response body.
+    pub body_timeout: Interval,
+    /// Time for the whole request up to the head of its response; streaming routes are exempt.
+    pub request_timeout: Interval,
+    /// How often an HTTP/2 peer is asked for a sign of life.
+    pub ping_every: Interval,
+    /// How long the peer may take to give it.
+    pub ping_timeout: Interval,
+    /// Largest header section.
+    pub header_bytes_max: ByteCount,
+    /// Largest request body.
+    pub body_bytes_max: ByteCount,
+    /// Most requests at the same time on one HTTP/2 connection.
+    pub streams_per_connection_max: u32,
+    /// Most requests at the same time in all; the next ones are answered with 503.
+    pub requests_max: usize,
+    /// How long requests in flight may go on when the server is told to stop.
+    pub drain_timeout: Interval,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self::from(&Limits::default())
+    }
+}
+
+impl From<&Limits> for LimitsConfig {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            connections_max: limits.connections_max,
+            connections_per_address_max: limits.connections_per_address_max,
+            handshakes_max: limits.handshakes_max,
+            handshake_timeout: Interval(limits.handshake_timeout),
+            header_timeout: Interval(limits.header_timeout),
+            idle_timeout: Interval(limits.idle_timeout),
+            body_timeout: Interval(limits.body_timeout),
+            request_timeout: Interval(limits.request_timeout),
+            ping_every: Interval(limits.ping_every),
+            ping_timeout: Interval(limits.ping_timeout),
+            header_bytes_max: ByteCount(u64::from(limits.header_bytes_max)),
+            body_bytes_max: ByteCount(limits.body_bytes_max),
+            streams_per_connection_max: limits.streams_per_connection_max,
+            requests_max: limits.requests_max,
+            drain_timeout: Interval(limits.drain_timeout),
+        }
+    }
+}
+
+impl From<&LimitsConfig> for Limits {
+    fn from(config: &LimitsConfig) -> Self {
+        Self {
+            connections_max: config.connections_max,
+            connections_per_address_max: config.connections_per_address_max,
+            handshakes_max: config.handshakes_max,
+            handshake_timeout: config.handshake_timeout.0,
+            header_timeout: config.header_timeout.0,
+            idle_timeout: config.idle_timeout.0,
+            body_timeout: config.body_timeout.0,
+            request_timeout: config.request_timeout.0,
+            ping_every: config.ping_every.0,
+            ping_timeout: config.ping_timeout.0,
+            header_bytes_max: u32::try_from(config.header_bytes_max.0).unwrap_or(u32::MAX),
+            body_bytes_max: config.body_bytes_max.0,
+            streams_per_connection_max: config.streams_per_connection_max,
+            requests_max: config.requests_max,
+            drain_timeout: config.drain_timeout.0,
+        }
+    }
+}

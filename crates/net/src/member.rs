@@ -1,0 +1,429 @@
+//! A running party's place in the exchange: its keys and certificates, whom it trusts, and the key under which
+//! it wraps what it keeps. Read from its data folder at the start; certificates are renewed and revocation
+//! lists fetched in the background, and both are kept for the next start.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use sealwort_pki::enrolment::{
+    Admission, CRL_MESSAGE_BYTES_MAX, CrlResponse, ENROL_PATH, Invitation, JoinError, JoinRequest,
+    JoinResponse, Membership, MembershipError, MessageError, RENEW_PATH, Refusal, RenewalRequest,
+};
+use sealwort_pki::{CertificateError, Identity, KeyAlgorithm, KeyError, Role, Trust, TrustError};
+use sealwort_proto::crypto::{KeyEncryptionKey, Secret};
+use sealwort_proto::handshake::Party;
+use sealwort_proto::operations::Operations;
+use sealwort_proto::peers::{PeerCache, Peers};
+use sealwort_proto::policy::Policies;
+use tokio::task::JoinHandle;
+
+use crate::client::{Body, Endpoint, HopClient, HopError};
+use crate::clock::Clock;
+use crate::config::CaConfig;
+use crate::crl::{fetch_crl, spawn_crl_refresh};
+use crate::secret_file::{self, SecretFileError};
+use crate::shutdown::Shutdown;
+use crate::tls::{
+    Credentials, CredentialsError, SharedTrust, TlsConfigError, authority_client_config,
+    pinned_root_client_config,
+};
+
+/// Keys and certificates.
+const MEMBERSHIP_FILE: &str = "membership.json";
+/// The newest revocation list.
+const CRL_FILE: &str = "crl.json";
+/// The key-encryption key, 32 bytes in hexadecimal.
+const KEK_FILE: &str = "kek.key";
+/// Time to wait for the CA's answer.
+const CA_PATIENCE: Duration = Duration::from_secs(20);
+/// Shortest time between two attempts to renew.
+const RENEWAL_RETRY: Duration = Duration::from_secs(30);
+
+/// Why a party could not take its place.
+#[derive(Debug, thiserror::Error)]
+pub enum MemberError {
+    /// The folder holds no membership.
+    #[error(
+        "{folder} holds no membership; join the exchange first: sealwort join --invite FILE --dir {folder}"
+    )]
+    NotJoined {
+        /// The folder.
+        folder: String,
+    },
+    /// The folder holds a membership already.
+    #[error("{folder} holds the membership of {identity} already; choose another folder")]
+    Joined {
+        /// The folder.
+        folder: String,
+        /// Whose.
+        identity: Identity,
+    },
+    /// The membership is of another role.
+    #[error("the membership is that of {found}, this is a {expected}; choose the right folder")]
+    WrongRole {
+        /// Role of this service.
+        expected: Role,
+        /// Identity in the folder.
+        found: Identity,
+    },
+    /// A secret file is missing, open to others or unreadable.
+    #[error(transparent)]
+    SecretFile(#[from] SecretFileError),
+    /// The membership file is damaged.
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
+    /// The key-encryption key is not 32 bytes in hexadecimal.
+    #[error("{0} is not a key of 32 bytes in hexadecimal; restore it from a backup")]
+    KeyEncryptionKey(String),
+    /// Key and certificate do not belong together.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The TLS side cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsConfigError),
+    /// The kept revocation list is not in order.
+    #[error("the kept revocation list is not in order: {0}")]
+    Crl(#[from] TrustError),
+    /// A message of the CA's is malformed.
+    #[error("the certificate authority's answer is malformed: {0}")]
+    Message(#[from] MessageError),
+    /// The CA was not reached.
+    #[error(transparent)]
+    Hop(#[from] HopError),
+    /// The CA refused.
+    #[error("the certificate authority refused: {} ({}); {}", .0.message, .0.code, .0.remedy)]
+    Refused(Box<Refusal>),
+    /// Joining failed.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// A key could not be made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// A party that takes part.
+pub struct Member {
+    folder: PathBuf,
+    identity: Identity,
+    trust: SharedTrust,
+    credentials: Credentials,
+    party: RwLock<Arc<Party>>,
+    membership: RwLock<Arc<Membership>>,
+    peers: PeerCache,
+    kek: KeyEncryptionKey,
+    directory_key: Option<Secret>,
+}
+
+impl Member {
+    /// Reads a folder's membership for a service of this role.
+    pub fn load(
+        folder: &Path,
+        role: Role,
+        policies: Policies,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, MemberError> {
+        let file = folder.join(MEMBERSHIP_FILE);
+        if !file.exists() {
+            return Err(MemberError::NotJoined {
+                folder: folder.display().to_string(),
+            });
+        }
+        let membership = Membership::from_json(&secret_file::read(&file)?)?;
+        if membership.identity.role != role {
+            return Err(MemberError::WrongRole {
+                expected: role,
+                found: membership.identity,
+            });
+        }
+        let trust = kept_trust(folder, &membership, clock)?;
+        let credentials = Credentials::new(&membership.hop.chain, Arc::clone(&membership.hop.key))?;
+        let party = Arc::new(party(&membership, policies, Arc::default()));
+        let directory_key = membership
+            .directory_key
+            .as_ref()
+            .map(|key| Secret::new(*key.expose_bytes()));
+        Ok(Self {
+            folder: folder.to_owned(),
+            identity: membership.identity.clone(),
+            trust,
+            credentials,
+            party: RwLock::new(party),
+            kek: key_encryption_key(&folder.join(KEK_FILE))?,
+            directory_key,
+            membership: RwLock::new(Arc::new(membership)),
+            peers: PeerCache::default(),
+        })
+    }
+
+    /// Who this is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Its data folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whom it trusts.
+    pub fn trust(&self) -> &SharedTrust {
+        &self.trust
+    }
+
+    /// Its TLS side.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Its protocol side. A session keeps the one that it began with.
+    pub fn party(&self) -> Arc<Party> {
+        Arc::clone(&self.party.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Certificates and keys as they are now.
+    pub fn membership(&self) -> Arc<Membership> {
+        Arc::clone(
+            &self
+                .membership
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// The key under which it wraps what it keeps.
+    pub fn kek(&self) -> &KeyEncryptionKey {
+        &self.kek
+    }
+
+    /// The exchange's directory key, which gateways alone hold.
+    pub fn directory_key(&self) -> Option<&Secret> {
+        self.directory_key.as_ref()
+    }
+
+    /// Runs `check` with the means to verify peers now.
+    pub fn with_peers<T>(&self, check: impl FnOnce(&Peers<'_>) -> T) -> T {
+        let trust = self.trust.current();
+        check(&Peers {
+            trust: &trust,
+            cache: &self.peers,
+            now: self.trust.now(),
+        })
+    }
+
+    /// Keeps the revocation list fresh and renews the certificates at two thirds of their life.
+    pub fn spawn_upkeep(
+        self: &Arc<Self>,
+        ca: &CaConfig,
+        shutdown: &Shutdown,
+    ) -> Result<Vec<JoinHandle<()>>, MemberError> {
+        let endpoint: Endpoint = ca.url.parse()?;
+        let client = HopClient::new(authority_client_config(
+            Some(&self.credentials),
+            &self.trust,
+        )?);
+        let fetch = {
+            let (client, endpoint) = (client.clone(), endpoint.clone());
+            move || {
+                let (client, endpoint) = (client.clone(), endpoint.clone());
+                async move { fetch_crl(&client, &endpoint).await }
+            }
+        };
+        let keep = {
+            let file = self.folder.join(CRL_FILE);
+            move |answer: Bytes| {
+                let file = file.clone();
+                async move { secret_file::replace(&file, &answer) }
+            }
+        };
+        let refresh = spawn_crl_refresh(
+            self.trust.clone(),
+            fetch,
+            keep,
+            ca.crl_every.0,
+            shutdown.clone(),
+        );
+        let renewal = tokio::spawn(renewal(
+            Arc::clone(self),
+            client,
+            endpoint,
+            shutdown.clone(),
+        ));
+        Ok(vec![refresh, renewal])
+    }
+
+    /// Renews both certificates with fresh keys now.
+    pub async fn renew(&self, client: &HopClient, ca: &Endpoint) -> Result<(), MemberError> {
+        let request = RenewalRequest::new(self.identity.clone(), KeyAlgorithm::default())?;
+        let answer = post(client, ca, RENEW_PATH, request.to_json().as_bytes()).await?;
+        let current = self.membership();
+        let response = JoinResponse::from_json(&answer)?;
+        let admission = request.accept(response, &self.trust.current(), current.directory_key.as_ref(), self.trust.now())?;
+        let policies = self.party().policies.clone();
+        let operations = Arc::clone(&self.party().operations);
+        keep(&self.folder, &admission)?;
+        let membership = admission.membership;
+        self.credentials
+            .renew(&membership.hop.chain, Arc::clone(&membership.hop.key))?;
+        *self.party.write().unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(party(&membership, policies, operations));
+        *self
+            .membership
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(membership);
+        Ok(())
+    }
+}
+
+/// Joins an exchange with an invitation: keys are made here and never leave. The folder must be new.
+pub async fn join(
+    folder: &Path,
+    invitation: Invitation,
+    clock: Arc<dyn Clock>,
+) -> Result<Identity, MemberError> {
+    let file = folder.join(MEMBERSHIP_FILE);
+    if file.exists() {
+        let identity = Membership::from_json(&secret_file::read(&file)?)?.identity;
+        return Err(MemberError::Joined {
+            folder: folder.display().to_string(),
+            identity,
+        });
+    }
+    let now = clock.now();
+    let endpoint: Endpoint = invitation.url.parse()?;
+    let client = HopClient::new(pinned_root_client_config(invitation.root, clock)?);
+    let request = JoinRequest::new(invitation, KeyAlgorithm::default(), now)?;
+    let answer = post(&client, &endpoint, ENROL_PATH, request.to_json().as_bytes()).await?;
+    let admission = request.accept(JoinResponse::from_json(&answer)?, now)?;
+    keep(folder, &admission)?;
+    Ok(admission.membership.identity)
+}
+
+fn keep(folder: &Path, admission: &Admission) -> Result<(), MemberError> {
+    std::fs::create_dir_all(folder).map_err(|source| SecretFileError::Io {
+        action: "create the folder of",
+        path: folder.join(MEMBERSHIP_FILE),
+        source,
+    })?;
+    secret_file::replace(&folder.join(CRL_FILE), admission.crl.to_json().as_bytes())?;
+    // The membership comes last: a folder that has it has joined.
+    secret_file::replace(
+        &folder.join(MEMBERSHIP_FILE),
+        admission.membership.to_json()?.as_bytes(),
+    )?;
+    Ok(())
+}
+
+async fn post(
+    client: &HopClient,
+    ca: &Endpoint,
+    path: &str,
+    message: &[u8],
+) -> Result<Vec<u8>, MemberError> {
+    let connection = client.connect(ca).await?;
+    let response = connection
+        .request(
+            Method::POST,
+            path,
+            Body::from(message.to_vec()),
+            CA_PATIENCE,
+        )
+        .await?;
+    let status = response.status;
+    let body = response
+        .read(CRL_MESSAGE_BYTES_MAX + sealwort_pki::enrolment::MESSAGE_BYTES_MAX)
+        .await?;
+    if status == StatusCode::OK {
+        return Ok(body.to_vec());
+    }
+    Err(MemberError::Refused(Box::new(Refusal::from_json(&body)?)))
+}
+
+/// Reads a file that holds no secret, up to a limit.
+fn read_public(file: &Path, limit: usize) -> Result<Vec<u8>, SecretFileError> {
+    use std::io::Read as _;
+    let failed = |source| SecretFileError::Io { action: "read", path: file.to_owned(), source };
+    let mut content = Vec::new();
+    let opened = std::fs::File::open(file).map_err(failed)?;
+    opened.take(limit as u64).read_to_end(&mut content).map_err(failed)?;
+    Ok(content)
+}
+
+fn kept_trust(
+    folder: &Path,
+    membership: &Membership,
+    clock: Arc<dyn Clock>,
+) -> Result<SharedTrust, MemberError> {
+    let mut trust: Trust = membership.trust.clone();
+    let file = folder.join(CRL_FILE);
+    if file.exists() {
+        let kept = read_public(&file, CRL_MESSAGE_BYTES_MAX)?;
+        let kept = CrlResponse::from_json(&kept)?;
+        // A list that has ended meanwhile still tells who was revoked; until a fresh one is fetched nobody is believed.
+        if let Err(error) = trust.set_crl(&kept.crl, &kept.issuing, clock.now()) {
+            tracing::warn!(%error, "the kept revocation list is not in force; waiting for a fresh one");
+        }
+    }
+    Ok(SharedTrust::new(trust, clock))
+}
+
+fn party(membership: &Membership, policies: Policies, operations: Arc<Operations>) -> Party {
+    Party {
+        identity: membership.identity.clone(),
+        chain: membership.statement.chain.clone(),
+        key: Arc::clone(&membership.statement.key),
+        policies,
+        operations,
+    }
+}
+
+fn key_encryption_key(file: &Path) -> Result<KeyEncryptionKey, MemberError> {
+    if !file.exists() {
+        secret_file::create(
+            file,
+            zeroize::Zeroizing::new(hex::encode(Secret::random().expose())).as_bytes(),
+        )?;
+    }
+    let text = secret_file::read(file)?;
+    let mut bytes = zeroize::Zeroizing::new([0u8; 32]);
+    hex::decode_to_slice(text.trim_ascii(), bytes.as_mut())
+        .map_err(|_| MemberError::KeyEncryptionKey(file.display().to_string()))?;
+    Ok(KeyEncryptionKey::new(Secret::new(*bytes)))
+}
+
+async fn renewal(member: Arc<Member>, client: HopClient, ca: Endpoint, shutdown: Shutdown) {
+    loop {
+        let due = member.membership().renewal_time().as_secs();
+        let wait = Duration::from_secs(due.saturating_sub(member.trust.now().as_secs()));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shutdown.wait() => return,
+        }
+        match member.renew(&client, &ca).await {
+            Ok(()) => {
+                tracing::info!(not_after = %member.membership().not_after(), "certificates renewed")
+            }
+            Err(error) => {
+                tracing::warn!(%error, retry_in = ?RENEWAL_RETRY, "certificates not renewed");
+                tokio::select! {
+                    () = tokio::time::sleep(RENEWAL_RETRY) => {}
+                    () = shutdown.wait() => return,
+                }
+            }
+        }
+    }
+}
+
+/// A certificate that was refused, in the words of an operator's next step.
+pub fn remedy(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::RevocationUnknown(_) => {
+            "reach the certificate authority so that a fresh revocation list is fetched"
+        }
+        CertificateError::Expired { .. } => "renew the certificate, or join again",
+        CertificateError::NotYetValid { .. } => "set the clocks right",
+        _ => "ask the exchange's operator",
+    }
+}

@@ -1,0 +1,118 @@
+//! What may be named where, held against the sources. Test code is exempt, except where a rule says otherwise.
+
+use sealwort_rules::source::{Source, names, sources, texts};
+use sealwort_rules::spec::{PROTOCOL, citations, sections};
+use sealwort_rules::{check, read, root};
+
+/// Lines of a file before its tests: the aim, and what fails.
+const LINES_AIM: usize = 600;
+const LINES_MAX: usize = 900;
+/// Folders of this machine that must not appear in the project.
+const MACHINE_PATHS: [&str; 2] = [concat!("/wo", "rk/"), concat!("/ro", "ot/")];
+
+fn breaches(exempt: impl Fn(&Source) -> bool, asks: impl Fn(&str) -> bool) -> Vec<String> {
+    sources().iter().filter(|source| !exempt(source)).flat_map(|source| source.lines_where(&asks)).collect()
+}
+
+/// `proto::crypto` and `pki` are where primitives are called. `net::tls` chooses rustls' own provider and the key
+/// exchanges in it, and nothing else. Benchmarks compare with the bare primitives.
+#[test]
+fn primitives_are_named_in_one_file_of_proto_and_in_pki() {
+    let exempt = |source: &Source| {
+        source.path == "crates/proto/src/crypto.rs"
+            || source.path.starts_with("crates/pki/src/")
+            || source.path.starts_with("bench/")
+    };
+    let of_rustls = |source: &Source, line: &str| {
+        let chosen = ["aws_lc_rs::kx_group::", "aws_lc_rs::cipher_suite::", "aws_lc_rs::default_provider()"];
+        source.path.starts_with("crates/net/src/tls/")
+            && (chosen.iter().any(|name| line.contains(name)) || line.trim().starts_with("use rustls::crypto::"))
+    };
+    let named = sources();
+    let found = named
+        .iter()
+        .filter(|source| !exempt(source))
+        .flat_map(|source| source.lines_where(|line| names(line, "aws_lc_rs") && !of_rustls(source, line)));
+    check("primitives are named outside proto::crypto and pki", &found.collect::<Vec<_>>());
+}
+
+#[test]
+fn only_the_configuration_reads_the_environment() {
+    let asks = |line: &str| {
+        ["env::var", "env::var_os", "env::vars", "env::vars_os", "env::set_var", "env::remove_var"]
+            .iter()
+            .any(|name| names(line, name))
+            || line.contains("use std::env::{")
+    };
+    let found = breaches(|source| source.path.starts_with("crates/net/src/config/"), asks);
+    check("only net::config reads environment variables; take the value from the configuration", &found);
+}
+
+#[test]
+fn pure_crates_open_no_file_socket_or_process_and_look_at_no_clock() {
+    let pure = ["crates/pki/src/", "crates/proto/src/", "crates/consent/src/", "crates/fhir/src/"];
+    let impure = ["fs", "net", "process", "SystemTime", "Instant", "now_utc", "UdpSocket", "TcpStream", "thread_rng"];
+    let asks = |line: &str| {
+        impure.iter().any(|name| {
+            let from_std = names(line, &format!("std::{name}")) || names(line, &format!("std::time::{name}"));
+            let itself = name.len() > 7 && names(line, name);
+            from_std || itself
+        }) || names(line, "Instant::now")
+    };
+    let found = breaches(|source| !pure.iter().any(|folder| source.path.starts_with(folder)), asks);
+    check("a pure crate gets bytes and the time; it opens nothing and looks at no clock", &found);
+}
+
+#[test]
+fn nothing_is_unsafe_not_even_in_tests() {
+    let mut found = Vec::new();
+    for source in sources() {
+        let code = sealwort_rules::source::code(&source.text.replace("cfg(test)", "cfg(all())"));
+        let lines = code.iter().zip(1..).filter(|(line, _)| names(line, "unsafe"));
+        found.extend(lines.map(|(line, number)| format!("{}:{number}: {}", source.path, line.trim())));
+    }
+    check("unsafe code is forbidden here", &found);
+}
+
+#[test]
+fn files_stay_readable() {
+    let mut too_long = Vec::new();
+    for source in sources() {
+        let lines = source.lines_before_tests();
+        if lines > LINES_MAX {
+            too_long.push(format!("{}: {lines} lines before its tests", source.path));
+        } else if lines > LINES_AIM {
+            println!("WARNING: {}: {lines} lines before its tests; the aim is {LINES_AIM}", source.path);
+        }
+    }
+    check(&format!("files of more than {LINES_MAX} lines: split where a name for the part exists"), &too_long);
+}
+
+#[test]
+fn no_path_of_a_machine_is_in_the_project() {
+    let mut found = Vec::new();
+    for (path, text) in texts() {
+        for (line, number) in text.lines().zip(1..) {
+            if MACHINE_PATHS.iter().any(|place| line.contains(place)) {
+                found.push(format!("{path}:{number}: {}", line.trim().chars().take(120).collect::<String>()));
+            }
+        }
+    }
+    check("paths of one machine say nothing on another", &found);
+}
+
+#[test]
+fn every_section_that_is_cited_exists() {
+    let present = sections(&read(PROTOCOL));
+    let mut found = Vec::new();
+    for (path, text) in texts().into_iter().filter(|(path, _)| !path.starts_with("crates/rules/")) {
+        for citation in citations(&text) {
+            let is_there = root().join(&citation.document).exists();
+            let section = citation.section.as_ref().filter(|_| citation.document == PROTOCOL);
+            if !is_there || section.is_some_and(|section| !present.contains(section)) {
+                found.push(format!("{path} cites {citation:?}"));
+            }
+        }
+    }
+    check("a citation leads nowhere", &found);
+}

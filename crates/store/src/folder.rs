@@ -1,0 +1,148 @@
+//! A data folder: one per role and process. It is locked while it is open, remembers its role, and tells a
+//! folder that was never finished from one that lost its database.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::StoreError;
+
+const LOCK_FILE: &str = "lock";
+const MARKER_FILE: &str = "role";
+/// The embedded database; it never exists before the marker does.
+pub(crate) const DATABASE_FILE: &str = "store.sqlite";
+
+/// An open, locked data folder.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    role: String,
+    ready: bool,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Opens a folder for a role, making it (mode 0700) where it does not exist.
+    pub fn open(path: &Path, role: &str) -> Result<Self, StoreError> {
+        make(path)?;
+        let lock_path = path.join(LOCK_FILE);
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(|e| StoreError::io("opening", &lock_path, &e))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { folder: path.to_owned() }),
+            Err(TryLockError::Error(e)) => return Err(StoreError::io("locking", &lock_path, &e)),
+        }
+        let ready = read_marker(path, role)?;
+        Ok(Self { path: path.to_owned(), role: role.to_owned(), ready, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether its database was finished before: then a missing one is damage, not a beginning.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    pub(crate) fn mark_ready(&mut self) -> Result<(), StoreError> {
+        if !self.ready {
+            write_durably(&self.path.join(MARKER_FILE), format!("{} ready\n", self.role).as_bytes())?;
+            self.ready = true;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a folder and those above it, mode 0700, so that they survive a crash.
+fn make(path: &Path) -> Result<(), StoreError> {
+    let missing: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|e| StoreError::io("making", path, &e))?;
+    for parent in missing.iter().filter_map(|folder| folder.parent()) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        sync(parent).map_err(|e| StoreError::io("syncing", parent, &e))?;
+    }
+    Ok(())
+}
+
+/// Whether the folder was finished. Writes the marker where there is neither marker nor database.
+fn read_marker(folder: &Path, role: &str) -> Result<bool, StoreError> {
+    let marker = folder.join(MARKER_FILE);
+    let damaged = |reason: &str| StoreError::Damaged { file: marker.clone(), reason: reason.to_owned() };
+    let bytes = match fs::read(&marker) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            if folder.join(DATABASE_FILE).exists() {
+                return Err(damaged("it is missing, and there is a database"));
+            }
+            write_durably(&marker, format!("{role} new\n").as_bytes())?;
+            return Ok(false);
+        }
+        Err(e) => return Err(StoreError::io("reading", &marker, &e)),
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|_| damaged("it names no role"))?;
+    let (found, ready) = match text.trim().split_once(' ') {
+        Some((found, "ready")) => (found, true),
+        Some((found, "new")) => (found, false),
+        _ => return Err(damaged("it names no role")),
+    };
+    if found != role {
+        return Err(StoreError::WrongRole {
+            folder: folder.to_owned(),
+            expected: role.to_owned(),
+            found: found.to_owned(),
+        });
+    }
+    Ok(ready)
+}
+
+/// Writes a small file so that either the old or the new content survives a crash.
+fn write_durably(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    let temporary = path.with_extension("new");
+    let failed = |e: std::io::Error| StoreError::io("writing", path, &e);
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary).map_err(failed)?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&temporary, path).map_err(failed)?;
+    let parent = path.parent().unwrap_or(path);
+    sync(parent).map_err(failed)
+}
+
+fn sync(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_process_and_one_role() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("archive");
+        let first = DataFolder::open(&path, "archive").unwrap();
+        assert!(matches!(DataFolder::open(&path, "archive"), Err(StoreError::InUse { .. })));
+        drop(first);
+        assert!(matches!(DataFolder::open(&path, "broker"), Err(StoreError::WrongRole { .. })));
+        let mut again = DataFolder::open(&path, "archive").unwrap();
+        assert!(!again.is_ready());
+        again.mark_ready().unwrap();
+        drop(again);
+        assert!(DataFolder::open(&path, "archive").unwrap().is_ready());
+        fs::write(path.join(MARKER_FILE), "").unwrap();
+        assert!(matches!(DataFolder::open(&path, "archive"), Err(StoreError::Damaged { .. })));
+    }
+}

@@ -1,0 +1,48 @@
+//! What a gateway keeps: its roster of patients and its outbox. Both are sealed under the gateway's
+//! key-encryption key before they arrive here; keys of the roster are keyed hashes.
+
+use async_trait::async_trait;
+use sealwort_proto::DepositId;
+
+use crate::StoreError;
+
+/// By what a roster row is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RosterKind {
+    /// A blinded identifier.
+    Locator,
+    /// A FHIR resource, by type and logical id.
+    Resource,
+    /// The pseudonym, for the roster's full row.
+    Pseudonym,
+}
+
+/// A write that waits for the exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxItem {
+    /// Order of arrival.
+    pub position: u64,
+    /// The deposit's id.
+    pub id: DepositId,
+    /// Keyed hash of the patient, so that one patient's writes keep their order.
+    pub patient: [u8; 32],
+    /// The sealed write.
+    pub sealed: Vec<u8>,
+}
+
+/// A gateway's roster and outbox.
+#[async_trait]
+pub trait GatewayStore: Send + Sync {
+    /// Writes roster rows together.
+    async fn put_roster(&self, rows: Vec<(RosterKind, [u8; 32], Vec<u8>)>) -> Result<(), StoreError>;
+    /// A roster row.
+    async fn roster(&self, kind: RosterKind, key: [u8; 32]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Adds a write to the outbox; the same id again changes nothing.
+    async fn enqueue(&self, id: DepositId, patient: [u8; 32], sealed: Vec<u8>) -> Result<(), StoreError>;
+    /// The oldest writes that wait.
+    async fn pending(&self, limit: usize) -> Result<Vec<OutboxItem>, StoreError>;
+    /// How many writes wait, of one patient or of all.
+    async fn pending_count(&self, patient: Option<[u8; 32]>) -> Result<u64, StoreError>;
+    /// Removes a write that was stored.
+    async fn done(&self, id: DepositId) -> Result<(), StoreError>;
+}

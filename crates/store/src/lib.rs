@@ -1,0 +1,23 @@
+//! Storage: small traits for what each party keeps, the embedded back end (SQLite), data folders, and one
+//! conformance suite that every back end runs. Nothing here knows what the stored bytes mean: halves arrive
+//! wrapped, records sealed, statements signed.
+//!
+//! A write that returned is on disk.
+
+mod ca;
+pub mod conformance;
+mod error;
+mod folder;
+mod gateway;
+mod log;
+mod patient;
+pub mod sqlite;
+mod witness;
+
+pub use ca::{CaStore, CertificateRow, CrlRow, InvitationRow, RevocationRow};
+pub use error::StoreError;
+pub use folder::DataFolder;
+pub use gateway::{GatewayStore, OutboxItem, RosterKind};
+pub use log::{Append, Appended, LogStore, NewEntry, StoredEntry};
+pub use patient::{DirectiveUpdate, NewPatient, Patient, PatientStore, Registered, WrappedHalf};
+pub use witness::{Advance, WitnessStore};

@@ -1,0 +1,85 @@
+//! What broker and archive both keep of a patient: the registration, the newest directive, and one wrapped
+//! half per epoch.
+
+use async_trait::async_trait;
+use sealwort_proto::{Locator, Pseudonym};
+
+use crate::StoreError;
+
+/// A half, wrapped under the party's key-encryption key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrappedHalf {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// The wrapped bytes.
+    pub wrapped: Vec<u8>,
+}
+
+/// A patient to be registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPatient {
+    /// The pseudonym.
+    pub patient: Pseudonym,
+    /// Blinded identifiers; each belongs to one patient only.
+    pub locators: Vec<Locator>,
+    /// The signed registration.
+    pub registration: Vec<u8>,
+    /// The signed first directive.
+    pub directive: Vec<u8>,
+    /// The directive's version.
+    pub version: u64,
+    /// This party's half for the directive's epoch.
+    pub half: WrappedHalf,
+}
+
+/// A registered patient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patient {
+    /// The signed registration.
+    pub registration: Vec<u8>,
+    /// The newest signed directive.
+    pub directive: Vec<u8>,
+    /// Its version.
+    pub version: u64,
+    /// Its epoch.
+    pub epoch: u64,
+}
+
+/// How a registration ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    /// Stored now.
+    New,
+    /// The same registration was stored before.
+    Known,
+}
+
+/// A directive that replaces its predecessor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectiveUpdate {
+    /// The patient.
+    pub patient: Pseudonym,
+    /// The version that it replaces.
+    pub replaces: u64,
+    /// The signed directive.
+    pub directive: Vec<u8>,
+    /// Its epoch.
+    pub epoch: u64,
+    /// A half for a new epoch.
+    pub half: Option<WrappedHalf>,
+}
+
+/// Patients, their consent and this party's halves.
+#[async_trait]
+pub trait PatientStore: Send + Sync {
+    /// Registers a patient. A different registration of the same pseudonym or locator is a conflict.
+    async fn register(&self, patient: NewPatient) -> Result<Registered, StoreError>;
+    /// A patient by pseudonym.
+    async fn patient(&self, patient: Pseudonym) -> Result<Option<Patient>, StoreError>;
+    /// The patient who has one of these identifiers.
+    async fn locate(&self, locators: &[Locator]) -> Result<Option<Pseudonym>, StoreError>;
+    /// Replaces the directive of version `replaces`; a conflict when another is stored. The same bytes again are fine.
+    async fn direct(&self, update: DirectiveUpdate) -> Result<(), StoreError>;
+    /// This party's halves of a patient, by epoch.
+    async fn halves(&self, patient: Pseudonym) -> Result<Vec<WrappedHalf>, StoreError>;
+}

@@ -1,0 +1,92 @@
+//! Logs of sealed entries. A patient's entries lie together under the log's number, so that reading one
+//! patient is a range scan and the 32-byte pseudonym is not repeated in every row.
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use futures::TryStreamExt as _;
+use sealwort_proto::receipt::Witness;
+use sealwort_proto::{Digest, LabelTag, Pseudonym};
+use sqlx::Row as _;
+
+use super::{SqliteStore, fixed, signed, unsigned};
+use crate::{Append, Appended, LogStore, StoreError, StoredEntry};
+
+#[async_trait]
+impl LogStore for SqliteStore {
+    async fn append(&self, append: Append) -> Result<Appended, StoreError> {
+        self.writer.append(append).await
+    }
+
+    async fn head(&self, patient: Pseudonym) -> Result<Option<Witness>, StoreError> {
+        let row = sqlx::query(
+            "SELECT sequence, hash FROM entry WHERE log = (SELECT number FROM log WHERE patient = ?)
+             ORDER BY sequence DESC LIMIT 1",
+        )
+            .bind(patient.as_bytes().to_vec())
+            .fetch_optional(&self.readers)
+            .await?;
+        row.map(|row| witness(row.try_get(0)?, row.try_get(1)?)).transpose()
+    }
+
+    async fn read(
+        &self,
+        patient: Pseudonym,
+        after: u64,
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredEntry>, StoreError> {
+        let mut rows = sqlx::query(
+            "SELECT sequence, tag, author_key, envelope, ciphertext FROM entry
+             WHERE log = (SELECT number FROM log WHERE patient = ?) AND sequence > ?
+             ORDER BY sequence LIMIT ?",
+        )
+        .bind(patient.as_bytes().to_vec())
+        .bind(signed(after)?)
+        .bind(signed(entries_max as u64)?)
+        .fetch(&self.readers);
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.try_next().await? {
+            let entry = StoredEntry {
+                sequence: unsigned(row.try_get(0)?)?,
+                tag: fixed(row.try_get(1)?, LabelTag::from_slice)?,
+                author_key: fixed(row.try_get(2)?, Digest::from_slice)?,
+                envelope: row.try_get(3)?,
+                ciphertext: row.try_get(4)?,
+            };
+            bytes += entry.envelope.len() + entry.ciphertext.len();
+            if !entries.is_empty() && bytes > bytes_max {
+                break;
+            }
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    async fn put_author(&self, key: Digest, chain: Vec<u8>) -> Result<(), StoreError> {
+        self.writer
+            .submit(move |c| {
+                async move {
+                    sqlx::query("INSERT INTO author (key, chain) VALUES (?, ?) ON CONFLICT DO NOTHING")
+                        .bind(key.as_bytes().to_vec())
+                        .bind(&chain)
+                        .execute(c)
+                        .await?;
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    async fn author(&self, key: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let row = sqlx::query("SELECT chain FROM author WHERE key = ?")
+            .bind(key.as_bytes().to_vec())
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+}
+
+pub(super) fn witness(sequence: i64, head: &[u8]) -> Result<Witness, StoreError> {
+    Ok(Witness { sequence: unsigned(sequence)?, head: fixed(head, Digest::from_slice)? })
+}

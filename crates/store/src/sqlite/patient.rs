@@ -1,0 +1,134 @@
+//! Patients, directives and halves.
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use sealwort_proto::{Locator, Pseudonym};
+use sqlx::{Row as _, SqliteConnection};
+
+use super::{SqliteStore, fixed, signed, unsigned};
+use crate::{
+    DirectiveUpdate, NewPatient, Patient, PatientStore, Registered, StoreError, WrappedHalf,
+};
+
+#[async_trait]
+impl PatientStore for SqliteStore {
+    async fn register(&self, patient: NewPatient) -> Result<Registered, StoreError> {
+        self.writer.submit(move |c| async move { register(c, &patient).await }.boxed()).await
+    }
+
+    async fn patient(&self, patient: Pseudonym) -> Result<Option<Patient>, StoreError> {
+        let row = sqlx::query("SELECT registration, directive, version, epoch FROM patient WHERE pseudonym = ?")
+            .bind(patient.as_bytes().to_vec())
+            .fetch_optional(&self.readers)
+            .await?;
+        row.map(|row| {
+            Ok(Patient {
+                registration: row.try_get(0)?,
+                directive: row.try_get(1)?,
+                version: unsigned(row.try_get(2)?)?,
+                epoch: unsigned(row.try_get(3)?)?,
+            })
+        })
+        .transpose()
+    }
+
+    async fn locate(&self, locators: &[Locator]) -> Result<Option<Pseudonym>, StoreError> {
+        for locator in locators {
+            let row = sqlx::query("SELECT pseudonym FROM locator WHERE locator = ?")
+                .bind(locator.as_bytes().to_vec())
+                .fetch_optional(&self.readers)
+                .await?;
+            if let Some(row) = row {
+                return Ok(Some(fixed(row.try_get(0)?, Pseudonym::from_slice)?));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn direct(&self, update: DirectiveUpdate) -> Result<(), StoreError> {
+        self.writer.submit(move |c| async move { direct(c, &update).await }.boxed()).await
+    }
+
+    async fn halves(&self, patient: Pseudonym) -> Result<Vec<WrappedHalf>, StoreError> {
+        let rows = sqlx::query("SELECT epoch, wrapped FROM half WHERE pseudonym = ? ORDER BY epoch")
+            .bind(patient.as_bytes().to_vec())
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter()
+            .map(|row| Ok(WrappedHalf { epoch: unsigned(row.try_get(0)?)?, wrapped: row.try_get(1)? }))
+            .collect()
+    }
+}
+
+async fn register(c: &mut SqliteConnection, patient: &NewPatient) -> Result<Registered, StoreError> {
+    let pseudonym = patient.patient.as_bytes().to_vec();
+    let known = sqlx::query("SELECT registration FROM patient WHERE pseudonym = ?")
+        .bind(&pseudonym)
+        .fetch_optional(&mut *c)
+        .await?;
+    if let Some(row) = known {
+        let registration: &[u8] = row.try_get(0)?;
+        return if registration == patient.registration {
+            Ok(Registered::Known)
+        } else {
+            Err(StoreError::Conflict("the patient is registered already"))
+        };
+    }
+    sqlx::query("INSERT INTO patient (pseudonym, registration, directive, version, epoch) VALUES (?, ?, ?, ?, ?)")
+        .bind(&pseudonym)
+        .bind(&patient.registration)
+        .bind(&patient.directive)
+        .bind(signed(patient.version)?)
+        .bind(signed(patient.half.epoch)?)
+        .execute(&mut *c)
+        .await?;
+    for locator in &patient.locators {
+        let done = sqlx::query("INSERT INTO locator (locator, pseudonym) VALUES (?, ?) ON CONFLICT DO NOTHING")
+            .bind(locator.as_bytes().to_vec())
+            .bind(&pseudonym)
+            .execute(&mut *c)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Conflict("one of the identifiers belongs to another patient"));
+        }
+    }
+    put_half(c, &pseudonym, &patient.half).await?;
+    Ok(Registered::New)
+}
+
+async fn direct(c: &mut SqliteConnection, update: &DirectiveUpdate) -> Result<(), StoreError> {
+    let pseudonym = update.patient.as_bytes().to_vec();
+    let row = sqlx::query("SELECT directive, version FROM patient WHERE pseudonym = ?")
+        .bind(&pseudonym)
+        .fetch_optional(&mut *c)
+        .await?
+        .ok_or(StoreError::Conflict("the patient is not registered"))?;
+    let (directive, version): (&[u8], i64) = (row.try_get(0)?, row.try_get(1)?);
+    if directive == update.directive {
+        return Ok(());
+    }
+    if unsigned(version)? != update.replaces {
+        return Err(StoreError::Conflict("another directive came first"));
+    }
+    sqlx::query("UPDATE patient SET directive = ?, version = ?, epoch = ? WHERE pseudonym = ?")
+        .bind(&update.directive)
+        .bind(version + 1)
+        .bind(signed(update.epoch)?)
+        .bind(&pseudonym)
+        .execute(&mut *c)
+        .await?;
+    if let Some(half) = &update.half {
+        put_half(c, &pseudonym, half).await?;
+    }
+    Ok(())
+}
+
+async fn put_half(c: &mut SqliteConnection, pseudonym: &[u8], half: &WrappedHalf) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO half (pseudonym, epoch, wrapped) VALUES (?, ?, ?)")
+        .bind(pseudonym)
+        .bind(signed(half.epoch)?)
+        .bind(&half.wrapped)
+        .execute(c)
+        .await?;
+    Ok(())
+}

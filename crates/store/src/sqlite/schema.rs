@@ -1,0 +1,154 @@
+//! The tables, and how an older file becomes a newer one. Each role uses the tables that it needs.
+
+use std::path::Path;
+
+use sqlx::{Executor as _, Row as _, SqliteConnection};
+
+use super::damaged_or_io;
+use crate::StoreError;
+
+/// "SLWT": marks the file as ours.
+const APPLICATION_ID: i64 = 0x534c_5754;
+
+/// One step per format; a file of format `n` needs the steps from index `n` on.
+const STEPS: [&str; 1] = [
+    "
+    CREATE TABLE patient (
+        pseudonym     BLOB PRIMARY KEY,
+        registration  BLOB NOT NULL,
+        directive     BLOB NOT NULL,
+        version       INTEGER NOT NULL,
+        epoch         INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE locator (
+        locator    BLOB PRIMARY KEY,
+        pseudonym  BLOB NOT NULL REFERENCES patient
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE half (
+        pseudonym  BLOB NOT NULL REFERENCES patient,
+        epoch      INTEGER NOT NULL,
+        wrapped    BLOB NOT NULL,
+        PRIMARY KEY (pseudonym, epoch)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE log (
+        number   INTEGER PRIMARY KEY,
+        patient  BLOB NOT NULL UNIQUE
+    ) STRICT;
+    CREATE TABLE entry (
+        log         INTEGER NOT NULL REFERENCES log,
+        sequence    INTEGER NOT NULL,
+        deposit     BLOB,
+        hash        BLOB NOT NULL,
+        tag         BLOB NOT NULL,
+        author_key  BLOB NOT NULL,
+        envelope    BLOB NOT NULL,
+        ciphertext  BLOB NOT NULL,
+        PRIMARY KEY (log, sequence)
+    ) STRICT;
+    CREATE INDEX entry_deposit ON entry (deposit) WHERE deposit IS NOT NULL;
+    CREATE TABLE author (
+        key    BLOB PRIMARY KEY,
+        chain  BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE witness (
+        patient   BLOB PRIMARY KEY,
+        sequence  INTEGER NOT NULL,
+        head      BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE roster (
+        kind    INTEGER NOT NULL,
+        key     BLOB NOT NULL,
+        sealed  BLOB NOT NULL,
+        PRIMARY KEY (kind, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE outbox (
+        position  INTEGER PRIMARY KEY AUTOINCREMENT,
+        id        BLOB NOT NULL UNIQUE,
+        patient   BLOB NOT NULL,
+        sealed    BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX outbox_patient ON outbox (patient);
+
+    CREATE TABLE invitation (
+        digest    BLOB PRIMARY KEY,
+        identity  TEXT NOT NULL,
+        created   INTEGER NOT NULL,
+        expires   INTEGER NOT NULL,
+        used      INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE certificate (
+        serial      BLOB PRIMARY KEY,
+        identity    TEXT NOT NULL,
+        key_use     INTEGER NOT NULL,
+        not_before  INTEGER NOT NULL,
+        not_after   INTEGER NOT NULL,
+        revoked_at  INTEGER,
+        reason      INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX certificate_identity ON certificate (identity, not_after);
+    CREATE INDEX certificate_revoked ON certificate (not_after) WHERE revoked_at IS NOT NULL;
+    CREATE TABLE crl (
+        number       INTEGER PRIMARY KEY,
+        der          BLOB NOT NULL,
+        this_update  INTEGER NOT NULL,
+        next_update  INTEGER NOT NULL
+    ) STRICT;
+    ",
+];
+
+/// Refuses a file that is not ours, is newer, or was emptied after it had been finished. Writes nothing.
+pub(super) async fn inspect(
+    connection: &mut SqliteConnection,
+    file: &Path,
+    finished: bool,
+) -> Result<(), StoreError> {
+    let application = number(connection, file, "PRAGMA application_id").await?;
+    let format = number(connection, file, "PRAGMA user_version").await?;
+    let supported = supported();
+    let ours = application == APPLICATION_ID && format > 0;
+    // Of a file that was never finished there may be no more than its beginning.
+    let begun = !finished
+        && application == 0
+        && format == 0
+        && number(connection, file, "SELECT count(*) FROM sqlite_schema").await? == 0;
+    if !ours && !begun {
+        let reason = "it is not a Sealwort store, or was emptied".to_owned();
+        return Err(StoreError::Damaged { file: file.to_owned(), reason });
+    }
+    if format > supported {
+        return Err(StoreError::Newer { file: file.to_owned(), found: format, supported });
+    }
+    Ok(())
+}
+
+/// Brings a file that passed [`inspect`], or a new one, to the newest format.
+pub(super) async fn apply(connection: &mut SqliteConnection, file: &Path) -> Result<(), StoreError> {
+    let found = number(connection, file, "PRAGMA user_version").await?;
+    for (format, step) in (1i64..).zip(STEPS).skip(usize::try_from(found).unwrap_or(0)) {
+        let script = format!(
+            "BEGIN IMMEDIATE; {step} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {format}; COMMIT;"
+        );
+        connection
+            .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(script)))
+            .await
+            .map_err(|e| damaged_or_io(file, &e))?;
+    }
+    Ok(())
+}
+
+fn supported() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+}
+
+/// The single number that a statement answers.
+async fn number(
+    connection: &mut SqliteConnection,
+    file: &Path,
+    statement: &'static str,
+) -> Result<i64, StoreError> {
+    let row = sqlx::query(statement).fetch_one(connection).await.map_err(|e| damaged_or_io(file, &e))?;
+    row.try_get(0).map_err(|e| damaged_or_io(file, &e))
+}
