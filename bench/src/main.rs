@@ -1,2 +1,126 @@
-//! Benchmarks.
-fn main() {}
+//! Side-by-side benchmarks: each measures something of ours and its reference in the same run, taking turns, so
+//! that a busy machine disturbs both alike. It prints medians and ratios, and judges only the aims that were set.
+//! `README.md` beside this folder says what each row means.
+
+mod append;
+mod establishment;
+mod gateway;
+mod http_client;
+mod measure;
+mod memory;
+mod processes;
+mod report;
+mod seal;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use measure::Failure;
+use processes::Binary;
+use report::Report;
+
+/// Measures parts of Sealwort beside their references.
+#[derive(Debug, Parser)]
+#[command(name = "sealwort-bench", version)]
+struct Arguments {
+    /// What to measure; everything where nothing is named.
+    names: Vec<Benchmark>,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Fewer repetitions: a look, not a measurement to quote.
+    #[arg(long)]
+    quick: bool,
+    /// The sealwort program for `gateway` and `memory`. Without it, the one beside this program.
+    #[arg(long, value_name = "PATH")]
+    sealwort: Option<PathBuf>,
+    /// Folder on the disk to be measured, for temporary data. Without it, the folder of this program.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Benchmark {
+    /// The nine steps, in memory, beside their primitive operations and the paper's construction.
+    Establishment,
+    /// Sealing and opening of records beside AES-256-GCM.
+    Seal,
+    /// Durable appends beside plain inserts.
+    Append,
+    /// Opening a patient and reading by id, against a running `sealwort demo`.
+    Gateway,
+    /// Memory of archive and broker with 100,000 entries and 100 gateways.
+    Memory,
+}
+
+/// How thorough a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Thoroughness {
+    /// As the documents quote it.
+    Full,
+    /// To see whether it works.
+    Quick,
+}
+
+impl Thoroughness {
+    /// A number of repetitions, or a tenth of it.
+    pub(crate) fn times(self, full: usize) -> usize {
+        match self {
+            Self::Full => full,
+            Self::Quick => (full / 10).max(3),
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut report = Report::new();
+    if cfg!(debug_assertions) {
+        report.note("THIS IS NOT A RELEASE BUILD: the figures mean nothing. Run it with --release.");
+    }
+    let outcome = Box::pin(run(&arguments, &mut report)).await;
+    // What was measured before a failure is shown all the same.
+    report.print(arguments.json);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report.note(&format!("the run ended early: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
+    let program = std::env::current_exe()?;
+    let beside = program.parent().unwrap_or(Path::new("."));
+    let folder = arguments.dir.as_deref().unwrap_or(beside);
+    let binary = Binary::new(arguments.sealwort.clone().unwrap_or_else(|| beside.join("sealwort")));
+    let thoroughness = if arguments.quick { Thoroughness::Quick } else { Thoroughness::Full };
+    let all = Benchmark::value_variants();
+    let names = if arguments.names.is_empty() { all } else { &arguments.names };
+    for name in names {
+        match name {
+            Benchmark::Establishment => establishment::run(thoroughness, report)?,
+            Benchmark::Seal => seal::run(thoroughness, report)?,
+            Benchmark::Append => append::run(thoroughness, folder, report).await?,
+            Benchmark::Gateway => gateway::run(thoroughness, folder, &binary, report).await?,
+            Benchmark::Memory => memory::run(thoroughness, folder, &binary, report).await?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}

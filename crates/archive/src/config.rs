@@ -17,6 +17,8 @@ pub struct Config {
     pub ca: CaConfig,
     /// How long the server waits and how much it takes.
     pub limits: LimitsConfig,
+    /// File to which a copy of every message is appended, for auditors; empty for none.
+    pub capture: PathBuf,
     /// What is logged.
     pub log: LogConfig,
 }
@@ -28,6 +30,7 @@ impl Default for Config {
             listen: ListenConfig::on_loopback(8442),
             ca: CaConfig::default(),
             limits: LimitsConfig::from(&Limits::hop()),
+            capture: PathBuf::new(),
             log: LogConfig::default(),
         }
     }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::post;
 use sealwort_custody::Custody;
+use sealwort_net::capture::Capture;
 use sealwort_net::clock::Clock;
 use sealwort_net::exchange::{AUTHENTICATE_PATH, CALL_PATH, RELAY_PATH};
 use sealwort_net::health::{self, Readiness};
@@ -51,6 +52,9 @@ pub enum StartError {
     /// Its TLS side.
     #[error(transparent)]
     Tls(#[from] TlsConfigError),
+    /// The capture file.
+    #[error("capture: {0}; choose another file")]
+    Capture(#[from] std::io::Error),
     /// Its address.
     #[error("cannot listen on {address}: {source}; choose another address")]
     Listen {
@@ -69,6 +73,7 @@ pub(crate) struct Archive {
     sessions: Sessions,
     memory: DepositMemory,
     steps: Steps,
+    capture: Capture,
 }
 
 /// An archive that serves.
@@ -103,6 +108,7 @@ pub async fn start(
     let listen = |source| StartError::Listen { address: config.listen.address, source };
     let listener = TcpListener::bind(config.listen.address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
+    let capture = Capture::to(&config.capture)?;
     let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
 
     let archive = Arc::new(Archive {
@@ -112,9 +118,10 @@ pub async fn start(
         sessions: Sessions::default(),
         memory: DepositMemory::default(),
         steps,
+        capture: capture.clone(),
     });
-    let readiness = Readiness::new();
-    let router = router(archive).merge(health::router(readiness));
+    let router = router(archive).merge(health::router(Readiness::new()));
+    let router = capture.around(router);
     let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
     tracing::info!(%address, identity = %member.identity(), "the archive listens");
     let serving = tokio::spawn(async move {

@@ -117,6 +117,7 @@ impl Incoming {
                 }
                 let now = self.archive.member.trust().now();
                 let opened = self.session.established.channel.open_request(&frame.message, now)?;
+                self.archive.capture.take(&opened.content);
                 let message = from_bytes(&opened.content, MESSAGE_BYTES_MAX).map_err(|e| error(e.into()))?;
                 return Ok((opened.number, message));
             }

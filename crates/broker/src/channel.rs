@@ -41,6 +41,8 @@ pub(crate) async fn message(
         Ok(opened) => opened,
         Err(error) => return refuse(&broker.refusal(&error)),
     };
+    // What the broker can open is what it can know.
+    broker.capture.take(&opened.content);
     let reply = match from_bytes(&opened.content, TO_BROKER_BYTES_MAX) {
         Ok(request) => broker.dispatch(&session, request).await,
         Err(error) => Err(broker.refusal(&ProtocolError::new(Step::Channel, Fault::Gateway, error))),

@@ -21,6 +21,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Runs in progress above which a gateway must show a cookie before anything costly is done for it.
     pub cookie_above_runs: usize,
+    /// File to which a copy of every message is appended, for auditors; empty for none.
+    pub capture: PathBuf,
     /// What is logged.
     pub log: LogConfig,
 }
@@ -49,6 +51,7 @@ impl Default for Config {
             ca: CaConfig::default(),
             limits: LimitsConfig::from(&Limits::hop()),
             cookie_above_runs: 1000,
+            capture: PathBuf::new(),
             log: LogConfig::default(),
         }
     }

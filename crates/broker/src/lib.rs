@@ -20,6 +20,7 @@ use axum::routing::{get, post};
 use sealwort_custody::Custody;
 use sealwort_net::Shutdown;
 use sealwort_net::client::{Endpoint, HopClient, HopError};
+use sealwort_net::capture::Capture;
 use sealwort_net::clock::Clock;
 use sealwort_net::exchange::{AUTHENTICATE_PATH, CHANNEL_PATH, NOTICES_PATH, RELAY_PATH};
 use sealwort_net::health::{self, Readiness};
@@ -73,6 +74,9 @@ pub enum StartError {
     /// The pseudonym key does not open.
     #[error("{0} does not open under this broker's key-encryption key; restore both from the same backup")]
     PseudonymKey(String),
+    /// The capture file.
+    #[error("capture: {0}; choose another file")]
+    Capture(#[from] std::io::Error),
     /// Its address.
     #[error("cannot listen on {address}: {source}; choose another address")]
     Listen {
@@ -96,6 +100,7 @@ pub(crate) struct Broker {
     cookies: CookieJar,
     cookie_above_runs: usize,
     steps: Steps,
+    capture: Capture,
 }
 
 /// A broker that serves.
@@ -136,6 +141,7 @@ pub async fn start(
     let listen = |source| StartError::Listen { address: config.listen.address, source };
     let listener = TcpListener::bind(config.listen.address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
+    let capture = Capture::to(&config.capture)?;
     let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
 
     let broker = Arc::new(Broker {
@@ -149,9 +155,11 @@ pub async fn start(
         cookies: CookieJar::default(),
         cookie_above_runs: config.cookie_above_runs,
         steps,
+        capture: capture.clone(),
         member: Arc::clone(&member),
     });
     let router = router(broker).merge(health::router(Readiness::new()));
+    let router = capture.around(router);
     let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
     tracing::info!(%address, identity = %member.identity(), "the broker listens");
     let serving = tokio::spawn(async move {

@@ -67,7 +67,7 @@ pub(crate) async fn notices(
         let notice = match first {
             Some(notice) => notice,
             None => tokio::select! {
-                notice = next(&mut heard) => notice?,
+                notice = next(&mut heard, &session) => notice?,
                 () = broker.notices.shutdown.wait() => return None,
             },
         };
@@ -77,8 +77,18 @@ pub(crate) async fn notices(
     ([(header::CONTENT_TYPE, FRAMES)], Body::from_stream(stream)).into_response()
 }
 
-async fn next(heard: &mut broadcast::Receiver<Notice>) -> Option<Notice> {
-    match tokio::time::timeout(Duration::from_secs(NOTICE_EVERY_SECONDS), heard.recv()).await {
+/// The next notice for this session: about patients whose record it has asked for, and a sign of life otherwise.
+async fn next(heard: &mut broadcast::Receiver<Notice>, session: &GatewaySession) -> Option<Notice> {
+    let mine = async {
+        loop {
+            match heard.recv().await {
+                Ok(Notice::ConsentChanged(patient) | Notice::HeadMoved(patient))
+                    if !session.knows_patient(patient) => {}
+                heard => return heard,
+            }
+        }
+    };
+    match tokio::time::timeout(Duration::from_secs(NOTICE_EVERY_SECONDS), mine).await {
         Ok(Ok(notice)) => Some(notice),
         Ok(Err(RecvError::Lagged(_))) => Some(Notice::LookAnew),
         Ok(Err(RecvError::Closed)) => None,

@@ -95,6 +95,7 @@ impl Broker {
             )
             .map_err(|e| self.refusal(&e))?;
         session.archive.count_token();
+        session.note_patient(patient);
         let grant = TokenGrant { sealed, token, sub_halves, registration: ward.registration_bytes.clone().into() };
         let bytes = sealwort_proto::codec::to_bytes(&grant).len();
         let id = session.established.channel.session();

@@ -1,7 +1,7 @@
 //! What the broker remembers of runs and sessions. Bounded: runs that are not finished are forgotten after
 //! half a minute, sessions when their keys have ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use sealwort_pki::UnixTime;
 use sealwort_proto::handshake::Party;
 use sealwort_proto::handshake::broker::{AwaitCompletion, AwaitShare, GatewayEstablished};
 use sealwort_proto::transmission::broker::PendingRequest;
-use sealwort_proto::{Nonce, SessionId};
+use sealwort_proto::{Nonce, Pseudonym, SessionId};
 
 use crate::link::{ArchiveConnection, ArchiveSession};
 
@@ -40,7 +40,12 @@ pub(crate) struct GatewaySession {
     pub(crate) established: GatewayEstablished,
     pub(crate) archive: Arc<ArchiveSession>,
     pending: Mutex<HashMap<Nonce, PendingRequest>>,
+    /// Patients for whom this session was given tokens: the only ones that it is sent notices about.
+    patients: Mutex<HashSet<Pseudonym>>,
 }
+
+/// Most patients that a session is sent notices about.
+const PATIENTS_MAX: usize = 10_000;
 
 /// Runs and sessions by session id.
 #[derive(Default)]
@@ -67,7 +72,14 @@ impl GatewaySession {
         established: GatewayEstablished,
         archive: Arc<ArchiveSession>,
     ) -> Self {
-        Self { connection, party, established, archive, pending: Mutex::default() }
+        Self {
+            connection,
+            party,
+            established,
+            archive,
+            pending: Mutex::default(),
+            patients: Mutex::default(),
+        }
     }
 
     /// Keeps a request until step 3; false when too many wait.
@@ -77,6 +89,21 @@ impl GatewaySession {
             pending.retain(|_, request| !request.is_stale(now));
         }
         pending.len() < PENDING_MAX && pending.insert(request.challenge(), request).is_none()
+    }
+
+    /// Remembers that this session was given a token for a patient.
+    pub(crate) fn note_patient(&self, patient: Pseudonym) {
+        let mut patients = lock(&self.patients);
+        // Forgetting is safe: the gateway's authority ends within a minute by itself.
+        if patients.len() >= PATIENTS_MAX {
+            patients.clear();
+        }
+        patients.insert(patient);
+    }
+
+    /// Whether this session was given a token for a patient.
+    pub(crate) fn knows_patient(&self, patient: Pseudonym) -> bool {
+        lock(&self.patients).contains(&patient)
     }
 
     /// Takes out the request that a challenge names.

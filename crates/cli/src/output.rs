@@ -37,6 +37,7 @@ impl Output {
     }
 
     /// Prints bytes as they are, and a line end.
+    #[expect(clippy::unused_self, reason = "callers say where words go through one value")]
     pub(crate) fn raw(self, bytes: &[u8]) -> Result<(), CliError> {
         print(bytes)
     }
@@ -49,6 +50,7 @@ impl Output {
     }
 
     /// Says something to the person who watches, with `--json` too.
+    #[expect(clippy::unused_self, reason = "callers say where words go through one value")]
     pub(crate) fn notice(self, text: impl AsRef<str>) {
         say(text.as_ref());
     }

@@ -108,11 +108,12 @@ impl Sessions {
         let (mut state, mut hello) = start(&party, &self.archive, peer.identity(), *peer.exporter());
         let step_1 = (hello.len(), begun.elapsed());
         let mut cookies = 0;
-        let (state, share) = loop {
+        let (state, share, step_4) = loop {
             let path = format!("{AUTHENTICATE_PATH}/1");
             let answer = send(&connection, &path, hello, 2 * HANDSHAKE_BYTES_MAX).await?;
+            let begun = Instant::now();
             match self.member.with_peers(|peers| state.on_presentation(&answer, &party, peers))? {
-                Presented::Continue(state, share) => break (state, share),
+                Presented::Continue(state, share) => break (state, share, begun.elapsed()),
                 Presented::Again(again, repeated) if cookies < COOKIES_MAX => {
                     cookies += 1;
                     (state, hello) = (again, repeated);
@@ -129,7 +130,7 @@ impl Sessions {
             self.steps.report(StepReport { step, route, what, session, bytes, duration });
         };
         report(1, "L → T", "certificate of the gateway, nonce, the archive wanted", step_1.0, step_1.1);
-        report(4, "L → T", "ephemeral key, policies, signature", share.len(), begun.elapsed());
+        report(4, "L → T", "ephemeral key, policies, signature", share.len(), step_4);
 
         let path = format!("{AUTHENTICATE_PATH}/4/{session}");
         let answer = send(&connection, &path, share, 2 * HANDSHAKE_BYTES_MAX).await?;

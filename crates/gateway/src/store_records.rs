@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use sealwort_fhir::IssueCode;
 use sealwort_proto::{DepositId, Locator, Pseudonym};
 
 use crate::Gateway;
@@ -61,6 +62,18 @@ impl Gateway {
         asking: &Asking,
     ) -> Result<Pseudonym, GatewayError> {
         let patient = self.find_or_register(locators).await?.patient;
+        for record in records.iter().filter(|r| r.record.resource_type == "Patient") {
+            let taken = self.roster.by_resource("Patient", &record.record.id).await?;
+            if taken.is_some_and(|other| other != patient) {
+                return Err(GatewayError::request(
+                    409,
+                    IssueCode::Duplicate,
+                    "patient-id-taken",
+                    format!("Patient/{} is another person at this hospital", record.record.id),
+                    "give the Patient another id",
+                ));
+            }
+        }
         let names = records.iter().map(|r| (r.record.resource_type.as_str(), r.record.id.as_str()));
         self.roster.put_resources(patient, names).await?;
         self.deposit(patient, id, Arc::clone(&records), asking).await?;

@@ -116,3 +116,26 @@ fn every_section_that_is_cited_exists() {
     }
     check("a citation leads nowhere", &found);
 }
+
+/// Documents name files as `gateway/src/open.rs`, from the folder `crates`, or from the root.
+#[test]
+fn every_file_that_a_document_names_exists() {
+    let mut found = Vec::new();
+    let mut seen = 0;
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", PROTOCOL] {
+        let text = read(document);
+        for name in text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|name| name.contains('/') && name.split('.').next_back() == Some("rs"))
+        {
+            seen += 1;
+            if !root().join("crates").join(name).exists() && !root().join(name).exists() {
+                found.push(format!("{document} names {name}"));
+            }
+        }
+    }
+    assert!(seen > 20, "the search finds nothing");
+    check("a document names a file that is not there", &found);
+}

@@ -37,7 +37,11 @@ async fn main() {
     let place = tempfile::tempdir_in(std::env::var("SEALWORT_BENCH_DIR").unwrap_or_else(|_| ".".to_owned())).unwrap();
     let mut folder = DataFolder::open(&place.path().join("store"), "archive").unwrap();
     let store = SqliteStore::open(&mut folder).await.unwrap();
-    store.writer().submit(|c| async move { Ok(sqlx::query(PLAIN_TABLE).execute(c).await.map(drop)?) }.boxed()).await.unwrap();
+    store
+        .writer()
+        .submit(|c| async move { Ok(sqlx::query(PLAIN_TABLE).execute(c).await.map(drop)?) }.boxed())
+        .await
+        .unwrap();
     let bare = Bare::spawn(&place.path().join("bare.sqlite")).await;
 
     let (mut appends, mut same_writer, mut bare_loop) = (Vec::new(), Vec::new(), Vec::new());
@@ -48,7 +52,9 @@ async fn main() {
         bare_loop.push(measure(round, |writer| bare_for(bare.clone(), start + writer, round)).await);
     }
     let (a, w, b) = (median(&mut appends), median(&mut same_writer), median(&mut bare_loop));
-    println!("{WRITERS} writers, {CIPHERTEXT_BYTES} + {ENVELOPE_BYTES} bytes, medians of {ROUNDS} rounds of {seconds} s");
+    println!(
+        "{WRITERS} writers, {CIPHERTEXT_BYTES} + {ENVELOPE_BYTES} bytes, medians of {ROUNDS} rounds of {seconds} s"
+    );
     println!("LogStore::append               {a:8.0} /s");
     println!("plain INSERT, our writer       {w:8.0} /s   append is {:.2} of it", a / w);
     println!("plain INSERT, bare loop        {b:8.0} /s   append is {:.2} of it", a / b);
@@ -113,7 +119,11 @@ async fn insert_for(store: SqliteStore, number: u64, round: Duration) -> u64 {
     while started.elapsed() < round {
         done += 1;
         let row = row(number, done);
-        store.writer().submit(move |c| async move { Ok::<_, StoreError>(insert(c, row).await?) }.boxed()).await.unwrap();
+        store
+            .writer()
+            .submit(move |c| async move { Ok::<_, StoreError>(insert(c, row).await?) }.boxed())
+            .await
+            .unwrap();
     }
     done
 }

@@ -93,11 +93,7 @@ pub trait CaStore: Send + Sync {
     async fn crl(&self) -> Result<Option<CrlRow>, StoreError>;
     /// Keeps a new list in place of the one before and marks certificates as revoked, those that are not yet.
     /// `false`, and nothing done, unless its number follows the newest one's.
-    async fn publish_crl(
-        &self,
-        crl: CrlRow,
-        revoked: Vec<([u8; 16], RevocationRow)>,
-    ) -> Result<bool, StoreError>;
+    async fn publish_crl(&self, crl: CrlRow, revoked: Vec<([u8; 16], RevocationRow)>) -> Result<bool, StoreError>;
 }
 
 /// What every back end must do, for the conformance suite.
@@ -107,8 +103,7 @@ pub trait CaStore: Send + Sync {
 #[cfg(test)]
 pub(crate) async fn conformance(store: &dyn CaStore) {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    let invitation =
-        InvitationRow { digest: [1; 32], identity: "one".into(), created: 10, expires: 20, used: None };
+    let invitation = InvitationRow { digest: [1; 32], identity: "one".into(), created: 10, expires: 20, used: None };
     let certificate = |serial: u8, identity: &str, not_after: u64| CertificateRow {
         serial: [serial; 16],
         identity: identity.into(),
@@ -117,8 +112,7 @@ pub(crate) async fn conformance(store: &dyn CaStore) {
         not_after,
         revoked: None,
     };
-    let crl =
-        |number: u64| CrlRow { number, der: vec![u8::try_from(number).unwrap()], this_update: 1, next_update: 9 };
+    let crl = |number: u64| CrlRow { number, der: vec![u8::try_from(number).unwrap()], this_update: 1, next_update: 9 };
 
     // An invitation is found, added once and used once.
     assert_eq!(store.invitation([1; 32]).await, Ok(None));

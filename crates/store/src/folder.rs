@@ -65,11 +65,7 @@ impl DataFolder {
 /// Makes a folder and those above it, mode 0700, so that they survive a crash.
 fn make(path: &Path) -> Result<(), StoreError> {
     let missing: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).collect();
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|e| StoreError::io("making", path, &e))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| StoreError::io("making", path, &e))?;
     for parent in missing.iter().filter_map(|folder| folder.parent()) {
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         sync(parent).map_err(|e| StoreError::io("syncing", parent, &e))?;

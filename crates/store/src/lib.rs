@@ -5,6 +5,7 @@
 //! A write that returned is on disk.
 
 mod ca;
+#[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
 mod folder;

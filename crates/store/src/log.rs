@@ -69,8 +69,8 @@ pub trait LogStore: Send + Sync {
     async fn append(&self, append: Append) -> Result<Appended, StoreError>;
     /// The head of a log; `None` for a log without entries.
     async fn head(&self, patient: Pseudonym) -> Result<Option<Witness>, StoreError>;
-    /// Entries after a sequence number, in order: at most `entries_max`, and no more than `bytes_max` bytes of
-    /// ciphertext beyond the first entry.
+    /// Entries after a sequence number, in order: at most `entries_max`, and at most `bytes_max` bytes of envelopes
+    /// and ciphertexts, except that the first entry always comes.
     async fn read(
         &self,
         patient: Pseudonym,

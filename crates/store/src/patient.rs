@@ -65,7 +65,7 @@ pub struct DirectiveUpdate {
     pub directive: Vec<u8>,
     /// Its epoch.
     pub epoch: u64,
-    /// A half for a new epoch.
+    /// This party's half, where the epoch is new.
     pub half: Option<WrappedHalf>,
 }
 
@@ -78,7 +78,8 @@ pub trait PatientStore: Send + Sync {
     async fn patient(&self, patient: Pseudonym) -> Result<Option<Patient>, StoreError>;
     /// The patient who has one of these identifiers.
     async fn locate(&self, locators: &[Locator]) -> Result<Option<Pseudonym>, StoreError>;
-    /// Replaces the directive of version `replaces`; a conflict when another is stored. The same bytes again are fine.
+    /// Replaces the directive of version `replaces` by its successor; a conflict when another is stored, and when the
+    /// epoch goes back, or changes without a half, or a half comes without a new epoch. The same bytes again are fine.
     async fn direct(&self, update: DirectiveUpdate) -> Result<(), StoreError>;
     /// This party's halves of a patient, by epoch.
     async fn halves(&self, patient: Pseudonym) -> Result<Vec<WrappedHalf>, StoreError>;

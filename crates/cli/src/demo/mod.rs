@@ -1,12 +1,23 @@
-//! `sealwort demo`.
+//! `sealwort demo`: a whole exchange on this machine. A certificate authority, a broker, an archive and two
+//! hospitals' gateways, each with its own data folder, keys and sockets; real patients go from hospital A to
+//! hospital B, and what broker and archive were handed is searched for plaintext.
+
+mod http;
+mod patients;
+mod scan;
+mod story;
+mod telling;
+mod world;
 
 use std::path::PathBuf;
 
 use clap::Args;
+use sealwort_net::config::LogConfig;
 
 use crate::error::CliError;
 use crate::output::Output;
 
+/// Options of `sealwort demo`.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// End after the story instead of staying up.
@@ -18,11 +29,52 @@ pub(crate) struct DemoArgs {
     /// Generate this many patients with long records, too.
     #[arg(long, value_name = "N")]
     pub(crate) patients: Option<u64>,
+    /// What is logged on standard error, such as `info` or `sealwort::steps=debug`.
+    #[arg(long, value_name = "FILTER", default_value = "error")]
+    pub(crate) log: String,
     /// Use these FHIR R4 Bundles instead of the samples.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) bundle: Vec<PathBuf>,
 }
 
-pub(crate) async fn run(_args: DemoArgs, _output: Output) -> Result<(), CliError> {
-    Err(CliError::Local("the demo is not written yet".to_owned()))
+/// Starts the exchange, tells the story and stays up unless `--once` is given.
+pub(crate) async fn run(args: DemoArgs, output: Output) -> Result<(), CliError> {
+    sealwort_net::telemetry::init(&LogConfig { filter: args.log.clone(), ..LogConfig::default() })?;
+    let temporary = match &args.dir {
+        Some(_) => None,
+        None => Some(tempfile::tempdir().map_err(|e| CliError::Local(format!("no temporary folder: {e}")))?),
+    };
+    let folder = match (&args.dir, &temporary) {
+        (Some(folder), _) => folder.clone(),
+        (None, Some(temporary)) => temporary.path().to_owned(),
+        (None, None) => return Err(CliError::Local("no folder for the demo".to_owned())),
+    };
+    let bundles = patients::load(&args.bundle, args.patients)?;
+    let world = world::World::start(&folder).await?;
+    let listener = world.steps.listen();
+    output.message(format!("The exchange is up after {} ms:", world.started_in.as_millis()));
+    for (what, where_) in world.places() {
+        output.message(format!("  {what:<28} {where_}"));
+    }
+    let told = story::tell(&world, bundles, listener, output).await;
+    let told = match told {
+        Ok(told) => told,
+        Err(error) => {
+            world.stop().await;
+            return Err(error);
+        }
+    };
+    output.data(&told, || telling::summary(&told))?;
+    if !told.holds() {
+        world.stop().await;
+        return Err(CliError::Local("the demo did not show what it must show; see above".to_owned()));
+    }
+    if args.once {
+        world.stop().await;
+        return Ok(());
+    }
+    output.notice(format!("\nHospital B may read the first patient again. Try:\n  {}\n\nCtrl-C ends the demo.", told.curl));
+    world.until_signal().await?;
+    world.stop().await;
+    Ok(())
 }

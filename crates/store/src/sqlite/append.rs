@@ -111,7 +111,8 @@ fn rows(append: &Append) -> impl Iterator<Item = EntryRow<'_>> {
 async fn insert_logs(c: &mut SqliteConnection, begun: &[&Append]) -> Result<(), StoreError> {
     let mut left = begun;
     while let Some((now, rest, statement)) = trip(left, &INSERT_LOGS, |_| true) {
-        let query = now.iter().fold(sqlx::query(statement), |query, append| query.bind(bytes(append.patient.as_bytes())));
+        let query =
+            now.iter().fold(sqlx::query(statement), |query, append| query.bind(bytes(append.patient.as_bytes())));
         query.execute(&mut *c).await?;
         left = rest;
     }
@@ -166,7 +167,7 @@ fn statements(before: &str, row: &str, after: &str) -> [String; TRIPS.len()] {
 
 static LOAD: LazyLock<[String; TRIPS.len()]> = LazyLock::new(|| {
     statements(
-        "WITH wanted (place, patient, deposit) AS (VALUES",
+        "WITH wanted (place, patient, deposit) AS MATERIALIZED (VALUES",
         "(?, ?, ?)",
         ") SELECT place, last.sequence, last.hash, known.sequence, known.hash FROM wanted
          CROSS JOIN log ON log.patient = wanted.patient
@@ -177,10 +178,9 @@ static LOAD: LazyLock<[String; TRIPS.len()]> = LazyLock::new(|| {
     )
 });
 
-static INSERT_LOGS: LazyLock<[String; TRIPS.len()]> =
-    LazyLock::new(|| {
+static INSERT_LOGS: LazyLock<[String; TRIPS.len()]> = LazyLock::new(|| {
     statements(
-        "WITH new (patient) AS (VALUES",
+        "WITH new (patient) AS MATERIALIZED (VALUES",
         "(?)",
         ") INSERT INTO log (patient) SELECT patient FROM new WHERE patient IS NOT NULL",
     )
@@ -188,7 +188,7 @@ static INSERT_LOGS: LazyLock<[String; TRIPS.len()]> =
 
 static INSERT_ENTRIES: LazyLock<[String; TRIPS.len()]> = LazyLock::new(|| {
     statements(
-        "WITH new (patient, sequence, deposit, hash, tag, author_key, envelope, ciphertext) AS (VALUES",
+        "WITH new (patient, sequence, deposit, hash, tag, author_key, envelope, ciphertext) AS MATERIALIZED (VALUES",
         "(?, ?, ?, ?, ?, ?, ?, ?)",
         ") INSERT INTO entry (log, sequence, deposit, hash, tag, author_key, envelope, ciphertext)
          SELECT log.number, new.sequence, deposit, hash, tag, author_key, envelope, ciphertext

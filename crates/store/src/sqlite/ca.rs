@@ -138,9 +138,8 @@ impl CaStore for SqliteStore {
     }
 
     async fn crl(&self) -> Result<Option<CrlRow>, StoreError> {
-        let row = sqlx::query("SELECT number, der, this_update, next_update FROM crl")
-            .fetch_optional(&self.readers)
-            .await?;
+        let row =
+            sqlx::query("SELECT number, der, this_update, next_update FROM crl").fetch_optional(&self.readers).await?;
         row.map(|row| {
             Ok(CrlRow {
                 number: unsigned(row.try_get(0)?)?,
@@ -152,11 +151,7 @@ impl CaStore for SqliteStore {
         .transpose()
     }
 
-    async fn publish_crl(
-        &self,
-        crl: CrlRow,
-        revoked: Vec<([u8; 16], RevocationRow)>,
-    ) -> Result<bool, StoreError> {
+    async fn publish_crl(&self, crl: CrlRow, revoked: Vec<([u8; 16], RevocationRow)>) -> Result<bool, StoreError> {
         self.writer.submit(move |c| async move { publish(c, crl, revoked).await }.boxed()).await
     }
 }
@@ -179,14 +174,12 @@ async fn publish(
         .execute(&mut *c)
         .await?;
     for (serial, revocation) in revoked {
-        sqlx::query(
-            "UPDATE certificate SET revoked_at = ?, reason = ? WHERE serial = ? AND revoked_at IS NULL",
-        )
-        .bind(signed(revocation.at)?)
-        .bind(revocation.reason)
-        .bind(serial.to_vec())
-        .execute(&mut *c)
-        .await?;
+        sqlx::query("UPDATE certificate SET revoked_at = ?, reason = ? WHERE serial = ? AND revoked_at IS NULL")
+            .bind(signed(revocation.at)?)
+            .bind(revocation.reason)
+            .bind(serial.to_vec())
+            .execute(&mut *c)
+            .await?;
     }
     Ok(true)
 }

@@ -5,7 +5,7 @@ use futures::FutureExt as _;
 use sealwort_proto::DepositId;
 use sqlx::Row as _;
 
-use super::{SqliteStore, fixed, signed, unsigned};
+use super::{SqliteStore, fixed, unsigned};
 use crate::{GatewayStore, OutboxItem, RosterKind, StoreError};
 
 #[async_trait]
@@ -60,7 +60,7 @@ impl GatewayStore for SqliteStore {
 
     async fn pending(&self, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
         let rows = sqlx::query("SELECT position, id, patient, sealed FROM outbox ORDER BY position LIMIT ?")
-            .bind(signed(limit as u64)?)
+            .bind(super::limit(limit))
             .fetch_all(&self.readers)
             .await?;
         rows.iter()
@@ -77,9 +77,7 @@ impl GatewayStore for SqliteStore {
 
     async fn pending_count(&self, patient: Option<[u8; 32]>) -> Result<u64, StoreError> {
         let query = match patient {
-            Some(patient) => {
-                sqlx::query("SELECT count(*) FROM outbox WHERE patient = ?").bind(patient.to_vec())
-            }
+            Some(patient) => sqlx::query("SELECT count(*) FROM outbox WHERE patient = ?").bind(patient.to_vec()),
             None => sqlx::query("SELECT count(*) FROM outbox"),
         };
         unsigned(query.fetch_one(&self.readers).await?.try_get(0)?)

@@ -1,14 +1,13 @@
-//! Logs of sealed entries. A patient's entries lie together under the log's number, so that reading one
-//! patient is a range scan and the 32-byte pseudonym is not repeated in every row.
+//! Reading logs of sealed entries. Entries lie in the order of their arrival, which makes writing sequential; the
+//! index by log and sequence finds those of one patient, and the 32-byte pseudonym is not repeated in every row.
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use futures::TryStreamExt as _;
 use sealwort_proto::receipt::Witness;
 use sealwort_proto::{Digest, LabelTag, Pseudonym};
 use sqlx::Row as _;
 
-use super::{SqliteStore, fixed, signed, unsigned};
+use super::{SqliteStore, fixed, limit, signed, unsigned};
 use crate::{Append, Appended, LogStore, StoreError, StoredEntry};
 
 #[async_trait]
@@ -22,9 +21,9 @@ impl LogStore for SqliteStore {
             "SELECT sequence, hash FROM entry WHERE log = (SELECT number FROM log WHERE patient = ?)
              ORDER BY sequence DESC LIMIT 1",
         )
-            .bind(patient.as_bytes().to_vec())
-            .fetch_optional(&self.readers)
-            .await?;
+        .bind(patient.as_bytes().to_vec())
+        .fetch_optional(&self.readers)
+        .await?;
         row.map(|row| witness(row.try_get(0)?, row.try_get(1)?)).transpose()
     }
 
@@ -35,31 +34,35 @@ impl LogStore for SqliteStore {
         entries_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<StoredEntry>, StoreError> {
-        let mut rows = sqlx::query(
-            "SELECT sequence, tag, author_key, envelope, ciphertext FROM entry
-             WHERE log = (SELECT number FROM log WHERE patient = ?) AND sequence > ?
-             ORDER BY sequence LIMIT ?",
+        // Sizes are summed over the rows' headers first, so that no more is read than is handed out.
+        let rows = sqlx::query(
+            "WITH size AS (
+                 SELECT sequence, length(envelope) + length(ciphertext) AS bytes FROM entry
+                 WHERE log = (SELECT number FROM log WHERE patient = ?1) AND sequence > ?2
+                 ORDER BY sequence LIMIT ?3),
+             total AS (SELECT sequence, sum(bytes) OVER (ORDER BY sequence) AS bytes FROM size)
+             SELECT sequence, tag, author_key, envelope, ciphertext FROM entry
+             WHERE log = (SELECT number FROM log WHERE patient = ?1) AND sequence > ?2 AND sequence <= coalesce(
+                 (SELECT max(sequence) FROM total WHERE bytes <= ?4), (SELECT min(sequence) FROM size))
+             ORDER BY sequence",
         )
         .bind(patient.as_bytes().to_vec())
         .bind(signed(after)?)
-        .bind(signed(entries_max as u64)?)
-        .fetch(&self.readers);
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        while let Some(row) = rows.try_next().await? {
-            let entry = StoredEntry {
-                sequence: unsigned(row.try_get(0)?)?,
-                tag: fixed(row.try_get(1)?, LabelTag::from_slice)?,
-                author_key: fixed(row.try_get(2)?, Digest::from_slice)?,
-                envelope: row.try_get(3)?,
-                ciphertext: row.try_get(4)?,
-            };
-            bytes += entry.envelope.len() + entry.ciphertext.len();
-            if !entries.is_empty() && bytes > bytes_max {
-                break;
-            }
-            entries.push(entry);
-        }
-        Ok(entries)
+        .bind(limit(entries_max))
+        .bind(limit(bytes_max))
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(StoredEntry {
+                    sequence: unsigned(row.try_get(0)?)?,
+                    tag: fixed(row.try_get(1)?, LabelTag::from_slice)?,
+                    author_key: fixed(row.try_get(2)?, Digest::from_slice)?,
+                    envelope: row.try_get(3)?,
+                    ciphertext: row.try_get(4)?,
+                })
+            })
+            .collect()
     }
 
     async fn put_author(&self, key: Digest, chain: Vec<u8>) -> Result<(), StoreError> {

@@ -1,8 +1,8 @@
 //! The embedded back end: SQLite through `sqlx`, one file per role. Write-ahead log, `synchronous=FULL`, one
 //! writer that commits many callers' writes with one fsync, and a few read-only connections beside it.
 
-mod ca;
 mod append;
+mod ca;
 mod gateway;
 mod log;
 mod patient;
@@ -13,9 +13,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
 use crate::folder::DATABASE_FILE;
@@ -59,8 +57,7 @@ impl SqliteStore {
             .pragma("cache_size", WRITER_CACHE)
             // What a statement or savepoint needs for its undoing is kept in memory, not in a file.
             .pragma("temp_store", "MEMORY");
-        let mut connection =
-            SqliteConnection::connect_with(&writing).await.map_err(|e| damaged_or_io(&file, &e))?;
+        let mut connection = SqliteConnection::connect_with(&writing).await.map_err(|e| damaged_or_io(&file, &e))?;
         schema::apply(&mut connection, &file).await?;
         if !folder.is_ready() {
             sync_folder(folder.path())?;
@@ -126,10 +123,7 @@ fn sync_folder(path: &Path) -> Result<(), StoreError> {
 }
 
 async fn quick_check(connection: &mut SqliteConnection, file: &Path) -> Result<(), StoreError> {
-    let row = sqlx::query("PRAGMA quick_check(1)")
-        .fetch_one(connection)
-        .await
-        .map_err(|e| damaged_or_io(file, &e))?;
+    let row = sqlx::query("PRAGMA quick_check(1)").fetch_one(connection).await.map_err(|e| damaged_or_io(file, &e))?;
     let verdict: String = row.try_get(0).map_err(|e| damaged_or_io(file, &e))?;
     if verdict == "ok" {
         return Ok(());
@@ -159,10 +153,9 @@ fn code(error: &sqlx::Error) -> Option<i32> {
 fn failed(error: &sqlx::Error) -> StoreError {
     match code(error) {
         Some(SQLITE_FULL) => StoreError::Full,
-        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => StoreError::Damaged {
-            file: PathBuf::from(DATABASE_FILE),
-            reason: error.to_string(),
-        },
+        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
+            StoreError::Damaged { file: PathBuf::from(DATABASE_FILE), reason: error.to_string() }
+        }
         _ => StoreError::Io(error.to_string()),
     }
 }
@@ -180,6 +173,11 @@ fn signed(number: u64) -> Result<i64, StoreError> {
 
 fn unsigned(number: i64) -> Result<u64, StoreError> {
     u64::try_from(number).map_err(|_| StoreError::Io("a stored number is negative".to_owned()))
+}
+
+/// A limit of the caller's; beyond the largest integer it limits nothing.
+fn limit(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Reads a stored byte string as an identifier of fixed length.

@@ -1,14 +1,14 @@
 //! Patients, directives and halves.
 
+use std::cmp::Ordering;
+
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use sealwort_proto::{Locator, Pseudonym};
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{SqliteStore, fixed, signed, unsigned};
-use crate::{
-    DirectiveUpdate, NewPatient, Patient, PatientStore, Registered, StoreError, WrappedHalf,
-};
+use crate::{DirectiveUpdate, NewPatient, Patient, PatientStore, Registered, StoreError, WrappedHalf};
 
 #[async_trait]
 impl PatientStore for SqliteStore {
@@ -54,9 +54,7 @@ impl PatientStore for SqliteStore {
             .bind(patient.as_bytes().to_vec())
             .fetch_all(&self.readers)
             .await?;
-        rows.iter()
-            .map(|row| Ok(WrappedHalf { epoch: unsigned(row.try_get(0)?)?, wrapped: row.try_get(1)? }))
-            .collect()
+        rows.iter().map(|row| Ok(WrappedHalf { epoch: unsigned(row.try_get(0)?)?, wrapped: row.try_get(1)? })).collect()
     }
 }
 
@@ -83,11 +81,15 @@ async fn register(c: &mut SqliteConnection, patient: &NewPatient) -> Result<Regi
         .execute(&mut *c)
         .await?;
     for locator in &patient.locators {
-        let done = sqlx::query("INSERT INTO locator (locator, pseudonym) VALUES (?, ?) ON CONFLICT DO NOTHING")
-            .bind(locator.as_bytes().to_vec())
-            .bind(&pseudonym)
-            .execute(&mut *c)
-            .await?;
+        // A locator named twice is fine; one of another patient's changes no row.
+        let done = sqlx::query(
+            "INSERT INTO locator (locator, pseudonym) VALUES (?, ?)
+             ON CONFLICT (locator) DO UPDATE SET pseudonym = excluded.pseudonym WHERE pseudonym = excluded.pseudonym",
+        )
+        .bind(locator.as_bytes().to_vec())
+        .bind(&pseudonym)
+        .execute(&mut *c)
+        .await?;
         if done.rows_affected() == 0 {
             return Err(StoreError::Conflict("one of the identifiers belongs to another patient"));
         }
@@ -98,17 +100,25 @@ async fn register(c: &mut SqliteConnection, patient: &NewPatient) -> Result<Regi
 
 async fn direct(c: &mut SqliteConnection, update: &DirectiveUpdate) -> Result<(), StoreError> {
     let pseudonym = update.patient.as_bytes().to_vec();
-    let row = sqlx::query("SELECT directive, version FROM patient WHERE pseudonym = ?")
+    let row = sqlx::query("SELECT directive, version, epoch FROM patient WHERE pseudonym = ?")
         .bind(&pseudonym)
         .fetch_optional(&mut *c)
         .await?
         .ok_or(StoreError::Conflict("the patient is not registered"))?;
-    let (directive, version): (&[u8], i64) = (row.try_get(0)?, row.try_get(1)?);
+    let (directive, version, epoch): (&[u8], i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     if directive == update.directive {
         return Ok(());
     }
     if unsigned(version)? != update.replaces {
         return Err(StoreError::Conflict("another directive came first"));
+    }
+    let new_epoch = match update.epoch.cmp(&unsigned(epoch)?) {
+        Ordering::Less => return Err(StoreError::Conflict("a directive cannot go back to an older epoch")),
+        Ordering::Equal => None,
+        Ordering::Greater => Some(update.epoch),
+    };
+    if update.half.as_ref().map(|half| half.epoch) != new_epoch {
+        return Err(StoreError::Conflict("a new epoch comes with its half, and only then"));
     }
     sqlx::query("UPDATE patient SET directive = ?, version = ?, epoch = ? WHERE pseudonym = ?")
         .bind(&update.directive)

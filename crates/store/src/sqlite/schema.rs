@@ -11,8 +11,7 @@ use crate::StoreError;
 const APPLICATION_ID: i64 = 0x534c_5754;
 
 /// One step per format; a file of format `n` needs the steps from index `n` on.
-const STEPS: [&str; 1] = [
-    "
+const STEPS: [&str; 1] = ["
     CREATE TABLE patient (
         pseudonym     BLOB PRIMARY KEY,
         registration  BLOB NOT NULL,
@@ -96,15 +95,10 @@ const STEPS: [&str; 1] = [
         this_update  INTEGER NOT NULL,
         next_update  INTEGER NOT NULL
     ) STRICT;
-    ",
-];
+    "];
 
 /// Refuses a file that is not ours, is newer, or was emptied after it had been finished. Writes nothing.
-pub(super) async fn inspect(
-    connection: &mut SqliteConnection,
-    file: &Path,
-    finished: bool,
-) -> Result<(), StoreError> {
+pub(super) async fn inspect(connection: &mut SqliteConnection, file: &Path, finished: bool) -> Result<(), StoreError> {
     let application = number(connection, file, "PRAGMA application_id").await?;
     let format = number(connection, file, "PRAGMA user_version").await?;
     let supported = supported();
@@ -131,10 +125,7 @@ pub(super) async fn apply(connection: &mut SqliteConnection, file: &Path) -> Res
         let script = format!(
             "BEGIN IMMEDIATE; {step} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {format}; COMMIT;"
         );
-        connection
-            .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(script)))
-            .await
-            .map_err(|e| damaged_or_io(file, &e))?;
+        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(script))).await.map_err(|e| damaged_or_io(file, &e))?;
     }
     Ok(())
 }
@@ -144,11 +135,7 @@ fn supported() -> i64 {
 }
 
 /// The single number that a statement answers.
-async fn number(
-    connection: &mut SqliteConnection,
-    file: &Path,
-    statement: &'static str,
-) -> Result<i64, StoreError> {
+async fn number(connection: &mut SqliteConnection, file: &Path, statement: &'static str) -> Result<i64, StoreError> {
     let row = sqlx::query(statement).fetch_one(connection).await.map_err(|e| damaged_or_io(file, &e))?;
     row.try_get(0).map_err(|e| damaged_or_io(file, &e))
 }

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt as _;
@@ -31,10 +31,16 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Needs a runtime. `wal` is where the write-ahead log lies.
     pub(super) fn spawn(connection: SqliteConnection, wal: PathBuf) -> Self {
+        Self::spawn_with(connection, wal, WAL_BYTES_MAX)
+    }
+
+    fn spawn_with(connection: SqliteConnection, wal: PathBuf, wal_bytes_max: u64) -> Self {
         let (queue, messages) = mpsc::channel(QUEUE_MAX);
         let failed = Arc::new(OnceLock::new());
-        let state = State { connection, wal, wal_bytes_max: WAL_BYTES_MAX, failed: Arc::clone(&failed) };
+        let limit = WalLimit { wal, bytes_max: wal_bytes_max, step: wal_bytes_max };
+        let state = State { connection, limit, failed: Arc::clone(&failed) };
         tokio::spawn(run(state, messages));
         Self { queue, failed }
     }
@@ -141,9 +147,15 @@ struct Work {
 
 struct State {
     connection: SqliteConnection,
-    wal: PathBuf,
-    wal_bytes_max: u64,
+    limit: WalLimit,
     failed: Arc<OnceLock<String>>,
+}
+
+/// Up to where the write-ahead log may grow; a reader in the way raises it by a step.
+struct WalLimit {
+    wal: PathBuf,
+    bytes_max: u64,
+    step: u64,
 }
 
 async fn run(mut state: State, mut queue: mpsc::Receiver<Message>) {
@@ -169,7 +181,7 @@ async fn run(mut state: State, mut queue: mpsc::Receiver<Message>) {
             }
         }
         transaction(&mut state, work).await;
-        shorten_wal(&mut state).await;
+        shorten_wal(&mut state.connection, &mut state.limit).await;
     }
     drop(queue);
     if let Err(error) = state.connection.close().await {
@@ -240,20 +252,230 @@ async fn run_jobs(connection: &mut SqliteConnection, work: &mut Work) -> Result<
 
 /// Under constant reading no checkpoint may find the moment to start the log anew; then writing waits for the
 /// readers of old snapshots and starts it anew.
-async fn shorten_wal(state: &mut State) {
-    let bytes = std::fs::metadata(&state.wal).map_or(0, |m| m.len());
-    if bytes < state.wal_bytes_max {
+async fn shorten_wal(connection: &mut SqliteConnection, limit: &mut WalLimit) {
+    let size = |wal: &Path| std::fs::metadata(wal).map_or(0, |m| m.len());
+    if size(&limit.wal) < limit.bytes_max {
         return;
     }
-    if let Err(error) = execute(&mut state.connection, "PRAGMA wal_checkpoint(TRUNCATE)").await {
-        tracing::warn!(%error, bytes, "the write-ahead log could not be emptied");
+    for statement in [CHECKPOINT_PATIENCE, "PRAGMA wal_checkpoint(TRUNCATE)", PATIENCE] {
+        if let Err(error) = execute(connection, statement).await {
+            tracing::warn!(%error, "the write-ahead log could not be emptied");
+        }
     }
-    let left = std::fs::metadata(&state.wal).map_or(0, |m| m.len());
     // Where a reader stood in the way, not every commit tries again.
-    state.wal_bytes_max = left + WAL_BYTES_MAX;
+    limit.bytes_max = size(&limit.wal) + limit.step;
 }
+
+/// How long the ordinary statement waits for a lock of another process, in milliseconds; and how long emptying the
+/// write-ahead log waits for readers, because writers wait with it.
+const PATIENCE: &str = "PRAGMA busy_timeout = 10000";
+const CHECKPOINT_PATIENCE: &str = "PRAGMA busy_timeout = 500";
 
 async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), StoreError> {
     sqlx::query(statement).execute(connection).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+    use sqlx::{ConnectOptions as _, Row as _};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    struct Place {
+        folder: TempDir,
+        writer: Writer,
+    }
+
+    impl Place {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let options = SqliteConnectOptions::new()
+                .filename(folder.path().join("db"))
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal);
+            let mut connection = options.connect().await.unwrap();
+            for statement in [
+                "CREATE TABLE parent (number INTEGER PRIMARY KEY)",
+                "CREATE TABLE note (number INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent, bytes BLOB)",
+            ] {
+                execute(&mut connection, statement).await.unwrap();
+            }
+            let wal = folder.path().join("db-wal");
+            Self { writer: Writer::spawn_with(connection, wal, 1024 * 1024), folder }
+        }
+
+        async fn note(&self, number: i64) -> Result<(), StoreError> {
+            self.writer.submit(move |c| insert(c, number).boxed()).await
+        }
+
+        /// Reads through another connection, as the readers do.
+        async fn notes(&self) -> Vec<i64> {
+            let mut connection = self.reader().await;
+            let rows = sqlx::query("SELECT number FROM note ORDER BY number").fetch_all(&mut connection).await;
+            rows.unwrap().iter().map(|row| row.get(0)).collect()
+        }
+
+        async fn reader(&self) -> SqliteConnection {
+            SqliteConnectOptions::new().filename(self.folder.path().join("db")).read_only(true).connect().await.unwrap()
+        }
+
+        fn wal_bytes(&self) -> u64 {
+            std::fs::metadata(self.folder.path().join("db-wal")).unwrap().len()
+        }
+    }
+
+    async fn insert(c: &mut SqliteConnection, number: i64) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO note (number) VALUES (?)").bind(number).execute(c).await?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_failing_or_panicking_job_undoes_itself_alone() {
+        let place = Place::new().await;
+        let refused = place.writer.submit(|c| {
+            async move {
+                insert(c, 10).await?;
+                Err::<(), _>(StoreError::Conflict("no"))
+            }
+            .boxed()
+        });
+        let panicked = place.writer.submit(|c| {
+            async move {
+                insert(c, 11).await?;
+                panic!("a bug");
+                #[expect(unreachable_code, reason = "gives the block its type")]
+                Ok(())
+            }
+            .boxed()
+        });
+        let panicked_at_once = place.writer.submit(|_| -> BoxFuture<'_, Result<(), StoreError>> { panic!("a bug") });
+        // One task, so that all five are queued before the writer's turn: one transaction.
+        let outcomes = tokio::join!(place.note(1), refused, panicked, panicked_at_once, place.note(2));
+        assert_eq!(outcomes.0, Ok(()));
+        assert_eq!(outcomes.1, Err(StoreError::Conflict("no")));
+        assert!(matches!(outcomes.2, Err(StoreError::Io(_))));
+        assert!(matches!(outcomes.3, Err(StoreError::Io(_))));
+        assert_eq!(outcomes.4, Ok(()));
+        assert_eq!(place.notes().await, [1, 2]);
+        assert_eq!(place.note(3).await, Ok(()), "the writer goes on");
+    }
+
+    #[tokio::test]
+    async fn a_job_outlives_its_caller() {
+        let place = Place::new().await;
+        let mut call = Box::pin(place.note(1));
+        assert!(futures::poll!(&mut call).is_pending());
+        drop(call);
+        place.note(2).await.unwrap();
+        assert_eq!(place.notes().await, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_failed_commit_is_told_to_all_and_ends_writing() {
+        let place = Place::new().await;
+        place.note(1).await.unwrap();
+        // A constraint that is checked at the commit makes it fail.
+        let bad = place.writer.submit(|c| {
+            async move {
+                execute(c, "PRAGMA defer_foreign_keys = ON").await?;
+                execute(c, "INSERT INTO note (number, parent) VALUES (9, 99)").await
+            }
+            .boxed()
+        });
+        let (before, bad, after) = tokio::join!(place.note(2), bad, place.note(3));
+        for outcome in [before, bad, after] {
+            assert!(matches!(outcome, Err(StoreError::Io(_))), "{outcome:?}");
+        }
+        assert!(matches!(place.note(4).await, Err(StoreError::Failed(_))));
+        assert_eq!(place.notes().await, [1], "nothing of the failed transaction is visible");
+        place.writer.close().await;
+        assert_eq!(place.notes().await, [1]);
+    }
+
+    #[tokio::test]
+    async fn closing_finishes_what_was_queued_and_refuses_the_rest() {
+        let place = Place::new().await;
+        let (one, two, (), late) = tokio::join!(place.note(1), place.note(2), place.writer.close(), place.note(3));
+        assert_eq!((one, two), (Ok(()), Ok(())));
+        // It was queued behind the closing, in the same transaction or too late; either is answered.
+        let kept = match late {
+            Ok(()) => vec![1, 2, 3],
+            Err(error) => {
+                assert_eq!(error, StoreError::Closed);
+                vec![1, 2]
+            }
+        };
+        assert_eq!(place.notes().await, kept);
+        assert_eq!(place.note(4).await, Err(StoreError::Closed));
+        place.writer.close().await;
+    }
+
+    async fn fill(writer: &Writer, count: usize) {
+        for _ in 0..count {
+            let job = writer.submit(|c| {
+                async move {
+                    let bytes = vec![7_u8; 100_000];
+                    sqlx::query("INSERT INTO note (bytes) VALUES (?)").bind(bytes).execute(c).await?;
+                    Ok(())
+                }
+                .boxed()
+            });
+            job.await.unwrap();
+        }
+    }
+
+    /// Makes a snapshot, which lasts until the commit.
+    async fn begin(reader: &mut SqliteConnection) {
+        execute(reader, "BEGIN").await.unwrap();
+        execute(reader, "SELECT count(*) FROM note").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_long_reader_does_not_stop_writing() {
+        let place = Place::new().await;
+        fill(&place.writer, 1).await;
+        let mut reader = place.reader().await;
+        begin(&mut reader).await;
+        let started = std::time::Instant::now();
+        fill(&place.writer, 40).await;
+        assert!(started.elapsed() < Duration::from_secs(8), "writing went on");
+        let row = sqlx::query("SELECT count(*) FROM note").fetch_one(&mut reader).await.unwrap();
+        assert_eq!(row.get::<i64, _>(0), 1, "the reader keeps its snapshot");
+        execute(&mut reader, "COMMIT").await.unwrap();
+        let grown = place.wal_bytes();
+        assert!(grown > 4_000_000, "nothing could be taken from under the reader");
+        fill(&place.writer, 100).await;
+        assert!(place.wal_bytes() < grown + 2_000_000, "the log grows no more: {} bytes", place.wal_bytes());
+        assert_eq!(place.notes().await.len(), 141);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn constant_reading_does_not_make_the_log_grow_for_ever() {
+        let place = Place::new().await;
+        fill(&place.writer, 1).await;
+        let (mut one, mut other) = (place.reader().await, place.reader().await);
+        let reading = tokio::spawn(async move {
+            begin(&mut one).await;
+            // At any moment one of the two has a snapshot.
+            loop {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                begin(&mut other).await;
+                execute(&mut one, "COMMIT").await.unwrap();
+                std::mem::swap(&mut one, &mut other);
+            }
+        });
+        let mut largest = 0;
+        for _ in 0..150 {
+            fill(&place.writer, 1).await;
+            largest = largest.max(place.wal_bytes());
+        }
+        assert!(!reading.is_finished());
+        reading.abort();
+        assert!(largest < 6_000_000, "the log reached {largest} bytes");
+    }
 }

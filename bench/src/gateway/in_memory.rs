@@ -1,0 +1,78 @@
+//! What opening a patient cannot do without: for every entry one signature check, one hash, one decryption, one
+//! decompression and one reading of JSON. Sealed and opened on one thread, with no network, store or HTTP.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sealwort_fhir::{Resource, parse_bundle};
+use sealwort_pki::{KeyAlgorithm, SigningKey};
+use sealwort_proto::halves::{Half, KeyRing, Side};
+use sealwort_proto::operations::Operations;
+use sealwort_proto::record::{self, Change, EntryHeader, Record, SealedEntry};
+use sealwort_proto::{Digest, EntryId, LabelTag, Pseudonym, SUITE, log};
+
+use crate::measure::Failure;
+
+const AUTHOR: &str = "sealwort://bench/gateway/hospital";
+const PATIENT: Pseudonym = Pseudonym::new([1; 32]);
+const TAG: LabelTag = LabelTag::new([2; 16]);
+
+/// Seals every resource of a Bundle, and tells how long opening them all takes.
+pub(super) fn open_all(bundle: Bytes) -> Result<Duration, Failure> {
+    let bundle = parse_bundle(bundle)?;
+    let half = |side| vec![Half::generate(side, PATIENT, 1).for_reader(TAG)];
+    let keys = KeyRing::new(PATIENT, half(Side::Broker), half(Side::Archive));
+    let author = SigningKey::generate(KeyAlgorithm::Ed25519)?;
+    let operations = Operations::default();
+    let mut sealed: Vec<SealedEntry> = Vec::new();
+    let mut previous = log::genesis(PATIENT);
+    for ((_, resource), sequence) in bundle.resources().zip(1..) {
+        let record = Record {
+            change: Change::Put,
+            resource_type: resource.resource_type().as_str().to_owned(),
+            id: resource.id().map(|id| id.as_str().to_owned()).unwrap_or_default(),
+            content: resource.bytes().to_vec(),
+        };
+        let entry = record::seal(&header(sequence, previous), &record, &keys, &author, &operations)?;
+        previous = entry.hash;
+        sealed.push(entry);
+    }
+    let begun = Instant::now();
+    let mut opened = Vec::with_capacity(sealed.len());
+    for entry in sealed {
+        let verified = record::parse(entry.wire.envelope.as_ref())?.verify(author.public_key(), &operations)?;
+        let ciphertext = entry.wire.ciphertext.ok_or("an entry without ciphertext")?.0;
+        let record = verified.open(ciphertext, &keys, &operations)?;
+        opened.push(Resource::parse(record.content)?);
+    }
+    let took = begun.elapsed();
+    drop(opened);
+    Ok(took)
+}
+
+fn header(sequence: u64, previous: Digest) -> EntryHeader {
+    EntryHeader {
+        suite: SUITE,
+        exchange: "bench".to_owned(),
+        patient: PATIENT,
+        entry: EntryId::random(),
+        author: AUTHOR.to_owned(),
+        tag: TAG,
+        epoch: 1,
+        sequence,
+        previous,
+        authored_at: 1_900_000_000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_in_memory_opens_in_memory() {
+        let bundle = sealwort_fhir::synthetic::bundle(1, 0, 20);
+        assert!(open_all(Bytes::from(bundle)).unwrap() > Duration::ZERO);
+    }
+}

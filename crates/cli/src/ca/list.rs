@@ -1,0 +1,38 @@
+//! `sealwort ca list`: certificates and how they stand.
+
+use clap::Args;
+use sealwort_ca::admin::ListedJson;
+
+use super::operator::Operator;
+use crate::error::CliError;
+use crate::output::{Output, table};
+use crate::settings::SettingsArgs;
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+pub(super) async fn run(args: ListArgs, output: Output) -> Result<(), CliError> {
+    let operator = Operator::open(&args.settings).await?;
+    let certificates = operator.list().await?;
+    operator.close().await;
+    output.data(&certificates, || {
+        table(&["IDENTITY", "KEY", "STATUS", "UNTIL", "SERIAL"], &certificates.iter().map(row).collect::<Vec<_>>())
+    })
+}
+
+fn row(listed: &ListedJson) -> Vec<String> {
+    let status = match &listed.reason {
+        Some(reason) => format!("{} ({reason})", listed.status),
+        None => listed.status.clone(),
+    };
+    vec![
+        listed.identity.to_string(),
+        listed.key_use.clone(),
+        status,
+        listed.not_after.to_string(),
+        listed.serial.to_string(),
+    ]
+}

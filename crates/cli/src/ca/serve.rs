@@ -1,0 +1,123 @@
+//! `sealwort ca serve`: the authority's service, and the same service inside another process.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sealwort_ca::{Authority, ExchangeFolder, Policy, router};
+use sealwort_net::config::{Interval, LimitsConfig, ListenConfig, LogConfig};
+use sealwort_net::health::{self, Readiness};
+use sealwort_net::server::{Limits, Server};
+use sealwort_net::{Clock, Shutdown, SystemClock};
+use sealwort_pki::Role;
+use sealwort_store::DataFolder;
+use sealwort_store::sqlite::SqliteStore;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::folder::open_exchange;
+use crate::error::CliError;
+use crate::output::Output;
+use crate::services::{ServiceArgs, announce};
+
+/// Options of `sealwort ca serve`, told in `config/ca.toml`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CaServiceConfig {
+    /// Data folder, made by `sealwort ca init`.
+    pub(crate) folder: PathBuf,
+    /// The address in invitations; empty for the listening address.
+    pub(crate) url: String,
+    /// How long a party's certificates last.
+    pub(crate) party_lifetime: Interval,
+    /// How long a revocation list lasts.
+    pub(crate) crl_lifetime: Interval,
+    /// Where parties connect.
+    pub(crate) listen: ListenConfig,
+    /// How long the server waits and how much it takes.
+    pub(crate) limits: LimitsConfig,
+    /// What is logged.
+    pub(crate) log: LogConfig,
+}
+
+impl Default for CaServiceConfig {
+    fn default() -> Self {
+        let policy = Policy::new("");
+        Self {
+            folder: PathBuf::from("/var/lib/sealwort/ca"),
+            url: policy.url,
+            party_lifetime: Interval(policy.party_lifetime),
+            crl_lifetime: Interval(policy.crl_lifetime),
+            listen: ListenConfig::on_loopback(CA_PORT),
+            limits: LimitsConfig::from(&Limits::default()),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl CaServiceConfig {
+    /// What the operator decided, for a service that listens on `address`.
+    pub(super) fn policy(&self, address: SocketAddr) -> Policy {
+        let url = if self.url.is_empty() { format!("https://{address}") } else { self.url.clone() };
+        Policy { url, party_lifetime: self.party_lifetime.0, crl_lifetime: self.crl_lifetime.0 }
+    }
+}
+
+/// An authority that serves.
+pub(crate) struct RunningCa {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// The authority.
+    pub(crate) authority: Arc<Authority>,
+    store: SqliteStore,
+    serving: JoinHandle<()>,
+}
+
+impl RunningCa {
+    /// Waits until it has stopped and everything accepted is on disk.
+    pub(crate) async fn stopped(self) {
+        let _ = self.serving.await;
+        self.store.close().await;
+    }
+}
+
+/// Opens the folder and serves until `shutdown`.
+pub(crate) async fn start(
+    config: &CaServiceConfig,
+    clock: Arc<dyn Clock>,
+    shutdown: Shutdown,
+) -> Result<RunningCa, CliError> {
+    let exchange: ExchangeFolder = open_exchange(&config.folder)?;
+    let mut data = DataFolder::open(&config.folder, Role::Ca.as_str())?;
+    let store = SqliteStore::open(&mut data).await?;
+    let wanted = config.listen.address;
+    let refused =
+        |error| CliError::Local(format!("cannot listen on {wanted}: {error}; choose another address"));
+    let listener = TcpListener::bind(wanted).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    let authority =
+        Authority::open(exchange, Arc::new(store.clone()), config.policy(address), clock).await?;
+    let authority = Arc::new(authority);
+    let (tls, tasks) = authority.start(&shutdown)?;
+    let routes = router(Arc::clone(&authority)).merge(health::router(Readiness::new()));
+    let server = Server::new(routes).tls(tls).limits(Limits::from(&config.limits));
+    tracing::info!(%address, exchange = %authority.folder().exchange(), "the certificate authority listens");
+    let serving = tokio::spawn(async move {
+        server.serve(listener, shutdown).await;
+        for task in tasks {
+            let _ = task.await;
+        }
+        drop(data);
+    });
+    Ok(RunningCa { address, authority, store, serving })
+}
+
+pub(super) async fn run(args: &ServiceArgs, output: Output) -> Result<(), CliError> {
+    let (config, shutdown) = args.prepare::<CaServiceConfig>()?;
+    let running = start(&config.value, Arc::new(SystemClock), shutdown).await?;
+    announce(output, running.authority.folder().identity(), running.address)?;
+    running.stopped().await;
+    Ok(())
+}
+
+const CA_PORT: u16 = 8440;

@@ -1,0 +1,165 @@
+//! `sealwort consent`: what a patient's consent authority grants, withdraws and has in force. The gateway signs
+//! the directive; broker and archive decide by it.
+
+use clap::{Args, Subcommand};
+use sealwort_consent::{Action, Purpose};
+use sealwort_fhir::Label;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::client::{ClientArgs, JSON, Question, encode};
+use crate::error::CliError;
+use crate::output::Output;
+
+#[derive(Debug, Args)]
+pub(crate) struct ConsentArgs {
+    #[command(subcommand)]
+    command: ConsentCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConsentCommand {
+    /// Let a hospital read or write.
+    Grant(GrantArgs),
+    /// End what a hospital was granted. A new epoch begins: what was sealed before stays closed to it.
+    Withdraw(TermsArgs),
+    /// List what is in force.
+    List {
+        /// The patient: an identifier system|value, or the id of the Patient resource.
+        patient: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+struct GrantArgs {
+    #[command(flatten)]
+    terms: TermsArgs,
+    /// For how many days [default: until it is withdrawn]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    days: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+struct TermsArgs {
+    /// The patient: an identifier system|value, or the id of the Patient resource.
+    patient: String,
+    /// The hospital: its gateway's name, or the whole identity.
+    #[arg(long, value_name = "HOSPITAL")]
+    to: String,
+    /// read, write or emergency; several with commas [default: read when granting, all when withdrawing]
+    #[arg(long, value_name = "ACTION", value_delimiter = ',')]
+    action: Vec<Action>,
+    /// general, psychiatry, substance-use, sexuality, hiv, genetics, violence or very-restricted; several with
+    /// commas [default: all]
+    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
+    label: Vec<Label>,
+    /// Purpose of use, a code of v3-PurposeOfUse; several with commas [default: TREAT when granting, all when
+    /// withdrawing]
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    purpose: Vec<Purpose>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+/// The body of both changes; what is left out is the gateway's to fill in, as the arguments tell.
+#[derive(Debug, Serialize)]
+struct Change<'a> {
+    patient: &'a str,
+    to: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    actions: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    purposes: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days: Option<u32>,
+}
+
+pub(crate) async fn run(args: ConsentArgs, output: Output) -> Result<(), CliError> {
+    match args.command {
+        ConsentCommand::Grant(args) => {
+            change("/consent/grant", "granted to", &args.terms, args.days, output).await
+        }
+        ConsentCommand::Withdraw(args) => {
+            change("/consent/withdraw", "withdrawn from", &args, None, output).await
+        }
+        ConsentCommand::List { patient, client } => {
+            let path = format!("/consent?patient={}", encode(&patient));
+            let answer = client.client()?.ask(Question::get(&path)).await?;
+            show(&answer.body, output)
+        }
+    }
+}
+
+async fn change(
+    path: &str,
+    done: &str,
+    terms: &TermsArgs,
+    days: Option<u32>,
+    output: Output,
+) -> Result<(), CliError> {
+    let body = serde_json::to_vec(&terms.change(days)).map_err(|error| CliError::Local(error.to_string()))?;
+    let answer = terms.client.client()?.ask(Question::post(path, JSON, body.into())).await?;
+    output.message(format!("{done} {}: {}", terms.to, terms.patient));
+    show(&answer.body, output)
+}
+
+impl TermsArgs {
+    fn change(&self, days: Option<u32>) -> Change<'_> {
+        Change {
+            patient: &self.patient,
+            to: &self.to,
+            actions: self.action.iter().map(|action| action.as_str()).collect(),
+            labels: self.label.iter().map(|label| label.as_str()).collect(),
+            purposes: self.purpose.iter().map(|purpose| purpose.as_str()).collect(),
+            days,
+        }
+    }
+}
+
+/// The gateway's answer: as it is for scripts, indented for people.
+fn show(body: &[u8], output: Output) -> Result<(), CliError> {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(value) if !output.is_json() => {
+            let text = serde_json::to_string_pretty(&value).map_err(|error| CliError::Local(error.to_string()))?;
+            output.raw(text.as_bytes())
+        }
+        _ => output.raw(body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: ConsentCommand,
+    }
+
+    #[test]
+    fn what_is_not_said_is_left_to_the_gateway() {
+        let body = |line: &[&str]| {
+            let line = Line::try_parse_from([&["consent", "grant"], line].concat()).unwrap();
+            let ConsentCommand::Grant(args) = line.command else { panic!("grant") };
+            serde_json::to_string(&args.terms.change(args.days)).unwrap()
+        };
+        assert_eq!(
+            body(&["s|1", "--to", "b"]),
+            r#"{"patient":"s|1","to":"b"}"#
+        );
+        let all = ["s|1", "--to", "b", "--action", "read,write", "--label", "hiv", "--purpose", "HRESCH", "--days", "3"];
+        assert_eq!(
+            body(&all),
+            r#"{"patient":"s|1","to":"b","actions":["read","write"],"labels":["hiv"],"purposes":["HRESCH"],"days":3}"#
+        );
+        assert!(Line::try_parse_from(["consent", "grant", "s|1", "--to", "b", "--label", "secret"]).is_err());
+    }
+}

@@ -1,0 +1,182 @@
+//! The demo's exchange: five services on loopback ports that were free, each in a folder of its own, enrolled
+//! with invitations as anywhere else.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sealwort_ca::create_exchange;
+use sealwort_gateway::User;
+use sealwort_net::config::{CaConfig, Interval, ListenConfig};
+use sealwort_net::member::join;
+use sealwort_net::steps::Steps;
+use sealwort_net::{Clock, Shutdown, ShutdownTrigger, SystemClock};
+use sealwort_pki::{KeyAlgorithm, Role};
+
+use super::http::Client;
+use crate::ca::{CaServiceConfig, RunningCa};
+use crate::error::CliError;
+
+/// Lifetime of the demo's tokens, in seconds.
+const TOKEN_SECONDS: u64 = 24 * 3600;
+/// How long the demo's invitations last.
+const INVITATION_LIFETIME: Duration = Duration::from_secs(600);
+/// Name of the demo's exchange.
+pub(super) const EXCHANGE: &str = "demo";
+
+/// A running exchange.
+pub(super) struct World {
+    pub(super) folder: PathBuf,
+    pub(super) steps: Steps,
+    pub(super) started_in: Duration,
+    pub(super) hospital_a: Client,
+    pub(super) hospital_b: Client,
+    pub(super) broker: sealwort_broker::Running,
+    pub(super) archive: sealwort_archive::Running,
+    pub(super) gateway_a: sealwort_gateway::Running,
+    pub(super) gateway_b: sealwort_gateway::Running,
+    ca: RunningCa,
+    trigger: ShutdownTrigger,
+}
+
+impl World {
+    /// Starts everything in a folder.
+    pub(super) async fn start(folder: &Path) -> Result<Self, CliError> {
+        let begun = Instant::now();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (trigger, shutdown) = Shutdown::channel();
+        let steps = Steps::default();
+        let place = |name: &str| folder.join(name);
+
+        if !place("ca").exists() {
+            let name = EXCHANGE.parse().map_err(local)?;
+            create_exchange(&name, &place("ca"), &place("ca-root"), KeyAlgorithm::Ed25519, clock.now())?;
+        }
+        let ca = crate::ca::start(
+            &CaServiceConfig {
+                folder: place("ca"),
+                listen: ListenConfig::on_loopback(0),
+                ..CaServiceConfig::default()
+            },
+            Arc::clone(&clock),
+            shutdown.clone(),
+        )
+        .await?;
+        for (role, name) in [
+            (Role::Broker, "broker"),
+            (Role::Archive, "archive"),
+            (Role::Gateway, "hospital-a"),
+            (Role::Gateway, "hospital-b"),
+        ] {
+            if place(name).join("membership.json").exists() {
+                continue;
+            }
+            let invited = name.parse().map_err(local)?;
+            let invitation = ca.authority.invite(role, invited, INVITATION_LIFETIME).await?;
+            join(&place(name), invitation, Arc::clone(&clock)).await?;
+        }
+        let ca_config = CaConfig { url: url(ca.address), crl_every: Interval::from_secs(2) };
+
+        let archive = sealwort_archive::start(
+            &sealwort_archive::Config {
+                folder: place("archive"),
+                listen: ListenConfig::on_loopback(0),
+                ca: ca_config.clone(),
+                capture: place("archive.capture"),
+                ..sealwort_archive::Config::default()
+            },
+            Arc::clone(&clock),
+            steps.clone(),
+            shutdown.clone(),
+        )
+        .await?;
+        let broker = sealwort_broker::start(
+            &sealwort_broker::Config {
+                folder: place("broker"),
+                listen: ListenConfig::on_loopback(0),
+                archive: sealwort_broker::ArchiveConfig { url: url(archive.address), name: "archive".to_owned() },
+                ca: ca_config.clone(),
+                capture: place("broker.capture"),
+                ..sealwort_broker::Config::default()
+            },
+            Arc::clone(&clock),
+            steps.clone(),
+            shutdown.clone(),
+        )
+        .await?;
+        let gateway = |name: &str| {
+            let mut config = sealwort_gateway::Config {
+                folder: place(name),
+                ca: ca_config.clone(),
+                ..sealwort_gateway::Config::default()
+            };
+            config.fhir.address = ListenConfig::on_loopback(0).address;
+            config.broker.url = url(broker.address);
+            config
+        };
+        let gateway_a =
+            sealwort_gateway::start(&gateway("hospital-a"), Arc::clone(&clock), steps.clone(), shutdown.clone())
+                .await?;
+        let gateway_b =
+            sealwort_gateway::start(&gateway("hospital-b"), Arc::clone(&clock), steps.clone(), shutdown.clone())
+                .await?;
+        let token = |name: &str, user: &str| {
+            let user = User {
+                name: user.to_owned(),
+                role: "physician".to_owned(),
+                expires: clock.now().as_secs() + TOKEN_SECONDS,
+            };
+            sealwort_gateway::issue_token(&place(name), &user)
+        };
+        Ok(Self {
+            folder: folder.to_owned(),
+            steps,
+            hospital_a: Client::new(gateway_a.address, token("hospital-a", "dr-adams")?),
+            hospital_b: Client::new(gateway_b.address, token("hospital-b", "dr-baker")?),
+            broker,
+            archive,
+            gateway_a,
+            gateway_b,
+            ca,
+            trigger,
+            started_in: begun.elapsed(),
+        })
+    }
+
+    /// What runs where.
+    pub(super) fn places(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("certificate authority", url(self.ca.address)),
+            ("broker (HTSC)", url(self.broker.address)),
+            ("archive (HIMC)", url(self.archive.address)),
+            ("hospital A, gateway (LHC)", format!("http://{}/fhir", self.gateway_a.address)),
+            ("hospital B, gateway (LHC)", format!("http://{}/fhir", self.gateway_b.address)),
+            ("data folders", self.folder.display().to_string()),
+        ]
+    }
+
+    /// Waits for Ctrl-C or SIGTERM.
+    pub(super) async fn until_signal(&self) -> Result<(), CliError> {
+        let signals = Shutdown::on_signals().map_err(local)?;
+        signals.wait().await;
+        Ok(())
+    }
+
+    /// Ends everything; what was accepted is on disk.
+    pub(super) async fn stop(self) {
+        self.trigger.fire();
+        self.gateway_a.stopped().await;
+        self.gateway_b.stopped().await;
+        self.broker.stopped().await;
+        self.archive.stopped().await;
+        self.ca.stopped().await;
+    }
+}
+
+fn url(address: std::net::SocketAddr) -> String {
+    format!("https://{address}")
+}
+
+fn local(error: impl std::fmt::Display) -> CliError {
+    CliError::Local(error.to_string())
+}

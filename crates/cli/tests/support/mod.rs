@@ -1,0 +1,417 @@
+//! A whole exchange of real processes for tests: a certificate authority, an archive, a broker and two
+//! gateways, each started from its own configuration file in one temporary folder, on ports that were free.
+//! Processes can be killed and started again; each is ended by its own id when the world is dropped.
+//!
+//! The ports of the first start are written into the configuration files, so that a restarted party is found
+//! where it was.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod http;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) use http::Answer;
+use serde_json::{Value, json};
+
+/// The five parties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Party {
+    Ca,
+    Archive,
+    Broker,
+    /// Gateway of hospital A.
+    HospitalA,
+    /// Gateway of hospital B.
+    HospitalB,
+}
+
+impl Party {
+    /// In the order in which they are started.
+    pub(crate) const ALL: [Self; 5] = [Self::Ca, Self::Archive, Self::Broker, Self::HospitalA, Self::HospitalB];
+
+    /// Folder, log and party name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ca => "ca",
+            Self::Archive => "archive",
+            Self::Broker => "broker",
+            Self::HospitalA => "hospital-a",
+            Self::HospitalB => "hospital-b",
+        }
+    }
+
+    pub(crate) fn role(self) -> &'static str {
+        match self {
+            Self::HospitalA | Self::HospitalB => "gateway",
+            other => other.name(),
+        }
+    }
+
+    /// The option that holds its listening address.
+    fn listen_key(self) -> &'static str {
+        match self {
+            Self::HospitalA | Self::HospitalB => "fhir.address",
+            _ => "listen.address",
+        }
+    }
+}
+
+struct Process {
+    child: Child,
+    address: SocketAddr,
+}
+
+/// A running exchange.
+pub(crate) struct World {
+    place: tempfile::TempDir,
+    processes: BTreeMap<Party, Process>,
+    options: BTreeMap<Party, BTreeMap<String, Value>>,
+    tokens: BTreeMap<Party, String>,
+}
+
+impl World {
+    /// Starts everybody: created, invited, joined, listening.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further options in the configuration files.
+    pub(crate) fn start_with(extra: &[(Party, &str, Value)]) -> Self {
+        let mut world = Self {
+            place: tempfile::tempdir().unwrap(),
+            processes: BTreeMap::new(),
+            options: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+        };
+        fs::create_dir(world.place.path().join("logs")).unwrap();
+        for party in Party::ALL {
+            world.set(party, "folder", json!(world.folder(party)));
+            world.set(party, party.listen_key(), json!("127.0.0.1:0"));
+            world.set(party, "log.filter", json!("debug"));
+            if party != Party::Ca {
+                world.set(party, "ca.crl_every", json!("1s"));
+            }
+        }
+        for (party, key, value) in extra {
+            world.set(*party, key, value.clone());
+        }
+        let root = world.place.path().join("root-key");
+        let folder = world.folder(Party::Ca);
+        succeeded(&run(&["ca", "init", "--name", "test", "--dir", text(&folder), "--root-dir", text(&root)]));
+        let ca = world.launch(Party::Ca);
+        for party in Party::ALL.into_iter().skip(1) {
+            world.set(party, "ca.url", json!(format!("https://{ca}")));
+            world.join(party);
+        }
+        let archive = world.launch(Party::Archive);
+        world.set(Party::Broker, "archive.url", json!(format!("https://{archive}")));
+        let broker = world.launch(Party::Broker);
+        for hospital in [Party::HospitalA, Party::HospitalB] {
+            world.set(hospital, "broker.url", json!(format!("https://{broker}")));
+            world.launch(hospital);
+            let token = world.token(hospital, "dr-test", "physician");
+            world.tokens.insert(hospital, token);
+        }
+        world
+    }
+
+    // ---- places ----
+
+    /// The temporary folder that holds everything.
+    pub(crate) fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// A party's data folder.
+    pub(crate) fn folder(&self, party: Party) -> PathBuf {
+        self.place.path().join(party.name())
+    }
+
+    /// A party's configuration file.
+    pub(crate) fn config(&self, party: Party) -> PathBuf {
+        self.place.path().join(format!("{}.toml", party.name()))
+    }
+
+    /// What a party has written to standard error, over all its starts.
+    pub(crate) fn log(&self, party: Party) -> PathBuf {
+        self.place.path().join("logs").join(format!("{}.log", party.name()))
+    }
+
+    /// A party's log as text.
+    pub(crate) fn log_text(&self, party: Party) -> String {
+        String::from_utf8_lossy(&fs::read(self.log(party)).unwrap_or_default()).into_owned()
+    }
+
+    /// Where a party listens.
+    pub(crate) fn address(&self, party: Party) -> SocketAddr {
+        self.processes[&party].address
+    }
+
+    /// The process id of a party.
+    pub(crate) fn id(&self, party: Party) -> u32 {
+        self.processes[&party].child.id()
+    }
+
+    /// `http://host:port` of a hospital's gateway.
+    pub(crate) fn url(&self, hospital: Party) -> String {
+        format!("http://{}", self.address(hospital))
+    }
+
+    // ---- processes ----
+
+    /// Ends a party as a power cut would (`kill -9`).
+    pub(crate) fn kill(&mut self, party: Party) {
+        let process = self.processes.get_mut(&party).unwrap();
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+    }
+
+    /// Asks a party to end (SIGTERM) and waits until it has.
+    pub(crate) fn stop(&mut self, party: Party) -> ExitStatus {
+        let process = self.processes.get_mut(&party).unwrap();
+        let asked = Command::new("kill").args(["-TERM", &process.child.id().to_string()]).status().unwrap();
+        assert!(asked.success(), "{party:?} was not running");
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = process.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < STOP_PATIENCE, "{party:?} does not end:\n{}", self.log_text(party));
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Starts a party again after [`Self::kill`] or [`Self::stop`].
+    pub(crate) fn restart(&mut self, party: Party) {
+        self.launch(party);
+    }
+
+    /// Whether a party's process is running.
+    pub(crate) fn is_running(&mut self, party: Party) -> bool {
+        self.processes.get_mut(&party).is_some_and(|process| process.child.try_wait().unwrap().is_none())
+    }
+
+    /// Sets an option in a party's configuration file, for its next start.
+    pub(crate) fn set(&mut self, party: Party, key: &str, value: Value) {
+        let options = self.options.entry(party).or_default();
+        options.insert(key.to_owned(), value);
+        // Values of JSON that are texts and numbers are values of TOML, too.
+        let lines: Vec<String> = options.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        fs::write(self.config(party), lines.join("\n")).unwrap();
+    }
+
+    fn launch(&mut self, party: Party) -> SocketAddr {
+        let begun = Instant::now();
+        loop {
+            if let Some((child, address)) = self.try_launch(party) {
+                self.set(party, party.listen_key(), json!(address));
+                self.processes.insert(party, Process { child, address });
+                return address;
+            }
+            // The port may be in use for a moment by somebody's outgoing connection.
+            let log = self.log_text(party);
+            assert!(begun.elapsed() < START_PATIENCE, "{party:?} does not start:\n{log}");
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn try_launch(&self, party: Party) -> Option<(Child, SocketAddr)> {
+        let log = OpenOptions::new().create(true).append(true).open(self.log(party)).unwrap();
+        let mut child = self.command(party, log);
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let Ok(event) = serde_json::from_str::<Value>(&line) else {
+            // It ended without listening; the log says why.
+            let _ = child.kill();
+            child.wait().unwrap();
+            return None;
+        };
+        assert_eq!((&event["event"], &event["role"]), (&json!("listening"), &json!(party.role())), "{line}");
+        Some((child, event["address"].as_str().unwrap().parse().unwrap()))
+    }
+
+    fn command(&self, party: Party, log: File) -> Child {
+        let mut command = binary();
+        match party {
+            Party::Ca => command.args(["ca", "serve"]),
+            party => command.arg(party.role()),
+        };
+        command
+            .args(["--json", "--config", text(&self.config(party))])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    // ---- commands ----
+
+    /// Runs `sealwort` as a user of a hospital: gateway and token are given to it.
+    pub(crate) fn run_at(&self, hospital: Party, arguments: &[&str]) -> Output {
+        binary()
+            .args(arguments)
+            .env("SEALWORT_CLIENT__GATEWAY", self.url(hospital))
+            .env("SEALWORT_CLIENT__TOKEN", &self.tokens[&hospital])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Invites a party and lets it join.
+    pub(crate) fn join(&self, party: Party) {
+        let invitation = self.place.path().join(format!("{}.invitation", party.name()));
+        let config = self.config(Party::Ca);
+        let (file, folder) = (text(&invitation).to_owned(), self.folder(party));
+        succeeded(&run(&[
+            "ca", "invite", party.role(), party.name(), "--out", &file, "--config", text(&config),
+        ]));
+        succeeded(&run(&["join", "--invite", &file, "--dir", text(&folder)]));
+    }
+
+    /// A bearer token of a hospital.
+    pub(crate) fn token(&self, hospital: Party, user: &str, role: &str) -> String {
+        let folder = self.folder(hospital);
+        let output =
+            run(&["gateway", "token", "--dir", text(&folder), "--user", user, "--role", role, "--json"]);
+        json_of(&output)["token"].as_str().unwrap().to_owned()
+    }
+
+    // ---- a hospital's requests ----
+
+    /// Posts a Bundle, or another resource, at a hospital. An error means that no answer came: what was sent is
+    /// then not acknowledged.
+    pub(crate) fn put(&self, hospital: Party, resource: &[u8]) -> std::io::Result<Answer> {
+        let probe: Value = serde_json::from_slice(resource).unwrap();
+        let (kind, id) = (probe["resourceType"].as_str().unwrap(), probe["id"].as_str());
+        match (kind, id) {
+            ("Bundle", _) => self.request(hospital, "POST", "/fhir", resource),
+            (kind, Some(id)) => self.request(hospital, "PUT", &format!("/fhir/{kind}/{id}"), resource),
+            (kind, None) => self.request(hospital, "POST", &format!("/fhir/{kind}"), resource),
+        }
+    }
+
+    /// Gets a path such as `/fhir/Patient/p1/$everything` at a hospital.
+    pub(crate) fn get(&self, hospital: Party, path: &str) -> std::io::Result<Answer> {
+        self.request(hospital, "GET", path, &[])
+    }
+
+    /// `change` is `grant` or `withdraw`, `patient` is `system|value` or an id, `to` a hospital that reads and
+    /// writes everything for treatment.
+    pub(crate) fn consent(&self, at: Party, change: &str, patient: &str, to: Party) -> std::io::Result<Answer> {
+        let body = json!({"patient": patient, "to": to.name(), "actions": ["read", "write"]});
+        self.request(at, "POST", &format!("/consent/{change}"), body.to_string().as_bytes())
+    }
+
+    /// Any request at a hospital's gateway.
+    pub(crate) fn request(
+        &self,
+        hospital: Party,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> std::io::Result<Answer> {
+        http::request(self.address(hospital), method, path, &self.tokens[&hospital], body)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Gateways first: nobody complains about a peer that is gone.
+        for (_, mut process) in std::mem::take(&mut self.processes).into_iter().rev() {
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+        }
+        if std::thread::panicking() {
+            for party in Party::ALL {
+                let log = self.log_text(party);
+                let from = log.len().saturating_sub(LOG_TAIL_BYTES);
+                let from = (from..log.len()).find(|at| log.is_char_boundary(*at)).unwrap_or(0);
+                eprintln!("---- {}\n{}", party.name(), &log[from..]);
+            }
+        }
+    }
+}
+
+/// Runs `sealwort` with these arguments to its end.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    binary().args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sealwort"));
+    command.env_clear();
+    command
+}
+
+/// The exit code of a command.
+pub(crate) fn exit(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+/// Fails the test unless the command did what it was asked.
+pub(crate) fn succeeded(output: &Output) {
+    assert!(output.status.success(), "exit {}: {}", exit(output), errors(output));
+}
+
+/// What a command wrote to standard error.
+pub(crate) fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What a command that succeeded wrote to standard output, as JSON.
+pub(crate) fn json_of(output: &Output) -> Value {
+    succeeded(output);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A patient with one identifier and some observations, as a transaction Bundle. The same numbers give the same
+/// bytes.
+pub(crate) fn bundle(patient: usize, observations: usize) -> Vec<u8> {
+    let name = format!("urn:uuid:00000000-0000-4000-8000-{patient:012}");
+    let mut entries = vec![json!({
+        "fullUrl": name,
+        "resource": {
+            "resourceType": "Patient", "id": format!("p{patient}"),
+            "identifier": [{"system": SYSTEM, "value": format!("{patient}")}],
+            "name": [{"family": format!("Family{patient}"), "given": ["Given"]}],
+        },
+        "request": {"method": "PUT", "url": format!("Patient/p{patient}")},
+    })];
+    entries.extend((0..observations).map(|number| {
+        json!({
+            "resource": {
+                "resourceType": "Observation", "id": format!("p{patient}-o{number}"), "status": "final",
+                "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]},
+                "subject": {"reference": name},
+                "valueQuantity": {"value": 60 + number % 40, "unit": "/min"},
+            },
+            "request": {"method": "PUT", "url": format!("Observation/p{patient}-o{number}")},
+        })
+    }));
+    json!({"resourceType": "Bundle", "type": "transaction", "entry": entries}).to_string().into_bytes()
+}
+
+/// `system|value` of the patient of [`bundle`].
+pub(crate) fn identifier(patient: usize) -> String {
+    format!("{SYSTEM}|{patient}")
+}
+
+/// System of the identifiers of [`bundle`].
+pub(crate) const SYSTEM: &str = "urn:example:sealwort-test";
+
+const START_PATIENCE: Duration = Duration::from_secs(20);
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(20);
+const LOG_TAIL_BYTES: usize = 4096;

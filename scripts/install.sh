@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Installs what the tests need and this machine lacks: on Debian a C compiler, strace and zstd, and from crates.io
+# cargo-nextest. Says loudly what it could not install; scripts/test.sh then does without where it can.
+set -euo pipefail
+
+say() { printf '\n== %s\n' "$*" >&2; }
+loud() { printf '\n!! %s\n' "$*" >&2; }
+lacks() { ! command -v "$1" >/dev/null 2>&1; }
+
+if lacks cargo; then
+    loud "cargo is missing. Install the Rust toolchain first: https://rustup.rs"
+    exit 1
+fi
+
+packages=()
+# A C compiler and linker: for Rust itself, and for the C inside aws-lc-sys, libsqlite3-sys and zstd-sys.
+lacks cc && packages+=(gcc libc6-dev)
+# strace: tests that watch what reaches the disk. zstd: tests that unpack sample data.
+lacks strace && packages+=(strace)
+lacks zstd && packages+=(zstd)
+
+if ((${#packages[@]})); then
+    as_root=()
+    if [[ $(id -u) != 0 ]]; then
+        as_root=(sudo -n)
+    fi
+    if lacks apt-get; then
+        loud "NOT INSTALLED: ${packages[*]} (no apt-get here); install them with this system's package manager"
+    elif ((${#as_root[@]})) && ! sudo -n true 2>/dev/null; then
+        loud "NOT INSTALLED: ${packages[*]} (not root); run: sudo apt-get install ${packages[*]}"
+    else
+        say "installing ${packages[*]}"
+        "${as_root[@]}" apt-get update -q >&2 || loud "apt-get update failed; trying with the lists that are here"
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}" >&2 \
+            || loud "NOT INSTALLED: ${packages[*]} (apt-get failed, see above)"
+    fi
+fi
+
+if ! cargo nextest --version >/dev/null 2>&1; then
+    say "installing cargo-nextest (some minutes, once)"
+    cargo install cargo-nextest --locked >&2 \
+        || loud "NOT INSTALLED: cargo-nextest; the tests run under plain cargo test, one crate after the other"
+fi

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Installs what the tests need, then runs all of them: style, lints, tests, documentation tests, and the demo with
+# its findings checked. One release build serves them all. Ends with the tests' summary.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s (%ss)\n' "$*" "$SECONDS" >&2; }
+loud() { printf '\n!! %s\n' "$*" >&2; }
+
+target=${CARGO_TARGET_DIR:-target}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+scripts/install.sh
+
+say "style: cargo fmt --check"
+cargo fmt --all --check
+
+say "lints: cargo clippy"
+cargo clippy --workspace --all-targets --release -- -D warnings
+
+if cargo deny --version >/dev/null 2>&1; then
+    say "dependencies: cargo deny"
+    cargo deny --all-features check
+else
+    loud "cargo deny is NOT INSTALLED: advisories, bans and sources of dependencies are not checked in this run (licences are, by crates/rules). Install it with: cargo install cargo-deny --locked"
+fi
+
+say "the build, one for tests and demo"
+cargo build --workspace --bins --tests --release
+
+if cargo nextest --version >/dev/null 2>&1; then
+    say "tests: cargo nextest"
+    failed=0
+    cargo nextest run --workspace --release --profile ci 2> >(tee "$scratch/tests" >&2) || failed=$?
+    # The copy of the output is complete once tee has ended.
+    wait
+    if ((failed)); then
+        exit "$failed"
+    fi
+    report=$target/nextest/ci/junit.xml
+else
+    loud "cargo nextest is NOT INSTALLED: running plain cargo test"
+    cargo test --workspace --release --lib --bins --tests -- --nocapture 2>&1 | tee "$scratch/tests"
+    report=$scratch/tests
+fi
+
+# Tests that could not find their data pass and say so; they must not go unnoticed.
+if grep -hoE '(SKIPPED|WARNING): [^<]*' "$report" | sort -u > "$scratch/notes" && [[ -s $scratch/notes ]]; then
+    loud "said by tests that passed:"
+    cat "$scratch/notes" >&2
+fi
+
+if grep -rqE '^ *//[/!] ```' crates bench --include='*.rs'; then
+    say "documentation tests"
+    cargo test --workspace --release --doc --quiet
+fi
+
+# The demo's binary is the one that the tests were built with; `cargo run` would build the asynchronous runtime again
+# with fewer features. That it compiles with those as well is checked, which costs no code generation.
+say "the program without the tests' features: cargo check"
+cargo check --release --locked
+
+say "the demo: sealwort demo --once --json"
+"$target/release/sealwort" demo --once --json > "$scratch/demo.json"
+scripts/check-demo.sh "$scratch/demo.json"
+
+say "all passed"
+grep -E '^ *(Summary|test result:)' "$scratch/tests" || loud "the tests printed no summary"
