@@ -121,8 +121,7 @@ async fn insert_for(store: SqliteStore, number: u64, round: Duration) -> Result<
     while begun.elapsed() < round {
         done += 1;
         let row = PlainRow::new(number, done)?;
-        let job = move |c| async move { Ok::<_, StoreError>(insert(c, row).await?) }.boxed();
-        store.writer().submit(job).await?;
+        store.writer().submit(move |c| async move { Ok::<_, StoreError>(insert(c, row).await?) }.boxed()).await?;
     }
     Ok(done)
 }

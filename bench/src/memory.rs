@@ -71,7 +71,7 @@ pub(crate) async fn run(
         Thoroughness::Full => (GATEWAYS, PATIENTS),
         Thoroughness::Quick => (GATEWAYS_QUICK, PATIENTS / 10),
     };
-    let (_trigger, shutdown) = Shutdown::channel();
+    let (trigger, shutdown) = Shutdown::channel();
     let mut hospitals = Vec::with_capacity(gateways);
     for number in 0..gateways {
         hospitals.push(exchange.hospital(binary, number, &shutdown).await?);
@@ -82,6 +82,11 @@ pub(crate) async fn run(
     tokio::time::sleep(SETTLE).await;
     let connected = connected(&hospitals).await?;
     let full = exchange.memory()?;
+    trigger.fire();
+    for hospital in hospitals {
+        drop(hospital.client);
+        hospital.running.stopped().await;
+    }
 
     report.note(&format!(
         "memory: {entries} entries of {patients} patients, written by {WRITERS} gateways at a time in {:.0} s; \
@@ -221,4 +226,4 @@ fn mib(kib: u64) -> f64 {
 }
 
 const ANY_PORT: &str = "127.0.0.1:0";
-const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+const TOKEN_LIFETIME: Duration = Duration::from_hours(1);

@@ -2,14 +2,14 @@
 //! They end with this program.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
 use crate::measure::{Failure, factor};
@@ -19,9 +19,8 @@ pub(crate) struct Binary(PathBuf);
 
 /// A process that goes on until this is dropped.
 pub(crate) struct Process {
-    id: u32,
-    _child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    child: Child,
+    objects: UnboundedReceiver<Value>,
     log: PathBuf,
 }
 
@@ -52,7 +51,9 @@ impl Binary {
 
     /// Runs a command to its end.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Result<(), Failure> {
-        let output = self.command()?.args(arguments).stdin(Stdio::null()).output().await?;
+        let mut command = self.command()?;
+        command.args(arguments).stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
         if output.status.success() {
             return Ok(());
         }
@@ -67,28 +68,27 @@ impl Binary {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(log)?)
-            .kill_on_drop(true)
             .spawn()?;
         let stdout = child.stdout.take().ok_or("no standard output")?;
-        let id = child.id().ok_or("the process ended at once")?;
-        Ok(Process { id, _child: child, lines: BufReader::new(stdout).lines(), log: log.to_owned() })
+        let (sender, objects) = unbounded_channel();
+        // Reads to the end, so that the process never waits for somebody to listen.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Ok(value @ Value::Object(_)) = serde_json::from_str(&line) {
+                    let _ = sender.send(value);
+                }
+            }
+        });
+        Ok(Process { child, objects, log: log.to_owned() })
     }
 }
 
 impl Process {
     /// The next line of standard output that is a JSON object.
     pub(crate) async fn json(&mut self, patience: Duration) -> Result<Value, Failure> {
-        let wait = async {
-            while let Some(line) = self.lines.next_line().await? {
-                if let Ok(value @ Value::Object(_)) = serde_json::from_str(&line) {
-                    return Ok(value);
-                }
-            }
-            Err(Failure::from("the process ended"))
-        };
-        match timeout(patience, wait).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(failure)) => Err(self.explain(&failure.to_string())),
+        match timeout(patience, self.objects.recv()).await {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err(self.explain("the process ended")),
             Err(_) => Err(self.explain(&format!("no answer within {} s", patience.as_secs()))),
         }
     }
@@ -102,7 +102,7 @@ impl Process {
 
     /// Its memory.
     pub(crate) fn memory(&self) -> Result<Memory, Failure> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id))?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             line.split_whitespace().next()?.parse().ok()
@@ -116,7 +116,7 @@ impl Process {
 
     /// CPU time of all its threads so far, user and system, in ticks of about 10 ms.
     pub(crate) fn cpu(&self) -> Result<Duration, Failure> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id))?;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let ticks = ticks(&stat).ok_or("the system does not tell the CPU time of a process")?;
         Ok(Duration::from_secs_f64(factor(ticks) / factor(rustix::param::clock_ticks_per_second())))
     }
@@ -126,6 +126,14 @@ impl Process {
         let last: Vec<&str> = log.lines().rev().take(LOG_LINES_SHOWN).collect();
         let last: Vec<&str> = last.into_iter().rev().collect();
         format!("{what}; its last words:\n{}", last.join("\n")).into()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -82,7 +82,7 @@ struct Work {
 /// Measures and reports.
 pub(crate) fn run(thoroughness: Thoroughness, report: &mut Report) -> Result<(), Failure> {
     let clock = CpuClock::calibrated();
-    let parties = Parties::new()?;
+    let parties = Parties::new();
     let paper = Paper::new()?;
     let mut primitives = Primitives::new()?;
     let live = parties.link()?;

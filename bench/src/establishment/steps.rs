@@ -93,14 +93,14 @@ impl Side {
 }
 
 impl Parties {
-    pub(super) fn new() -> Result<Self, Failure> {
+    pub(super) fn new() -> Self {
         let exchange = TestExchange::new("bench");
-        Ok(Self {
+        Self {
             trust: exchange.trust(),
             gateway: Side::new(&exchange, Role::Gateway, "hospital"),
             broker: Side::new(&exchange, Role::Broker, "broker"),
             archive: Side::new(&exchange, Role::Archive, "archive"),
-        })
+        }
     }
 
     /// A party's totals so far.
@@ -126,29 +126,29 @@ impl Parties {
         let mut times = Times::default();
 
         // Steps 1 to 3.
-        let (state_l, hello) =
+        let (at_gateway, hello) =
             clock.add(&mut times.gateway, || gateway::start(lp, &mp.identity, &tp.identity, HOP_LT));
         let greeted = clock.add(&mut times.broker, || {
             broker::on_hello(&hello, tp, &t.peers(&self.trust), &lp.identity, &HOP_LT, &mp.identity, &Load::Normal)
         })?;
-        let Greeted::Introduce(state_t, introduction) = greeted else {
+        let Greeted::Introduce(at_broker, introduction) = greeted else {
             return Err("a broker without load asked for a cookie".into());
         };
-        let (state_tm, state_lm, acceptance) = clock.add(&mut times.archive, || {
+        let (with_broker, with_gateway, acceptance) = clock.add(&mut times.archive, || {
             archive::on_introduction(&introduction, mp, &m.peers(&self.trust), &tp.identity)
         })?;
-        let (state_t, presentation) =
-            clock.add(&mut times.broker, || state_t.on_acceptance(&acceptance, tp, &t.peers(&self.trust)))?;
+        let (at_broker, presentation) =
+            clock.add(&mut times.broker, || at_broker.on_acceptance(&acceptance, tp, &t.peers(&self.trust)))?;
         let presented =
-            clock.add(&mut times.gateway, || state_l.on_presentation(&presentation, lp, &l.peers(&self.trust)))?;
-        let Presented::Continue(state_l, share_4) = presented else {
+            clock.add(&mut times.gateway, || at_gateway.on_presentation(&presentation, lp, &l.peers(&self.trust)))?;
+        let Presented::Continue(at_gateway, share_4) = presented else {
             return Err("a broker without load asked for a cookie".into());
         };
 
         // Step 4; steps 6 and 7 where they are needed.
-        let (opening, state_t) = clock.add(&mut times.broker, || {
-            let opening = state_t.archive_opening();
-            state_t.on_share(&share_4, tp, &HOP_LT, now).map(|state| (opening, state))
+        let (opening, at_broker) = clock.add(&mut times.broker, || {
+            let opening = at_broker.archive_opening();
+            at_broker.on_share(&share_4, tp, &HOP_LT, now).map(|state| (opening, state))
         })?;
         let mut lengths = Lengths {
             hello: hello.len(),
@@ -158,45 +158,43 @@ impl Parties {
             share_4: share_4.len(),
             ..Lengths::default()
         };
-        let made = match live {
-            Some(_) => None,
-            None => {
-                let (state, share_6) =
-                    clock.add(&mut times.broker, || broker::start_archive(opening, tp, &HOP_TM))?;
-                let (at_archive, answer_7) =
-                    clock.add(&mut times.archive, || state_tm.on_share(&share_6, mp, &HOP_TM, now))?;
-                let at_broker = clock.add(&mut times.broker, || state.on_answer(&answer_7, tp, now))?;
-                (lengths.share_6, lengths.answer_7) = (share_6.len(), answer_7.len());
-                Some(LiveLink { broker: at_broker, archive: at_archive })
-            }
+        let made = if live.is_some() {
+            None
+        } else {
+            let (state, share_6) = clock.add(&mut times.broker, || broker::start_archive(opening, tp, &HOP_TM))?;
+            let (archive, answer_7) =
+                clock.add(&mut times.archive, || with_broker.on_share(&share_6, mp, &HOP_TM, now))?;
+            let broker = clock.add(&mut times.broker, || state.on_answer(&answer_7, tp, now))?;
+            (lengths.share_6, lengths.answer_7) = (share_6.len(), answer_7.len());
+            Some(LiveLink { broker, archive })
         };
         let link = live.or(made.as_ref()).ok_or("no session between broker and archive")?;
         let (to_archive, to_broker) = (&link.broker.channel, &link.archive.channel);
 
         // Step 8, asked for inside SK_TM, and steps 5 and 8 to the gateway.
-        let session = state_t.session();
+        let session = at_broker.session();
         let (number, call) = clock.add(&mut times.broker, || {
-            let call = BrokerCall::Offer { session, policies: state_t.gateway_policies().clone() };
+            let call = BrokerCall::Offer { session, policies: at_broker.gateway_policies().clone() };
             to_archive.request(&to_bytes(&call), now)
         })?;
-        let (state_m, reply) = clock.add(&mut times.archive, || {
+        let (at_archive, reply) = clock.add(&mut times.archive, || {
             let opened = to_broker.open_request(&call, now)?;
             let call = from_bytes::<BrokerCall>(&opened.content, MESSAGE_BYTES_MAX)?;
             let BrokerCall::Offer { policies, .. } = call else { return Err(Failure::from("another call")) };
-            let (state, share) = state_lm.on_offer(&policies, &link.archive.broker, mp)?;
+            let (state, share) = with_gateway.on_offer(&policies, &link.archive.broker, mp)?;
             let reply = to_bytes(&BrokerCallReply::Relay(share.into()));
             Ok((state, to_broker.reply(opened.number, &reply, now)?))
         })?;
         let (answer, share_8) = clock.add(&mut times.broker, || {
             let share = relayed(&to_archive.open_reply(number, &reply, now)?)?;
             let length = share.len();
-            Ok::<_, Failure>((state_t.answer_with(share), length))
+            Ok::<_, Failure>((at_broker.answer_with(share), length))
         })?;
 
         // Step 9, through the broker to the archive, and the archive's confirmation.
-        let (state_l, completion) = clock.add(&mut times.gateway, || state_l.on_answer(&answer, lp, now))?;
+        let (at_gateway, completion) = clock.add(&mut times.gateway, || at_gateway.on_answer(&answer, lp, now))?;
         let (established_t, for_archive, number, call) = clock.add(&mut times.broker, || {
-            let (established, for_archive) = state_t.on_completion(&completion, now)?;
+            let (established, for_archive) = at_broker.on_completion(&completion, now)?;
             let length = for_archive.len();
             let call = BrokerCall::Complete { session, answer: for_archive.into() };
             let (number, call) = to_archive.request(&to_bytes(&call), now)?;
@@ -206,13 +204,13 @@ impl Parties {
             let opened = to_broker.open_request(&call, now)?;
             let call = from_bytes::<BrokerCall>(&opened.content, MESSAGE_BYTES_MAX)?;
             let BrokerCall::Complete { answer, .. } = call else { return Err(Failure::from("another call")) };
-            let (established, confirmation) = state_m.on_completion(answer.as_ref(), mp, now)?;
+            let (established, confirmation) = at_archive.on_completion(answer.as_ref(), mp, now)?;
             let reply = to_bytes(&BrokerCallReply::Relay(confirmation.into()));
             Ok((established, to_broker.reply(opened.number, &reply, now)?))
         })?;
         let confirmation =
             clock.add(&mut times.broker, || relayed(&to_archive.open_reply(number, &reply, now)?))?;
-        let established_l = clock.add(&mut times.gateway, || state_l.on_confirmation(&confirmation, now))?;
+        let established_l = clock.add(&mut times.gateway, || at_gateway.on_confirmation(&confirmation, now))?;
 
         let binding = established_l.with_archive.binding();
         if binding != established_m.channel.binding() || binding != established_t.binding {
@@ -275,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_run_over_a_live_session_is_a_run_without_steps_6_and_7() {
-        let parties = Parties::new().unwrap();
+        let parties = Parties::new();
         let live = parties.link().unwrap();
         let clock = CpuClock::calibrated();
         for (given, shares) in [(None, 2), (Some(&live), 1)] {

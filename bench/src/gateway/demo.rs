@@ -63,5 +63,5 @@ fn text(path: &Path) -> Result<&str, Failure> {
 
 const STORY_SEED: u64 = 2;
 const STORY_RESOURCES: usize = 40;
-const STORY_PATIENCE: Duration = Duration::from_secs(120);
-const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+const STORY_PATIENCE: Duration = Duration::from_mins(2);
+const TOKEN_LIFETIME: Duration = Duration::from_hours(24);

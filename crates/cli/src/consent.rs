@@ -4,12 +4,12 @@
 use clap::{Args, Subcommand};
 use sealwort_consent::{Action, Purpose};
 use sealwort_fhir::Label;
-use serde::Serialize;
-use serde_json::Value;
+use sealwort_pki::UnixTime;
+use serde::{Deserialize, Serialize};
 
 use crate::client::{ClientArgs, JSON, Question, encode};
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{Output, table};
 
 #[derive(Debug, Args)]
 pub(crate) struct ConsentArgs {
@@ -80,12 +80,8 @@ struct Change<'a> {
 
 pub(crate) async fn run(args: ConsentArgs, output: Output) -> Result<(), CliError> {
     match args.command {
-        ConsentCommand::Grant(args) => {
-            change("/consent/grant", "granted to", &args.terms, args.days, output).await
-        }
-        ConsentCommand::Withdraw(args) => {
-            change("/consent/withdraw", "withdrawn from", &args, None, output).await
-        }
+        ConsentCommand::Grant(args) => change("/consent/grant", "granted to", &args.terms, args.days, output).await,
+        ConsentCommand::Withdraw(args) => change("/consent/withdraw", "withdrawn from", &args, None, output).await,
         ConsentCommand::List { patient, client } => {
             let path = format!("/consent?patient={}", encode(&patient));
             let answer = client.client()?.ask(Question::get(&path)).await?;
@@ -94,13 +90,7 @@ pub(crate) async fn run(args: ConsentArgs, output: Output) -> Result<(), CliErro
     }
 }
 
-async fn change(
-    path: &str,
-    done: &str,
-    terms: &TermsArgs,
-    days: Option<u32>,
-    output: Output,
-) -> Result<(), CliError> {
+async fn change(path: &str, done: &str, terms: &TermsArgs, days: Option<u32>, output: Output) -> Result<(), CliError> {
     let body = serde_json::to_vec(&terms.change(days)).map_err(|error| CliError::Local(error.to_string()))?;
     let answer = terms.client.client()?.ask(Question::post(path, JSON, body.into())).await?;
     output.message(format!("{done} {}: {}", terms.to, terms.patient));
@@ -120,14 +110,52 @@ impl TermsArgs {
     }
 }
 
-/// The gateway's answer: as it is for scripts, indented for people.
+/// The gateway's answer: as it is for scripts, a table for people.
 fn show(body: &[u8], output: Output) -> Result<(), CliError> {
-    match serde_json::from_slice::<Value>(body) {
-        Ok(value) if !output.is_json() => {
-            let text = serde_json::to_string_pretty(&value).map_err(|error| CliError::Local(error.to_string()))?;
-            output.raw(text.as_bytes())
-        }
-        _ => output.raw(body),
+    if output.is_json() {
+        return output.raw(body);
+    }
+    let shown: Shown = serde_json::from_slice(body)
+        .map_err(|error| CliError::remote("not-an-answer", format!("the gateway's answer is no consent: {error}")))?;
+    let rows: Vec<_> = shown.provisions.iter().map(Provision::row).collect();
+    let text = if rows.is_empty() {
+        "nothing is granted".to_owned()
+    } else {
+        table(&["HOSPITAL", "ACTIONS", "LABELS", "PURPOSES", "UNTIL"], &rows)
+    };
+    output.raw(text.trim_end().as_bytes())?;
+    if !shown.delivered {
+        output.message("not in force everywhere yet: it waits in the gateway's outbox until the exchange is back");
+    }
+    Ok(())
+}
+
+/// The parts that are shown of a patient's consent.
+#[derive(Deserialize)]
+struct Shown {
+    delivered: bool,
+    provisions: Vec<Provision>,
+}
+
+#[derive(Deserialize)]
+struct Provision {
+    to: String,
+    actions: Vec<String>,
+    labels: Vec<String>,
+    purposes: Vec<String>,
+    until: Option<u64>,
+}
+
+impl Provision {
+    fn row(&self) -> Vec<String> {
+        let some = |words: &[String], all: usize| if words.len() == all { "all".to_owned() } else { words.join(",") };
+        vec![
+            self.to.clone(),
+            some(&self.actions, Action::ALL.len()),
+            some(&self.labels, Label::ALL.len()),
+            some(&self.purposes, Purpose::ALL.len()),
+            self.until.map_or_else(|| "-".to_owned(), |until| UnixTime::from_secs(until).to_string()),
+        ]
     }
 }
 
@@ -151,11 +179,9 @@ mod tests {
             let ConsentCommand::Grant(args) = line.command else { panic!("grant") };
             serde_json::to_string(&args.terms.change(args.days)).unwrap()
         };
-        assert_eq!(
-            body(&["s|1", "--to", "b"]),
-            r#"{"patient":"s|1","to":"b"}"#
-        );
-        let all = ["s|1", "--to", "b", "--action", "read,write", "--label", "hiv", "--purpose", "HRESCH", "--days", "3"];
+        assert_eq!(body(&["s|1", "--to", "b"]), r#"{"patient":"s|1","to":"b"}"#);
+        let all =
+            ["s|1", "--to", "b", "--action", "read,write", "--label", "hiv", "--purpose", "HRESCH", "--days", "3"];
         assert_eq!(
             body(&all),
             r#"{"patient":"s|1","to":"b","actions":["read","write"],"labels":["hiv"],"purposes":["HRESCH"],"days":3}"#

@@ -89,10 +89,9 @@ impl CliError {
         match self {
             Self::Local(_) => "local",
             Self::Unhealthy { .. } => "unhealthy",
-            Self::Remote(refused)
-            | Self::Denied(refused)
-            | Self::Tampered(refused)
-            | Self::Unverifiable(refused) => &refused.code,
+            Self::Remote(refused) | Self::Denied(refused) | Self::Tampered(refused) | Self::Unverifiable(refused) => {
+                &refused.code
+            }
         }
     }
 
@@ -100,10 +99,9 @@ impl CliError {
     pub(crate) fn remedy(&self) -> Option<&str> {
         match self {
             Self::Local(_) | Self::Unhealthy { .. } => None,
-            Self::Remote(refused)
-            | Self::Denied(refused)
-            | Self::Tampered(refused)
-            | Self::Unverifiable(refused) => refused.remedy.as_deref(),
+            Self::Remote(refused) | Self::Denied(refused) | Self::Tampered(refused) | Self::Unverifiable(refused) => {
+                refused.remedy.as_deref()
+            }
         }
     }
 
@@ -112,10 +110,9 @@ impl CliError {
         match &mut self {
             Self::Local(message) => *message = format!("{what}: {message}"),
             Self::Unhealthy { .. } => {}
-            Self::Remote(refused)
-            | Self::Denied(refused)
-            | Self::Tampered(refused)
-            | Self::Unverifiable(refused) => refused.message = format!("{what}: {}", refused.message),
+            Self::Remote(refused) | Self::Denied(refused) | Self::Tampered(refused) | Self::Unverifiable(refused) => {
+                refused.message = format!("{what}: {}", refused.message);
+            }
         }
         self
     }
@@ -132,10 +129,7 @@ impl From<HopError> for CliError {
 
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
-        Self::refused(
-            None,
-            Refused { code: refusal.code, message: refusal.message, remedy: Some(refusal.remedy) },
-        )
+        Self::refused(None, Refused { code: refusal.code, message: refusal.message, remedy: Some(refusal.remedy) })
     }
 }
 

@@ -43,16 +43,12 @@ pub(crate) async fn run(args: JoinArgs, output: Output) -> Result<(), CliError> 
     output.data(&json!({"identity": identity, "folder": args.dir, "config": file}), || {
         format!("joined as     {identity}\nfolder        {}\nconfiguration {}", args.dir.display(), file.display())
     })?;
-    let addresses = match role {
-        Role::Gateway => "write the broker's address",
-        Role::Broker => "write the archive's address",
-        Role::Ca | Role::Archive => "look at the addresses",
+    let first = match role {
+        Role::Gateway => format!("write the broker's address into {}, then ", file.display()),
+        Role::Broker => format!("write the archive's address into {}, then ", file.display()),
+        Role::Ca | Role::Archive => String::new(),
     };
-    output.message(format!(
-        "the invitation is used up; next: {addresses} into {}, then sealwort {role} --dir {}",
-        file.display(),
-        args.dir.display()
-    ));
+    output.message(format!("the invitation is used up; next: {first}sealwort {role} --dir {}", args.dir.display()));
     Ok(())
 }
 
@@ -69,8 +65,7 @@ fn compare(args: &JoinArgs, invitation: &Invitation) -> Result<(), CliError> {
     if let Some(text) = &args.fingerprint {
         let digits: String =
             text.chars().filter(|letter| *letter != ':').map(|letter| letter.to_ascii_lowercase()).collect();
-        let told: Fingerprint =
-            digits.parse().map_err(|error| CliError::Local(format!("--fingerprint: {error}")))?;
+        let told: Fingerprint = digits.parse().map_err(|error| CliError::Local(format!("--fingerprint: {error}")))?;
         if told != invitation.root {
             return Err(CliError::Local(format!(
                 "the invitation is for the root {}, not for {told}; do not use it, ask the exchange's operator",

@@ -52,6 +52,8 @@ struct Written {
 
 pub(crate) async fn run(args: PutArgs, output: Output) -> Result<(), CliError> {
     let mut client = args.client.client()?;
+    // A gateway that does not know us would close the connection in the middle of a file, before we can read why.
+    client.ask(Question::get("/status")).await?;
     let begun = Instant::now();
     let mut summary = Summary::default();
     let mut failure = None;
@@ -220,7 +222,12 @@ mod tests {
     #[test]
     fn a_file_goes_where_its_kind_belongs() {
         for (json, method, path, resources) in [
-            (r#"{"resourceType":"Bundle","id":"x","entry":[{"resource":{}},{"request":{}}]}"#, Method::POST, "/fhir", 1),
+            (
+                r#"{"resourceType":"Bundle","id":"x","entry":[{"resource":{}},{"request":{}}]}"#,
+                Method::POST,
+                "/fhir",
+                1,
+            ),
             (r#"{"resourceType":"Patient","id":"p1"}"#, Method::PUT, "/fhir/Patient/p1", 1),
             (r#"{"resourceType":"Patient"}"#, Method::POST, "/fhir/Patient", 1),
             (r#"{"resourceType":"Patient","id":"../x"}"#, Method::PUT, "/fhir/Patient/..%2Fx", 1),
@@ -234,11 +241,20 @@ mod tests {
     #[test]
     fn refused_entries_decide_the_exit_code() {
         let mut written = Written {
-            file: "b.json".into(), status: 200, resources: 3, queued: 0, refused: 0, bytes: 1, duration_ms: 1, reason: None,
+            file: "b.json".into(),
+            status: 200,
+            resources: 3,
+            queued: 0,
+            refused: 0,
+            bytes: 1,
+            duration_ms: 1,
+            reason: None,
         };
-        written.count(br#"{"entry":[{"response":{"status":"201 Created"}},{"response":{"status":"202"}},
+        written.count(
+            br#"{"entry":[{"response":{"status":"201 Created"}},{"response":{"status":"202"}},
             {"response":{"status":"403 Forbidden","outcome":{"resourceType":"OperationOutcome","issue":[{"severity":
-            "error","code":"forbidden","details":{"coding":[{"code":"consent-missing"}],"text":"no"}}]}}}]}"#);
+            "error","code":"forbidden","details":{"coding":[{"code":"consent-missing"}],"text":"no"}}]}}}]}"#,
+        );
         let mut summary = Summary::default();
         summary.add(written);
         assert_eq!((summary.resources, summary.queued), (2, 1));

@@ -203,11 +203,7 @@ pub(crate) fn file_in(folder: &Path, role: Role) -> PathBuf {
 
 /// Puts a role's commented configuration file into its new folder, with these options filled in: section (empty
 /// for the top), key and value. A file that is there is left alone.
-pub(crate) fn write_template(
-    folder: &Path,
-    role: Role,
-    values: &[(&str, &str, String)],
-) -> Result<PathBuf, CliError> {
+pub(crate) fn write_template(folder: &Path, role: Role, values: &[(&str, &str, String)]) -> Result<PathBuf, CliError> {
     let template = match role {
         Role::Ca => CaServiceConfig::TEMPLATE,
         Role::Broker => sealwort_broker::Config::TEMPLATE,
@@ -315,19 +311,22 @@ mod tests {
     #[test]
     fn a_template_is_filled_in_and_reads_back() {
         let place = tempfile::tempdir().unwrap();
-        let values =
-            [("", "folder", "/a \"b\"".to_owned()), ("ca", "url", "https://[::1]:1".to_owned())];
+        let values = [("", "folder", "/a \"b\"".to_owned()), ("ca", "url", "https://[::1]:1".to_owned())];
         let file = write_template(place.path(), Role::Broker, &values).unwrap();
         let args = SettingsArgs { config: Some(file), ..SettingsArgs::default() };
         let config = args.load::<sealwort_broker::Config>().unwrap().value;
         assert_eq!(config.folder, Path::new("/a \"b\""));
-        assert_eq!((config.ca.url.as_str(), config.archive.url.as_str()), ("https://[::1]:1", "https://127.0.0.1:8442"));
+        assert_eq!(
+            (config.ca.url.as_str(), config.archive.url.as_str()),
+            ("https://[::1]:1", "https://127.0.0.1:8442")
+        );
     }
 
     #[test]
     fn flags_cover_the_file_in_the_folder() {
         let place = tempfile::tempdir().unwrap();
-        std::fs::write(file_in(place.path(), Role::Archive), "folder = \"/elsewhere\"\nlog.filter = \"warn\"\n").unwrap();
+        std::fs::write(file_in(place.path(), Role::Archive), "folder = \"/elsewhere\"\nlog.filter = \"warn\"\n")
+            .unwrap();
         let args = SettingsArgs {
             dir: Some(place.path().to_owned()),
             set: vec!["log.format=json".parse().unwrap()],

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use sealwort_pki::UnixTime;
 use serde_json::Value;
 
 use crate::client::{ClientArgs, Question};
@@ -42,6 +43,10 @@ fn tell(value: &Value, depth: usize, text: &mut String) {
                         let written = writeln!(text, "{indent}{key}");
                         tell(value, depth + 1, text);
                         written
+                    }
+                    Value::Number(seconds) if key.ends_with("until") => {
+                        let seconds = UnixTime::from_secs(seconds.as_u64().unwrap_or_default());
+                        writeln!(text, "{indent}{key:width$}  {seconds}")
                     }
                     value => writeln!(text, "{indent}{key:width$}  {}", plain(value)),
                 };
@@ -84,13 +89,13 @@ mod tests {
     #[test]
     fn a_status_reads_as_lines() {
         let status = serde_json::json!({
-            "identity": "x", "away": false, "problems": [], "open": {"patients": 2}, "notes": ["a", "b"],
+            "identity": "x", "away": false, "valid_until": 0, "problems": [], "open": {"patients": 2}, "notes": ["a", "b"],
         });
         let mut text = String::new();
         tell(&status, 0, &mut text);
         assert_eq!(
             text,
-            "identity  x\naway      no\nproblems  none\nopen\n  patients  2\nnotes\n  a\n  b\n"
+            "identity     x\naway         no\nvalid until  1970-01-01T00:00:00Z\nproblems     none\nopen\n  patients  2\nnotes\n  a\n  b\n"
         );
     }
 }

@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::{Party, World, bundle, errors, exit, identifier, json_of, run, succeeded, text};
@@ -35,6 +36,16 @@ fn five_processes_exchange_a_record_and_answer_their_operators() {
     assert_eq!(exit(&refused), 3, "{}", errors(&refused));
     let told: Value = serde_json::from_slice(&refused.stderr).unwrap();
     assert!(told["error"]["code"].as_str().unwrap().starts_with("consent-"), "{told}");
+
+    // A file larger than any socket's buffer, with a token of another hospital: told, not broken off.
+    fs::write(&file, bundle(2, 20_000)).unwrap();
+    let (gateway, token) = (world.url(Party::HospitalA), world.path().join("token-of-b"));
+    let folder = world.folder(Party::HospitalB);
+    let (folder, token) = (text(&folder), text(&token));
+    succeeded(&run(&["gateway", "token", "--dir", folder, "--user", "dr", "--role", "physician", "--out", token]));
+    let stranger = run(&["put", "--gateway", &gateway, "--token-file", token, text(&file)]);
+    assert_eq!(exit(&stranger), 2);
+    assert!(errors(&stranger).contains("token"), "{}", errors(&stranger));
 
     // Status, in JSON and in words.
     let status = json_of(&world.run_at(Party::HospitalA, &["status", "--json"]));
@@ -84,9 +95,7 @@ fn the_operator_invites_lists_and_revokes_with_and_without_the_service() {
     let config = text(&config).to_owned();
     let list = || json_of(&run(&["ca", "list", "--json", "--config", &config]));
     let of = |list: &Value, name: &str, status: &str| {
-        let matches = |one: &&Value| {
-            one["identity"].as_str().unwrap().ends_with(name) && one["status"] == status
-        };
+        let matches = |one: &&Value| one["identity"].as_str().unwrap().ends_with(name) && one["status"] == status;
         list.as_array().unwrap().iter().filter(matches).count()
     };
     assert_eq!(of(&list(), "hospital-b", "in-force"), 2);
@@ -95,6 +104,8 @@ fn the_operator_invites_lists_and_revokes_with_and_without_the_service() {
     assert_eq!(revoked["serials"].as_array().unwrap().len(), 2);
     assert_eq!(of(&list(), "hospital-b", "revoked"), 2);
     assert_eq!(exit(&run(&revoke)), 2, "nothing is left to revoke");
+    let found = wrong(&world, Party::HospitalB);
+    assert!(found.iter().all(|(_, remedy)| remedy == "ask the exchange's"), "{found:?}");
 
     // Fingerprint and invitation must agree with what was told by another way.
     let print = json_of(&run(&["ca", "fingerprint", "--config", &config, "--json"]));
@@ -113,8 +124,10 @@ fn the_operator_invites_lists_and_revokes_with_and_without_the_service() {
         assert_eq!(exit(&refused), 1, "{}", errors(&refused));
         assert!(errors(&refused).contains("operator"), "{}", errors(&refused));
     }
-    let colons: Vec<String> = root.as_bytes().chunks(2).map(|two| String::from_utf8_lossy(two).to_uppercase()).collect();
-    let joined = run(&["join", &url, "--invite", &file, "--dir", &folder, "--fingerprint", &colons.join(":"), "--json"]);
+    let colons: Vec<String> =
+        root.as_bytes().chunks(2).map(|two| String::from_utf8_lossy(two).to_uppercase()).collect();
+    let joined =
+        run(&["join", &url, "--invite", &file, "--dir", &folder, "--fingerprint", &colons.join(":"), "--json"]);
     assert_eq!(json_of(&joined)["identity"], "sealwort://test/gateway/hospital-c");
     let other_folder = format!("{folder}-2");
     let used = run(&["join", "--invite", &file, "--dir", &other_folder, "--json"]);
@@ -167,6 +180,68 @@ fn what_is_written_wrong_is_told_with_the_right_word_and_exit_code_1() {
     assert!(report["findings"].to_string().contains("sealwort join"), "{report}");
     assert_eq!(exit(&run(&["--help"])), 0);
     assert_eq!(exit(&run(&["--version"])), 0);
+}
+
+#[test]
+fn a_party_that_was_killed_is_found_again() {
+    let mut world = World::start();
+    for (patient, party) in [Party::Archive, Party::Broker, Party::HospitalA].into_iter().enumerate() {
+        world.put(Party::HospitalA, &bundle(patient, 3)).unwrap().done();
+        world.kill(party);
+        assert!(!world.is_running(party));
+        if party != Party::HospitalA {
+            // The exchange is away: what is written meanwhile waits, and is told so.
+            let waiting = world.put(Party::HospitalA, &bundle(patient, 5)).unwrap();
+            assert_eq!(waiting.status, 202, "{party:?}: {}", String::from_utf8_lossy(&waiting.body));
+        }
+        world.restart(party);
+        let expected = if party == Party::HospitalA { 4 } else { 6 };
+        let begun = Instant::now();
+        loop {
+            let read = world.get(Party::HospitalA, &format!("/fhir/Patient/p{patient}/$everything")).unwrap();
+            let found = if read.is_success() { resources(&read.json()).len() } else { 0 };
+            if found == expected {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "{party:?}: {found} of {expected} resources");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+#[test]
+fn a_gateway_speaks_https_with_the_sites_own_certificate_and_tokens_come_by_file() {
+    let mut world = World::start();
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (world.path().join("site.pem"), world.path().join("site.key"));
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    world.set(Party::HospitalA, "fhir.certificate", json!(certificate));
+    world.set(Party::HospitalA, "fhir.key", json!(key));
+    world.stop(Party::HospitalA);
+    world.restart(Party::HospitalA);
+
+    let (token, folder) = (world.path().join("token"), world.folder(Party::HospitalA));
+    let (token, folder) = (text(&token), text(&folder));
+    let issue = ["gateway", "token", "--dir", folder, "--user", "dr", "--role", "physician", "--out", token];
+    succeeded(&run(&issue));
+    assert_eq!(exit(&run(&issue)), 1, "a token file is not overwritten");
+    let url = format!("https://{}", world.address(Party::HospitalA));
+    let status = ["status", "--json", "--gateway", &url, "--cacert", text(&certificate)];
+    assert_eq!(json_of(&run(&[&status[..], &["--token-file", token]].concat()))["connected"], false);
+    let stranger = run(&status);
+    assert_eq!(exit(&stranger), 2);
+    assert!(errors(&stranger).contains("--token-file"), "{}", errors(&stranger));
+    // Another site's certificate is not believed.
+    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    fs::write(&certificate, other.cert.pem()).unwrap();
+    let refused = run(&[&status[..], &["--token-file", token]].concat());
+    assert_eq!(exit(&refused), 2);
+    assert!(errors(&refused).contains("tls-failed"), "{}", errors(&refused));
+    fs::set_permissions(token, fs::Permissions::from_mode(0o644)).unwrap();
+    let open = run(&["status", "--gateway", &url, "--cacert", text(&certificate), "--token-file", token]);
+    assert!(errors(&open).contains("chmod 600"), "{}", errors(&open));
 }
 
 fn doctor(world: &World, party: Party) -> std::process::Output {

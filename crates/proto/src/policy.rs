@@ -67,16 +67,18 @@ impl Policies {
         if demanded.suite != SUITE {
             return Err(ErrorKind::Suite { found: demanded.suite });
         }
-        if demanded.token_lifetime_seconds == 0 || demanded.token_lifetime_seconds > self.token_lifetime_seconds {
+        let lifetime = self.token_lifetime_seconds.min(TOKEN_LIFETIME_SECONDS_MAX);
+        if demanded.token_lifetime_seconds == 0 || demanded.token_lifetime_seconds > lifetime {
             return mismatch(
                 "token_lifetime_seconds",
-                format!("{} demanded, 1 to {} served", demanded.token_lifetime_seconds, self.token_lifetime_seconds),
+                format!("{} demanded, 1 to {lifetime} served", demanded.token_lifetime_seconds),
             );
         }
-        if demanded.clock_skew_seconds > self.clock_skew_seconds {
+        let skew = self.clock_skew_seconds.min(CLOCK_SKEW_SECONDS_MAX);
+        if demanded.clock_skew_seconds > skew {
             return mismatch(
                 "clock_skew_seconds",
-                format!("{} demanded, at most {} served", demanded.clock_skew_seconds, self.clock_skew_seconds),
+                format!("{} demanded, at most {skew} served", demanded.clock_skew_seconds),
             );
         }
         if demanded.purposes.len() > PURPOSES_MAX || !demanded.purposes.is_sorted() {

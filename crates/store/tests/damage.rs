@@ -35,13 +35,14 @@ async fn filled(path: &Path) -> Append {
     append
 }
 
-/// Every file but the lock and SQLite's shared memory, which holds no data.
+/// Every file but the lock, SQLite's shared memory, which holds no data, and an empty write-ahead log.
 fn contents(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(path).unwrap().map(|file| file.unwrap());
     let named = files.map(|file| (file.file_name().into_string().unwrap(), file.path()));
     named
         .filter(|(name, _)| name != "lock" && !name.ends_with("-shm"))
         .map(|(name, path)| (name, fs::read(path).unwrap()))
+        .filter(|(name, bytes)| !name.ends_with("-wal") || !bytes.is_empty())
         .collect()
 }
 

@@ -58,9 +58,7 @@ pub(super) fn run(args: InitArgs, output: Output) -> Result<(), CliError> {
             file.display(),
         )
     })?;
-    output.message(format!(
-        "take the root key off this computer; next: sealwort ca serve --dir {}",
-        args.dir.display()
-    ));
+    output
+        .message(format!("take the root key off this computer; next: sealwort ca serve --dir {}", args.dir.display()));
     Ok(())
 }

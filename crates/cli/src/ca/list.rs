@@ -19,7 +19,9 @@ pub(super) async fn run(args: ListArgs, output: Output) -> Result<(), CliError> 
     let certificates = operator.list().await?;
     operator.close().await;
     output.data(&certificates, || {
-        table(&["IDENTITY", "KEY", "STATUS", "UNTIL", "SERIAL"], &certificates.iter().map(row).collect::<Vec<_>>())
+        let mut rows: Vec<_> = certificates.iter().map(row).collect();
+        rows.sort();
+        table(&["IDENTITY", "KEY", "STATUS", "UNTIL", "SERIAL"], &rows)
     })
 }
 

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use sealwort_ca::admin::{
-    INVITE_PATH, InviteRequest, LIST_PATH, ListResponse, ListedJson, REVOKE_PATH, RevokeRequest,
-    RevokeResponse,
+    INVITE_PATH, InviteRequest, LIST_PATH, ListResponse, ListedJson, REVOKE_PATH, RevokeRequest, RevokeResponse,
 };
 use sealwort_ca::{Authority, ExchangeFolder, PAGE_CERTIFICATES_MAX};
 use sealwort_net::client::{Body, Connection, Endpoint, HopClient};
@@ -126,11 +125,7 @@ impl Operator {
     }
 }
 
-async fn in_folder(
-    config: &CaServiceConfig,
-    exchange: ExchangeFolder,
-    mut data: DataFolder,
-) -> Result<Way, CliError> {
+async fn in_folder(config: &CaServiceConfig, exchange: ExchangeFolder, mut data: DataFolder) -> Result<Way, CliError> {
     if config.url.is_empty() && config.listen.address.port() == 0 {
         return Err(CliError::Local(
             "the service does not run and has no fixed address; set url in its configuration, or start it".to_owned(),
@@ -138,8 +133,7 @@ async fn in_folder(
     }
     let store = SqliteStore::open(&mut data).await?;
     let policy = config.policy(config.listen.address);
-    let authority =
-        Authority::open(exchange, Arc::new(store.clone()), policy, Arc::new(SystemClock)).await?;
+    let authority = Authority::open(exchange, Arc::new(store.clone()), policy, Arc::new(SystemClock)).await?;
     Ok(Way::Folder { authority: Box::new(authority), store, _data: data })
 }
 
@@ -157,7 +151,8 @@ pub(crate) fn service_endpoint(config: &CaServiceConfig) -> Result<Endpoint, Cli
     if listen.port() == 0 {
         if config.url.is_empty() {
             return Err(CliError::Local(
-                "the service listens on a port that is not in its configuration; give --set listen.address=ADDRESS".to_owned(),
+                "the service listens on a port that is not in its configuration; give --set listen.address=ADDRESS"
+                    .to_owned(),
             ));
         }
         return Ok(config.url.parse()?);
@@ -175,12 +170,7 @@ async fn post(connection: &Connection, path: &str, message: &impl Serialize) -> 
     ask(connection, Method::POST, path, Body::from(body)).await
 }
 
-async fn ask(
-    connection: &Connection,
-    method: Method,
-    path: &str,
-    body: Body,
-) -> Result<Vec<u8>, CliError> {
+async fn ask(connection: &Connection, method: Method, path: &str, body: Body) -> Result<Vec<u8>, CliError> {
     let response = connection.request(method, path, body, PATIENCE).await?;
     let status = response.status;
     let body = response.read(ANSWER_BYTES_MAX).await?;

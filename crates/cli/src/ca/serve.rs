@@ -91,12 +91,10 @@ pub(crate) async fn start(
     let mut data = DataFolder::open(&config.folder, Role::Ca.as_str())?;
     let store = SqliteStore::open(&mut data).await?;
     let wanted = config.listen.address;
-    let refused =
-        |error| CliError::Local(format!("cannot listen on {wanted}: {error}; choose another address"));
+    let refused = |error| CliError::Local(format!("cannot listen on {wanted}: {error}; choose another address"));
     let listener = TcpListener::bind(wanted).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
-    let authority =
-        Authority::open(exchange, Arc::new(store.clone()), config.policy(address), clock).await?;
+    let authority = Authority::open(exchange, Arc::new(store.clone()), config.policy(address), clock).await?;
     let authority = Arc::new(authority);
     let (tls, tasks) = authority.start(&shutdown)?;
     let routes = router(Arc::clone(&authority)).merge(health::router(Readiness::new()));

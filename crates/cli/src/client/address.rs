@@ -50,9 +50,8 @@ impl FromStr for GatewayAddress {
     type Err = CliError;
 
     fn from_str(text: &str) -> Result<Self, CliError> {
-        let wrong = || {
-            CliError::Local(format!("`{text}` is not a gateway's address; write it like http://127.0.0.1:8080"))
-        };
+        let wrong =
+            || CliError::Local(format!("`{text}` is not a gateway's address; write it like http://127.0.0.1:8080"));
         let (https, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
             (Some(rest), _) => (true, rest),
             (None, Some(rest)) => (false, rest),

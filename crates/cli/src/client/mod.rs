@@ -5,10 +5,10 @@
 mod address;
 mod body;
 mod outcome;
+mod tls;
+mod token;
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,22 +19,18 @@ use http_body_util::BodyExt;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use indicatif::ProgressBar;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use sealwort_net::config::{Interval, Sources};
-use sealwort_net::secret_file;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use zeroize::Zeroizing;
 
-use crate::error::CliError;
+use crate::error::{CliError, Refused};
 use address::GatewayAddress;
-use body::Upload;
 pub(crate) use address::encode;
+use body::Upload;
 pub(crate) use outcome::refusal;
 
 /// How a gateway is reached. What is not given here is taken from the environment: `SEALWORT_CLIENT__GATEWAY`,
@@ -121,17 +117,16 @@ impl<'a> Question<'a> {
 impl ClientArgs {
     /// A client; nothing is sent yet.
     pub(crate) fn client(&self) -> Result<GatewayClient, CliError> {
-        let mut configuration: ClientConfiguration =
-            Sources::new().environment(ENVIRONMENT).load()?.value;
+        let mut configuration: ClientConfiguration = Sources::new().environment(ENVIRONMENT).load()?.value;
         if let Some(file) = &self.token_file {
             configuration.token = String::new();
             configuration.token_file.clone_from(file);
         }
         let address: GatewayAddress = self.gateway.as_deref().unwrap_or(&configuration.gateway).parse()?;
         let cacert = self.cacert.clone().unwrap_or_else(|| configuration.cacert.clone());
-        let tls = if address.is_https() { Some(connector(&cacert)?) } else { None };
-        let authorization = match token(configuration.token, &configuration.token_file)? {
-            Some(token) => Some(bearer(&token)?),
+        let tls = if address.is_https() { Some(tls::connector(&cacert)?) } else { None };
+        let authorization = match token::read(configuration.token, &configuration.token_file)? {
+            Some(token) => Some(token::bearer(&token)?),
             None => None,
         };
         let patience = self.timeout.unwrap_or(configuration.timeout).0;
@@ -150,7 +145,10 @@ impl GatewayClient {
         let patience = self.patience;
         timeout(patience, self.exchange(question)).await.unwrap_or_else(|_| {
             let address = &self.address;
-            Err(CliError::remote("timeout", format!("{address} did not answer within {patience:?}; see: sealwort status")))
+            Err(CliError::remote(
+                "timeout",
+                format!("{address} did not answer within {patience:?}; see: sealwort status"),
+            ))
         })
     }
 
@@ -175,7 +173,11 @@ impl GatewayClient {
         let request = request
             .body(Upload::new(content, uploaded))
             .map_err(|error| CliError::Local(format!("the request cannot be written: {error}")))?;
-        let failed = |error: hyper::Error| CliError::remote("http-failed", causes(&error));
+        let failed = |error: hyper::Error| {
+            let remedy = uploads.then(|| UPLOAD_BROKEN.to_owned());
+            let (code, message) = ("http-failed".to_owned(), causes(&error));
+            CliError::refused(None, Refused { code, message, remedy })
+        };
         let mut sender = self.ready_sender().await?;
         let response = sender.send_request(request).await.map_err(failed)?;
         let status = response.status();
@@ -184,7 +186,10 @@ impl GatewayClient {
         while let Some(frame) = body.frame().await {
             let Ok(piece) = frame.map_err(failed)?.into_data() else { continue };
             if content.len() + piece.len() > ANSWER_BYTES_MAX {
-                return Err(CliError::remote("response-too-large", format!("the answer is larger than {ANSWER_BYTES_MAX} bytes")));
+                return Err(CliError::remote(
+                    "response-too-large",
+                    format!("the answer is larger than {ANSWER_BYTES_MAX} bytes"),
+                ));
             }
             if !uploads {
                 question.progress.inc(piece.len() as u64);
@@ -196,7 +201,11 @@ impl GatewayClient {
         if status.is_success() {
             return Ok(Answer { status, body: content.into() });
         }
-        Err(CliError::refused(Some(status.as_u16()), refusal(status, &content)))
+        let mut refused = refusal(status, &content);
+        if status == StatusCode::UNAUTHORIZED {
+            refused.remedy = Some(LOGIN.to_owned());
+        }
+        Err(CliError::refused(Some(status.as_u16()), refused))
     }
 
     /// The connection that is open, or a new one.
@@ -248,64 +257,6 @@ where
     Ok(sender)
 }
 
-fn token(given: String, file: &Path) -> Result<Option<Zeroizing<String>>, CliError> {
-    if !given.is_empty() {
-        return Ok(Some(Zeroizing::new(given)));
-    }
-    if file.as_os_str().is_empty() {
-        return Ok(None);
-    }
-    let bytes = if file.as_os_str() == "-" {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(TOKEN_BYTES_MAX + 1));
-        // Nothing else goes on before the token is there.
-        let input = std::io::stdin().lock();
-        input
-            .take(TOKEN_BYTES_MAX as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| CliError::Local(format!("cannot read the token from standard input: {error}")))?;
-        bytes
-    } else {
-        secret_file::read(file)?
-    };
-    let text = std::str::from_utf8(&bytes).ok().map(str::trim).filter(|text| !text.is_empty());
-    let text = text.filter(|text| text.len() <= TOKEN_BYTES_MAX).ok_or_else(|| {
-        CliError::Local(format!("{} holds no token; make one: sealwort gateway token", file.display()))
-    })?;
-    Ok(Some(Zeroizing::new(text.to_owned())))
-}
-
-fn bearer(token: &str) -> Result<HeaderValue, CliError> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-        .map_err(|_| CliError::Local("the token has characters that no token has".to_owned()))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// TLS towards a gateway with a certificate of the site's own.
-fn connector(cacert: &Path) -> Result<TlsConnector, CliError> {
-    if cacert.as_os_str().is_empty() {
-        return Err(CliError::Local(
-            "an https gateway needs --cacert FILE: the PEM file of whoever issued its certificate".to_owned(),
-        ));
-    }
-    let unusable = |reason: String| CliError::Local(format!("{}: {reason}", cacert.display()));
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(cacert).map_err(|error| unusable(error.to_string()))? {
-        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(unusable("it holds no certificate".to_owned()));
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| unusable(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
 /// An error with all its causes in one line.
 fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -324,7 +275,10 @@ pub(crate) const JSON: &str = "application/json";
 
 /// The gateway's header for the purpose of use.
 const PURPOSE_HEADER: &str = "purpose-of-use";
+const UPLOAD_BROKEN: &str =
+    "the gateway was stopped, or takes no body of this size (limits.body_bytes_max); see its log and send again";
+const LOGIN: &str = "make a token where the gateway's folder is, and give it with --token-file FILE: \
+     sealwort gateway token --dir DIR --user NAME --role ROLE --out FILE";
 const ENVIRONMENT: &str = "SEALWORT_CLIENT__";
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 1024 * 1024 * 1024;
-const TOKEN_BYTES_MAX: usize = 4096;

@@ -17,11 +17,8 @@ pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> Refused {
         };
     };
     let code = issue.details.coding.into_iter().next().map_or(issue.code, |coding| coding.code);
-    let mut message = if issue.details.text.is_empty() {
-        format!("the gateway answered {status}")
-    } else {
-        issue.details.text
-    };
+    let mut message =
+        if issue.details.text.is_empty() { format!("the gateway answered {status}") } else { issue.details.text };
     if let Some(place) = issue.expression.first() {
         message = format!("{message} (at {place})");
     }

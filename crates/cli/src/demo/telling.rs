@@ -72,11 +72,8 @@ pub(super) fn summary(told: &Told) -> String {
         ("plaintext found", told.plaintext_found.to_string()),
         ("writing, reading", format!("{} ms, {} ms", told.write_ms, told.read_ms)),
     ];
-    let mut text = String::from("\n");
-    for (name, value) in lines {
-        text.push_str(&format!("{name:<28} {value}\n"));
-    }
-    text
+    let lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name:<28} {value}\n")).collect();
+    format!("\n{}", lines.concat())
 }
 
 /// Cryptographic operations of each party so far.

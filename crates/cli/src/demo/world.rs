@@ -20,7 +20,7 @@ use crate::error::CliError;
 /// Lifetime of the demo's tokens, in seconds.
 const TOKEN_SECONDS: u64 = 24 * 3600;
 /// How long the demo's invitations last.
-const INVITATION_LIFETIME: Duration = Duration::from_secs(600);
+const INVITATION_LIFETIME: Duration = Duration::from_mins(10);
 /// Name of the demo's exchange.
 pub(super) const EXCHANGE: &str = "demo";
 

@@ -70,9 +70,8 @@ fn modes(folder: &Path, metadata: &Metadata, report: &mut Report) {
         }
     };
     let secrets = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| is_secret(path));
-    let open: Vec<PathBuf> = secrets
-        .filter(|path| fs::metadata(path).is_ok_and(|metadata| metadata.mode() & OTHERS_ANY != 0))
-        .collect();
+    let open: Vec<PathBuf> =
+        secrets.filter(|path| fs::metadata(path).is_ok_and(|metadata| metadata.mode() & OTHERS_ANY != 0)).collect();
     if open.is_empty() {
         return report.good("key files", "readable by their owner alone");
     }
@@ -85,7 +84,8 @@ fn modes(folder: &Path, metadata: &Metadata, report: &mut Report) {
 }
 
 fn is_secret(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "key") || path.file_name().is_some_and(|name| name == "membership.json")
+    path.extension().is_some_and(|extension| extension == "key")
+        || path.file_name().is_some_and(|name| name == "membership.json")
 }
 
 const MARKER_FILE: &str = "role";

@@ -40,9 +40,8 @@ struct Subject<'a> {
 pub(crate) async fn run(args: DoctorArgs, output: Output) -> Result<(), CliError> {
     let role = match (args.role, &args.settings.dir) {
         (Some(role), _) => role,
-        (None, Some(dir)) => folder::role_of(dir).ok_or_else(|| {
-            CliError::Local(format!("{} does not say whose it is; add --role ROLE", dir.display()))
-        })?,
+        (None, Some(dir)) => folder::role_of(dir)
+            .ok_or_else(|| CliError::Local(format!("{} does not say whose it is; add --role ROLE", dir.display())))?,
         (None, None) => {
             return Err(CliError::Local("say whom to look at: --dir DIR, or --role ROLE --config FILE".to_owned()));
         }
@@ -80,7 +79,11 @@ fn configuration<T: RoleConfig>(settings: &SettingsArgs, report: &mut Report) ->
             Some(loaded.value)
         }
         Err(error) => {
-            report.wrong("configuration", error.to_string(), format!("correct it, then: sealwort config check FILE --role {}", T::ROLE));
+            report.wrong(
+                "configuration",
+                error.to_string(),
+                format!("correct it, then: sealwort config check FILE --role {}", T::ROLE),
+            );
             None
         }
     }

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, header};
 use sealwort_net::client::{Body, Endpoint, HopClient, HopError};
-use sealwort_net::tls::{
-    Credentials, ExpectedPeer, SharedTrust, authority_client_config, client_config,
-};
+use sealwort_net::tls::{Credentials, ExpectedPeer, SharedTrust, authority_client_config, client_config};
 use sealwort_net::{Clock, SystemClock, crl};
 use sealwort_pki::enrolment::{CRL_MESSAGE_BYTES_MAX, CRL_PATH};
 use sealwort_pki::{PartyName, Role};
@@ -20,6 +18,7 @@ use super::Subject;
 use super::place::{Place, hours};
 use super::report::Report;
 use crate::error::CliError;
+use crate::settings::file_in;
 
 pub(super) async fn check(subject: &Subject<'_>, place: &Place, report: &mut Report) {
     let trust = SharedTrust::new(place.trust.clone(), Arc::new(SystemClock));
@@ -35,27 +34,25 @@ pub(super) async fn check(subject: &Subject<'_>, place: &Place, report: &mut Rep
     match peer(role, name, url, &credentials, &trust).await {
         Ok(found) => report.good(check_name(role), found),
         Err(error) => {
-            let file = crate::settings::file_in(subject.folder, subject.role);
-            let remedy = match &error {
-                CliError::Local(_) => format!("correct [{role}] in {}", file.display()),
-                _ => format!("start the {role}, or correct [{role}] in {}", file.display()),
-            };
+            let correct = format!("correct [{role}] in {}", file_in(subject.folder, subject.role).display());
+            let remedy = remedy(&error, &format!("start the {role}, or {correct}"), &correct);
             report.wrong(check_name(role), error.to_string(), remedy);
         }
     }
 }
 
 async fn authority(subject: &Subject<'_>, credentials: &Credentials, trust: &SharedTrust, report: &mut Report) {
-    let remedy = match subject.role {
+    let correct = match subject.role {
+        Role::Ca => "give the address: --set listen.address=ADDRESS".to_owned(),
+        role => format!("correct [ca] url in {}", file_in(subject.folder, role).display()),
+    };
+    let start = match subject.role {
         Role::Ca => format!("sealwort ca serve --dir {}", subject.folder.display()),
-        role => format!(
-            "start the certificate authority, or correct [ca] url in {}",
-            crate::settings::file_in(subject.folder, role).display()
-        ),
+        _ => format!("start the certificate authority, or {correct}"),
     };
     let url = match &subject.ca {
         Ok(url) => url,
-        Err(error) => return report.wrong("certificate authority", error.to_string(), remedy),
+        Err(error) => return report.wrong("certificate authority", error.to_string(), correct),
     };
     match ask_authority(url, credentials, trust).await {
         Ok((headers, list)) => {
@@ -74,7 +71,28 @@ async fn authority(subject: &Subject<'_>, credentials: &Credentials, trust: &Sha
                 ),
             }
         }
-        Err(error) => report.wrong("certificate authority", error.to_string(), remedy),
+        Err(error) => {
+            let remedy = remedy(&error, &start, &correct);
+            report.wrong("certificate authority", error.to_string(), remedy);
+        }
+    }
+}
+
+/// What mends a connection that failed: `start` where nobody answers, `correct` where the configuration or the
+/// peer is not the right one.
+fn remedy(error: &CliError, start: &str, correct: &str) -> String {
+    match error.code() {
+        "connect-failed" | "timeout" | "name-not-found" | "http-failed" | "connection-closed" => start.to_owned(),
+        "refused-by-peer" => {
+            "ask the exchange's operator; if this party was revoked, join again with a new invitation: \
+             sealwort join --invite FILE --dir NEW"
+                .to_owned()
+        }
+        "revocation-unknown" => "reach the certificate authority first; see above".to_owned(),
+        "certificate-revoked" | "certificate-expired" | "certificate-not-yet-valid" => {
+            "the other party's certificate is at fault: ask the exchange's operator".to_owned()
+        }
+        _ => correct.to_owned(),
     }
 }
 
@@ -137,9 +155,8 @@ fn check_name(role: Role) -> &'static str {
 }
 
 /// RFC 9110, 5.6.7.
-const HTTP_DATE: &[FormatItem<'_>] = format_description!(
-    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-);
+const HTTP_DATE: &[FormatItem<'_>] =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 /// Certificates are valid from a minute before they are issued.
 const SKEW_SECONDS_MAX: u64 = 30;
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -80,8 +80,13 @@ fn certificates(subject: &Subject<'_>, membership: &Membership, now: UnixTime, r
     if now > not_after {
         let identity = &membership.identity;
         let remedy = match subject.role {
-            Role::Ca => format!("start the service, which renews them: sealwort ca serve --dir {}", subject.folder.display()),
-            role => format!("join again with a new invitation, at the authority: sealwort ca invite {role} {} --out FILE", identity.name),
+            Role::Ca => {
+                format!("start the service, which renews them: sealwort ca serve --dir {}", subject.folder.display())
+            }
+            role => format!(
+                "join again with a new invitation, at the authority: sealwort ca invite {role} {} --out FILE",
+                identity.name
+            ),
         };
         return report.wrong("certificates", format!("they ended at {not_after}"), remedy);
     }

@@ -46,8 +46,7 @@ enum GatewayCommand {
 /// Runs the broker until a signal.
 pub(crate) async fn broker(args: &ServiceArgs, output: Output) -> Result<(), CliError> {
     let (config, shutdown) = args.prepare::<sealwort_broker::Config>()?;
-    let running =
-        sealwort_broker::start(&config.value, Arc::new(SystemClock), Steps::default(), shutdown).await?;
+    let running = sealwort_broker::start(&config.value, Arc::new(SystemClock), Steps::default(), shutdown).await?;
     announce(output, running.member.identity(), running.address)?;
     running.stopped().await;
     Ok(())
@@ -56,8 +55,7 @@ pub(crate) async fn broker(args: &ServiceArgs, output: Output) -> Result<(), Cli
 /// Runs the archive until a signal.
 pub(crate) async fn archive(args: &ServiceArgs, output: Output) -> Result<(), CliError> {
     let (config, shutdown) = args.prepare::<sealwort_archive::Config>()?;
-    let running =
-        sealwort_archive::start(&config.value, Arc::new(SystemClock), Steps::default(), shutdown).await?;
+    let running = sealwort_archive::start(&config.value, Arc::new(SystemClock), Steps::default(), shutdown).await?;
     announce(output, running.member.identity(), running.address)?;
     running.stopped().await;
     Ok(())
@@ -69,8 +67,7 @@ pub(crate) async fn gateway(args: GatewayArgs, output: Output) -> Result<(), Cli
         return token::run(args, output);
     }
     let (config, shutdown) = args.service.prepare::<sealwort_gateway::Config>()?;
-    let running =
-        sealwort_gateway::start(&config.value, Arc::new(SystemClock), Steps::default(), shutdown).await?;
+    let running = sealwort_gateway::start(&config.value, Arc::new(SystemClock), Steps::default(), shutdown).await?;
     announce(output, running.member.identity(), running.address)?;
     running.stopped().await;
     Ok(())
@@ -85,8 +82,8 @@ impl ServiceArgs {
             check_joined(config.value.folder())?;
         }
         telemetry::init(config.value.log())?;
-        let shutdown = Shutdown::on_signals()
-            .map_err(|error| CliError::Local(format!("cannot listen for signals: {error}")))?;
+        let shutdown =
+            Shutdown::on_signals().map_err(|error| CliError::Local(format!("cannot listen for signals: {error}")))?;
         Ok((config, shutdown))
     }
 }

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use sealwort_gateway::User;
 use sealwort_net::config::Interval;
 use sealwort_net::{Clock, SystemClock, secret_file};
-use sealwort_gateway::User;
 use serde_json::json;
 
 use crate::error::CliError;

@@ -39,13 +39,7 @@ impl Answer {
 }
 
 /// Sends a request. An error means that no whole answer came.
-pub(crate) fn request(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    token: &str,
-    body: &[u8],
-) -> io::Result<Answer> {
+pub(crate) fn request(address: SocketAddr, method: &str, path: &str, token: &str, body: &[u8]) -> io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, CONNECT_PATIENCE)?;
     stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
     stream.set_nodelay(true)?;

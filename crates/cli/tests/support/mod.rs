@@ -269,17 +269,14 @@ impl World {
         let invitation = self.place.path().join(format!("{}.invitation", party.name()));
         let config = self.config(Party::Ca);
         let (file, folder) = (text(&invitation).to_owned(), self.folder(party));
-        succeeded(&run(&[
-            "ca", "invite", party.role(), party.name(), "--out", &file, "--config", text(&config),
-        ]));
+        succeeded(&run(&["ca", "invite", party.role(), party.name(), "--out", &file, "--config", text(&config)]));
         succeeded(&run(&["join", "--invite", &file, "--dir", text(&folder)]));
     }
 
     /// A bearer token of a hospital.
     pub(crate) fn token(&self, hospital: Party, user: &str, role: &str) -> String {
         let folder = self.folder(hospital);
-        let output =
-            run(&["gateway", "token", "--dir", text(&folder), "--user", user, "--role", role, "--json"]);
+        let output = run(&["gateway", "token", "--dir", text(&folder), "--user", user, "--role", role, "--json"]);
         json_of(&output)["token"].as_str().unwrap().to_owned()
     }
 
@@ -310,13 +307,7 @@ impl World {
     }
 
     /// Any request at a hospital's gateway.
-    pub(crate) fn request(
-        &self,
-        hospital: Party,
-        method: &str,
-        path: &str,
-        body: &[u8],
-    ) -> std::io::Result<Answer> {
+    pub(crate) fn request(&self, hospital: Party, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
         http::request(self.address(hospital), method, path, &self.tokens[&hospital], body)
     }
 }

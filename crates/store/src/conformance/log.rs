@@ -236,7 +236,11 @@ async fn one_deposit_many_times(store: &dyn LogStore) {
         let id = DepositId::random();
         let rivals = [1, 2].map(|_| Append { deposit: id, ..some_deposit(patient, end, sizes) });
         let outcomes = join_all(rivals.iter().map(|append| store.append(append.clone()))).await;
-        let stored = head_after(if outcomes[0] == Ok(Appended::Known(head_after(&rivals[1]))) { &rivals[1] } else { &rivals[0] });
+        let stored = head_after(if outcomes[0] == Ok(Appended::Known(head_after(&rivals[1]))) {
+            &rivals[1]
+        } else {
+            &rivals[0]
+        });
         assert!(outcomes.contains(&Ok(Appended::Stored(stored))) && outcomes.contains(&Ok(Appended::Known(stored))));
         assert_eq!(store.head(patient).await.unwrap(), Some(stored));
     }

@@ -2,7 +2,12 @@
 //! closing. Each takes an open store, works on random patients, and so may run beside anything else. A violation
 //! panics and says which rule was broken. This is a test kit; it is built with the feature `conformance` only.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test kit: a panic is how a test fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test kit: a panic is how a test fails"
+)]
 
 mod gateway;
 mod log;

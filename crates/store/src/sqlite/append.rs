@@ -167,7 +167,7 @@ fn statements(before: &str, row: &str, after: &str) -> [String; TRIPS.len()] {
 
 static LOAD: LazyLock<[String; TRIPS.len()]> = LazyLock::new(|| {
     statements(
-        "WITH wanted (place, patient, deposit) AS MATERIALIZED (VALUES",
+        "WITH wanted (place, patient, deposit) AS (VALUES",
         "(?, ?, ?)",
         ") SELECT place, last.sequence, last.hash, known.sequence, known.hash FROM wanted
          CROSS JOIN log ON log.patient = wanted.patient
@@ -180,7 +180,7 @@ static LOAD: LazyLock<[String; TRIPS.len()]> = LazyLock::new(|| {
 
 static INSERT_LOGS: LazyLock<[String; TRIPS.len()]> = LazyLock::new(|| {
     statements(
-        "WITH new (patient) AS MATERIALIZED (VALUES",
+        "WITH new (patient) AS (VALUES",
         "(?)",
         ") INSERT INTO log (patient) SELECT patient FROM new WHERE patient IS NOT NULL",
     )
@@ -188,7 +188,7 @@ static INSERT_LOGS: LazyLock<[String; TRIPS.len()]> = LazyLock::new(|| {
 
 static INSERT_ENTRIES: LazyLock<[String; TRIPS.len()]> = LazyLock::new(|| {
     statements(
-        "WITH new (patient, sequence, deposit, hash, tag, author_key, envelope, ciphertext) AS MATERIALIZED (VALUES",
+        "WITH new (patient, sequence, deposit, hash, tag, author_key, envelope, ciphertext) AS (VALUES",
         "(?, ?, ?, ?, ?, ?, ?, ?)",
         ") INSERT INTO entry (log, sequence, deposit, hash, tag, author_key, envelope, ciphertext)
          SELECT log.number, new.sequence, deposit, hash, tag, author_key, envelope, ciphertext

@@ -102,11 +102,12 @@ fn check_present(file: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Looks at a file through a connection that cannot write, so that a file that is refused stays as it is.
+/// Looks at a file through a connection that cannot write, so that a file that is refused stays as it is. What a
+/// crash left of an unfinished one may need rolling back first, which is writing.
 async fn inspect(file: &Path, finished: bool) -> Result<(), StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(file)
-        .read_only(true)
+        .read_only(finished)
         .busy_timeout(Duration::from_secs(10))
         .pragma("cell_size_check", "ON")
         .disable_statement_logging();

@@ -1,0 +1,219 @@
+//! What reaches the disk, seen from outside the process: nothing is acknowledged before an fsync, one fsync serves
+//! many, and a full disk loses nothing that was acknowledged. The child is this test binary again.
+//!
+//! These need `strace`, and a small file system of their own (`unshare` and `mount`); where the machine has not got
+//! them they say so loudly.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use sealwort_proto::log::empty;
+use sealwort_proto::receipt::Witness;
+use sealwort_store::conformance::{as_stored, head_after, some_deposit, some_patient};
+use sealwort_store::sqlite::SqliteStore;
+use sealwort_store::{Append, Appended, DataFolder, LogStore as _, StoreError};
+
+const TASK: &str = "SEALWORT_STORE_CHILD_TASK";
+const FOLDER: &str = "SEALWORT_STORE_CHILD_FOLDER";
+/// Appends of the two tests that watch the disk.
+const APPENDS: usize = 64;
+
+async fn open(path: &Path) -> (DataFolder, SqliteStore) {
+    let mut folder = DataFolder::open(path, "archive").unwrap();
+    let store = SqliteStore::open(&mut folder).await.unwrap();
+    (folder, store)
+}
+
+/// Not a test of its own: what the watched process does.
+#[tokio::test]
+async fn child() {
+    let Some(task) = std::env::var_os(TASK) else { return };
+    let folder = std::env::var_os(FOLDER).unwrap();
+    match task.to_str().unwrap() {
+        "one by one" => append(Path::new(&folder), 1).await,
+        "together" => append(Path::new(&folder), APPENDS).await,
+        "fill" => fill(Path::new(&folder)).await,
+        other => panic!("no such task: {other}"),
+    }
+    println!("\nfinished");
+}
+
+/// Runs [`child`] behind another program.
+fn behind(program: &[OsString], task: &str, folder: &Path) -> std::io::Result<Output> {
+    let (first, rest) = program.split_first().unwrap();
+    Command::new(first)
+        .args(rest)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env(TASK, task)
+        .env(FOLDER, folder)
+        .output()
+}
+
+fn finished(output: &Output) -> bool {
+    output.status.success() && String::from_utf8_lossy(&output.stdout).lines().any(|line| line == "finished")
+}
+
+/// `width` callers at a time append, and each says so by a single write to standard output.
+async fn append(folder: &Path, width: usize) {
+    let (_folder, store) = open(folder).await;
+    println!("\nbegun");
+    for _ in 0..APPENDS / width {
+        let appends = (0..width).map(|_| async {
+            let patient = some_patient();
+            let outcome = store.append(some_deposit(patient, empty(patient), &[2000])).await.unwrap();
+            assert!(matches!(outcome, Appended::Stored(_)));
+            println!("acknowledged");
+        });
+        futures::future::join_all(appends).await;
+    }
+    println!("ended");
+    store.close().await;
+}
+
+/// What the child did between its first and last append, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    Synced,
+    Acknowledged,
+}
+
+fn events(task: &str) -> Option<Vec<Event>> {
+    let place = tempfile::tempdir().unwrap();
+    let trace = place.path().join("trace");
+    let program = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync,write", "-o"];
+    let program: Vec<_> = program.iter().map(OsString::from).chain([trace.clone().into()]).collect();
+    match behind(&program, task, &place.path().join("store")) {
+        Ok(output) if finished(&output) => {}
+        Ok(output) if output.status.code() == Some(101) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
+        failed => {
+            eprintln!("SKIPPED: strace is not here or may not trace, so fsync is not watched: {failed:?}");
+            return None;
+        }
+    }
+    let text = fs::read_to_string(trace).unwrap();
+    let within = text.lines().skip_while(|line| !line.contains("begun")).take_while(|line| !line.contains("ended"));
+    let event = |line: &str| {
+        if line.contains("\"acknowledged") {
+            Some(Event::Acknowledged)
+        } else if line.contains("sync(") && line.contains("store.sqlite-wal") {
+            Some(Event::Synced)
+        } else {
+            None
+        }
+    };
+    Some(within.filter_map(event).collect())
+}
+
+#[test]
+fn nothing_is_acknowledged_before_an_fsync() {
+    let Some(events) = events("one by one") else { return };
+    let acknowledged = events.iter().filter(|event| **event == Event::Acknowledged).count();
+    assert_eq!(acknowledged, APPENDS, "{events:?}");
+    let mut synced = false;
+    for event in &events {
+        match event {
+            Event::Synced => synced = true,
+            Event::Acknowledged => assert!(std::mem::take(&mut synced), "no fsync before it: {events:?}"),
+        }
+    }
+}
+
+#[test]
+fn one_fsync_serves_many() {
+    let Some(events) = events("together") else { return };
+    let acknowledged = events.iter().filter(|event| **event == Event::Acknowledged).count();
+    assert_eq!(acknowledged, APPENDS);
+    let synced = events.len() - acknowledged;
+    assert!((1..=APPENDS / 8).contains(&synced), "{synced} fsyncs for {APPENDS} appends");
+}
+
+#[test]
+fn a_full_disk_loses_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    // In a mount namespace of its own, which ends with the child.
+    let script = "mount -t tmpfs -o size=6m sealwort \"$SEALWORT_STORE_CHILD_FOLDER\" || exit 77; exec \"$@\"";
+    let ways: [&[&str]; 2] = [&["unshare", "-m"], &["unshare", "-r", "-m"]];
+    for way in ways {
+        let program: Vec<_> = way.iter().chain(&["sh", "-c", script, "sh"]).map(OsString::from).collect();
+        match behind(&program, "fill", place.path()) {
+            Ok(output) if finished(&output) => return,
+            Ok(output) if output.status.code() == Some(101) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
+            failed => eprintln!("{way:?}: {failed:?}"),
+        }
+    }
+    eprintln!("SKIPPED: no small file system can be mounted here, so a full disk is not tried");
+}
+
+/// Fills its file system, makes room, goes on; then the same with the folder opened anew while the disk is full.
+async fn fill(place: &Path) {
+    let (folder_path, ballast) = (place.join("store"), place.join("ballast"));
+    fs::write(&ballast, vec![1; 1024 * 1024]).unwrap();
+    let (folder, store) = open(&folder_path).await;
+    let patient = some_patient();
+    let mut stored: Vec<Append> = Vec::new();
+    let failure = append_until_failure(&store, patient, &mut stored).await;
+    assert_eq!(failure, StoreError::Full);
+    assert!(stored.len() > 10, "{} deposits fitted", stored.len());
+    check(&store, patient, &stored).await;
+    // Large deposits fail at another place than small ones, and many at once together.
+    for size in [1, 100, 1_000_000] {
+        let rivals = (0..8).map(|_| store.append(some_deposit(patient, head(patient, &stored), &[size; 3])));
+        for outcome in futures::future::join_all(rivals).await {
+            match outcome {
+                // A small one may find a gap.
+                Ok(Appended::Stored(_)) if size < 1000 => panic!("the test counts on a disk that is full to the brim"),
+                outcome => assert_eq!(outcome, Err(StoreError::Full)),
+            }
+        }
+    }
+    check(&store, patient, &stored).await;
+
+    fs::remove_file(&ballast).unwrap();
+    append_stored(&store, patient, &mut stored).await;
+    check(&store, patient, &stored).await;
+
+    // Full again, and closed and opened in that state.
+    append_until_failure(&store, patient, &mut stored).await;
+    store.close().await;
+    drop(folder);
+    let (_folder, store) = open(&folder_path).await;
+    check(&store, patient, &stored).await;
+    store.close().await;
+}
+
+fn head(patient: sealwort_proto::Pseudonym, stored: &[Append]) -> Witness {
+    stored.last().map_or_else(|| empty(patient), head_after)
+}
+
+async fn append_stored(store: &SqliteStore, patient: sealwort_proto::Pseudonym, stored: &mut Vec<Append>) {
+    let append = some_deposit(patient, head(patient, stored), &[3000, 9000]);
+    assert_eq!(store.append(append.clone()).await, Ok(Appended::Stored(head_after(&append))));
+    stored.push(append);
+}
+
+async fn append_until_failure(
+    store: &SqliteStore,
+    patient: sealwort_proto::Pseudonym,
+    stored: &mut Vec<Append>,
+) -> StoreError {
+    loop {
+        let append = some_deposit(patient, head(patient, stored), &[3000, 9000]);
+        match store.append(append.clone()).await {
+            Ok(outcome) => assert_eq!(outcome, Appended::Stored(head_after(&append))),
+            Err(error) => return error,
+        }
+        stored.push(append);
+    }
+}
+
+async fn check(store: &SqliteStore, patient: sealwort_proto::Pseudonym, stored: &[Append]) {
+    let expected: Vec<_> = stored.iter().flat_map(|append| as_stored(&append.entries)).collect();
+    let found = store.read(patient, 0, usize::MAX, usize::MAX).await.unwrap();
+    assert!(found == expected, "{} entries of {} acknowledged", found.len(), expected.len());
+    assert_eq!(store.head(patient).await, Ok(Some(head(patient, stored))));
+}
