@@ -16,7 +16,6 @@ use sealwort_net::steps::Steps;
 use sealwort_net::{Clock as _, Shutdown, SystemClock, member, secret_file};
 use sealwort_pki::enrolment::Invitation;
 use serde_json::Value;
-use tokio::sync::Mutex;
 
 use crate::Thoroughness;
 use crate::http_client::Client;
@@ -37,10 +36,10 @@ const SETTLE: Duration = Duration::from_secs(5);
 const SEED: u64 = 3_000;
 const MIB_AIM: f64 = 100.0;
 
-/// A gateway inside this program, and a connection to it.
+/// A gateway inside this program, and a user's token for it.
 struct Hospital {
     running: Running,
-    client: Mutex<Client>,
+    token: String,
 }
 
 /// The processes of an exchange.
@@ -84,7 +83,6 @@ pub(crate) async fn run(
     let full = exchange.memory()?;
     trigger.fire();
     for hospital in hospitals {
-        drop(hospital.client);
         hospital.running.stopped().await;
     }
 
@@ -162,13 +160,19 @@ impl Exchange {
         let expires = SystemClock.now().plus(TOKEN_LIFETIME).as_secs();
         let user = User { name: "bench".to_owned(), role: "physician".to_owned(), expires };
         let token = sealwort_gateway::issue_token(&folder, &user)?;
-        let client = Mutex::new(Client::connect(running.address, &token).await?);
-        Ok(Hospital { running, client })
+        Ok(Hospital { running, token })
     }
 
     /// The archive's memory, and the broker's.
     fn memory(&self) -> Result<(Memory, Memory), Failure> {
         Ok((self.archive.memory()?, self.broker.memory()?))
+    }
+}
+
+impl Hospital {
+    /// A connection for a request: a kept one would be closed for its silence.
+    async fn connect(&self) -> Result<Client, Failure> {
+        Client::connect(self.running.address, &self.token).await
     }
 }
 
@@ -187,7 +191,7 @@ async fn write(hospitals: &[Hospital], patients: u64, begun: Instant) -> Result<
                 return Ok::<_, Failure>(0);
             }
             let bundle = Bytes::from(synthetic::bundle(SEED, index, ENTRIES_PER_PATIENT));
-            hospital.client.lock().await.post("/fhir", bundle).await?;
+            hospital.connect().await?.post("/fhir", bundle).await?;
             Ok(ENTRIES_PER_PATIENT as u64)
         })
         .buffer_unordered(WRITERS);
@@ -198,7 +202,7 @@ async fn write(hospitals: &[Hospital], patients: u64, begun: Instant) -> Result<
 async fn connected(hospitals: &[Hospital]) -> Result<usize, Failure> {
     let mut count = 0;
     for hospital in hospitals {
-        let status: Value = serde_json::from_slice(&hospital.client.lock().await.get("/status").await?)?;
+        let status: Value = serde_json::from_slice(&hospital.connect().await?.get("/status").await?)?;
         if status.get("connected") == Some(&Value::Bool(true)) {
             count += 1;
         } else {

@@ -68,8 +68,9 @@ impl Primitives {
         self.symmetric(clock)
     }
 
-    /// What a party's counted operations take, in microseconds. `hashed` is the bytes of its transcripts.
-    pub(super) fn sum(&self, counts: &OperationCounts, hashed: u64) -> f64 {
+    /// What a party's counted operations take, in microseconds, each at the same quantile. `hashed` is the bytes of
+    /// its transcripts.
+    pub(super) fn sum(&self, counts: &OperationCounts, hashed: u64, share: f64) -> f64 {
         let encapsulated = factor(counts.encapsulate);
         // A key pair is made for each decapsulation.
         let decapsulated = factor(counts.decapsulate);
@@ -93,7 +94,7 @@ impl Primitives {
             (Kind::AesOpen, factor(counts.open)),
             (Kind::Random, factor(counts.nonce)),
         ];
-        terms.into_iter().map(|(kind, times)| times * self.median(kind)).sum()
+        terms.into_iter().map(|(kind, times)| times * self.quantile(kind, share)).sum()
     }
 
     /// Every median in words.
@@ -102,8 +103,8 @@ impl Primitives {
         each.collect::<Vec<_>>().join(", ")
     }
 
-    fn median(&self, kind: Kind) -> f64 {
-        self.samples.get(&kind).map_or(f64::NAN, Samples::median)
+    fn quantile(&self, kind: Kind, share: f64) -> f64 {
+        self.samples.get(&kind).map_or(f64::NAN, |samples| samples.quantile(share))
     }
 
     fn take<T>(&mut self, clock: &CpuClock, kind: Kind, work: impl FnOnce() -> T) -> T {
@@ -218,7 +219,7 @@ mod tests {
         primitives.round(&CpuClock::calibrated()).unwrap();
         let one = OperationCounts { encapsulate: 1, decapsulate: 1, sign: 1, verify: 1, ..OperationCounts::default() };
         let two = OperationCounts { sign: 2, session_key: 1, ..one };
-        let (one, two) = (primitives.sum(&one, 0), primitives.sum(&two, 4096));
+        let (one, two) = (primitives.sum(&one, 0, 0.5), primitives.sum(&two, 4096, 0.5));
         assert!(one > 0.0 && two > one, "{one} {two}");
     }
 }

@@ -39,7 +39,7 @@ pub(crate) async fn introduction(
             archive.report(Step::Authentication(3), "M → T", "certificate of the archive, nonce", session, acceptance.len(), begun);
             answer(acceptance)
         }
-        Err(error) => refuse(&archive.refusal(&error)),
+        Err(error) => refuse(&refusal(&error)),
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) async fn share(
         }
         Err(error) => {
             archive.sessions.end(session);
-            refuse(&archive.refusal(&error))
+            refuse(&refusal(&error))
         }
     }
 }
@@ -81,7 +81,7 @@ pub(crate) async fn call(
     let Some(broker) = broker else { return refuse(&unknown_session(8)) };
     let opened = match broker.established.channel.open_request(&body, now) {
         Ok(opened) => opened,
-        Err(error) => return refuse(&archive.refusal(&error)),
+        Err(error) => return refuse(&refusal(&error)),
     };
     let reply = match from_bytes::<BrokerCall>(&opened.content, MESSAGE_BYTES_MAX) {
         Ok(BrokerCall::Offer { session, policies }) => archive.offer(session, &policies, &broker),
@@ -90,11 +90,11 @@ pub(crate) async fn call(
     };
     let reply = match reply {
         Ok(message) => BrokerCallReply::Relay(message.into()),
-        Err(error) => BrokerCallReply::Refused(archive.refusal(&error)),
+        Err(error) => BrokerCallReply::Refused(refusal(&error)),
     };
     match broker.established.channel.reply(opened.number, &to_bytes(&reply), now) {
         Ok(message) => answer(message),
-        Err(error) => refuse(&archive.refusal(&error)),
+        Err(error) => refuse(&refusal(&error)),
     }
 }
 
@@ -143,12 +143,6 @@ impl Archive {
         Ok(confirmation)
     }
 
-    /// Logs a failed step and puts it into words for the peer.
-    pub(crate) fn refusal(&self, error: &ProtocolError) -> Refusal {
-        tracing::warn!(step = %error.step, fault = error.fault.as_str(), code = error.code(), "refused: {error}");
-        Refusal::of(Fault::Archive, error)
-    }
-
     pub(crate) fn report(
         &self,
         step: error::Step,
@@ -160,6 +154,12 @@ impl Archive {
     ) {
         self.steps.report(StepReport { step, route, what, session, bytes, duration: begun.elapsed() });
     }
+}
+
+/// Logs a failed step and puts it into words for the peer.
+pub(crate) fn refusal(error: &ProtocolError) -> Refusal {
+    tracing::warn!(step = %error.step, fault = error.fault.as_str(), code = error.code(), "refused: {error}");
+    Refusal::of(Fault::Archive, error)
 }
 
 fn unknown(step: u8) -> ProtocolError {

@@ -17,6 +17,7 @@ use sealwort_store::{Append, Appended, NewEntry};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Archive;
+use crate::authenticate::refusal;
 use crate::fetch::no_authority;
 use crate::present::epoch_changed;
 use crate::relay::{Incoming, Reply};
@@ -131,7 +132,7 @@ impl Archive {
         }
         let (mut entries, mut bytes, mut memory) = (Vec::new(), 0, Vec::new());
         while entries.len() < announced as usize {
-            let (_, message) = incoming.next().await.map_err(|error| self.refusal(&error))?;
+            let (_, message) = incoming.next().await.map_err(|error| refusal(&error))?;
             let ToArchive::Entries(more) = message else {
                 return Err(Refusal::new(Fault::Archive, "step-wrong", "something else than entries came", "send the entries announced"));
             };
@@ -171,7 +172,7 @@ impl Archive {
         let checked = tokio::task::spawn_blocking(move || check_entries(&session, &authority, epoch, from, entries, now));
         match checked.await {
             Ok(outcome) => outcome.map_err(|kind| {
-                self.refusal(&ProtocolError::new(Step::Transmission(7), Fault::Gateway, kind))
+                refusal(&ProtocolError::new(Step::Transmission(7), Fault::Gateway, kind))
             }),
             Err(_) => Err(Refusal::new(Fault::Archive, "unavailable", "the archive is stopping", "try again in a moment")),
         }

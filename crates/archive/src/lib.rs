@@ -84,6 +84,8 @@ pub struct Running {
     pub member: Arc<Member>,
     store: SqliteStore,
     serving: JoinHandle<()>,
+    /// Locked until the store is closed.
+    folder: DataFolder,
 }
 
 impl Running {
@@ -91,6 +93,7 @@ impl Running {
     pub async fn stopped(self) {
         let _ = self.serving.await;
         self.store.close().await;
+        drop(self.folder);
     }
 }
 
@@ -129,9 +132,8 @@ pub async fn start(
         for task in upkeep {
             let _ = task.await;
         }
-        drop(folder);
     });
-    Ok(Running { address, member, store, serving })
+    Ok(Running { address, member, store, serving, folder })
 }
 
 fn router(archive: Arc<Archive>) -> Router {

@@ -14,6 +14,7 @@ use sealwort_proto::token::{Token, VerifiedToken};
 use sealwort_proto::transmission::archive::on_present;
 
 use crate::Archive;
+use crate::authenticate::refusal;
 use crate::relay::Reply;
 use crate::sessions::{Authority, GatewaySession, lock};
 
@@ -31,7 +32,7 @@ impl Archive {
             let mut used = lock(&session.used);
             let broker = &session.broker.established.channel;
             on_present(sealed, possession, &session.established, broker, &session.party, &mut used, now)
-                .map_err(|error| self.refusal(&error))?
+                .map_err(|error| refusal(&error))?
         };
         let token = verified.token();
         let ward = self.ward(token.patient).await?;

@@ -19,6 +19,7 @@ use sealwort_proto::frame::{Frame, FrameDecoder, Receiver};
 use sealwort_proto::message::{FromArchive, MESSAGE_BYTES_MAX, Refusal, ToArchive};
 
 use crate::sessions::GatewaySession;
+use crate::authenticate::refusal;
 use crate::{Archive, fetch};
 
 /// The gateway's messages of one request, as they arrive.
@@ -59,7 +60,7 @@ pub(crate) async fn relay(
     };
     let (number, request) = match incoming.next().await {
         Ok(first) => first,
-        Err(error) => return refuse(&archive.refusal(&error)),
+        Err(error) => return refuse(&refusal(&error)),
     };
     let reply = dispatch(&archive, &session, request, incoming).await.unwrap_or_else(|refusal| {
         tracing::warn!(code = refusal.code, gateway = %session.established.gateway.identity(), "refused: {}", refusal.reason);
@@ -121,13 +122,11 @@ impl Incoming {
                 let message = from_bytes(&opened.content, MESSAGE_BYTES_MAX).map_err(|e| error(e.into()))?;
                 return Ok((opened.number, message));
             }
-            match self.body.next().await {
-                Some(Ok(chunk)) => self.frames.push(&chunk),
-                Some(Err(_)) | None => {
-                    let cut = sealwort_proto::codec::CodecError::Malformed("the stream ended early".to_owned());
-                    return Err(error(cut.into()));
-                }
-            }
+            let Some(Ok(chunk)) = self.body.next().await else {
+                let cut = sealwort_proto::codec::CodecError::Malformed("the stream ended early".to_owned());
+                return Err(error(cut.into()));
+            };
+            self.frames.push(&chunk);
         }
     }
 }

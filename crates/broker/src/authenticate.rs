@@ -15,7 +15,7 @@ use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
 use sealwort_proto::handshake::broker::{Greeted, Load, on_hello};
 use sealwort_proto::message::{BrokerCall, HANDSHAKE_BYTES_MAX, Refusal};
 
-use crate::Broker;
+use crate::{Broker, refusal};
 use crate::link::archive_failed;
 use crate::sessions::{GatewaySession, Run};
 
@@ -27,7 +27,7 @@ pub(crate) async fn hello(
 ) -> Response {
     match broker.greet(&peer, &body).await {
         Ok(message) => answer(message),
-        Err(error) => refuse(&broker.refusal(&error)),
+        Err(error) => refuse(&refusal(&error)),
     }
 }
 
@@ -44,7 +44,7 @@ pub(crate) async fn share(
     };
     match outcome {
         Ok(message) => answer(message),
-        Err(error) => refuse(&broker.refusal(&error)),
+        Err(error) => refuse(&refusal(&error)),
     }
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn completion(
     };
     match outcome {
         Ok(message) => answer(message),
-        Err(error) => refuse(&broker.refusal(&error)),
+        Err(error) => refuse(&refusal(&error)),
     }
 }
 

@@ -18,7 +18,7 @@ use sealwort_proto::registration::LOCATORS_MAX;
 use sealwort_proto::statement::STATEMENT_BYTES_MAX;
 use sealwort_proto::{Locator, Pseudonym};
 
-use crate::Broker;
+use crate::{Broker, refusal};
 use crate::sessions::GatewaySession;
 
 /// Largest message to the broker, in bytes.
@@ -39,13 +39,13 @@ pub(crate) async fn message(
     let channel = &session.established.channel;
     let opened = match channel.open_request(&body, now) {
         Ok(opened) => opened,
-        Err(error) => return refuse(&broker.refusal(&error)),
+        Err(error) => return refuse(&refusal(&error)),
     };
     // What the broker can open is what it can know.
     broker.capture.take(&opened.content);
     let reply = match from_bytes(&opened.content, TO_BROKER_BYTES_MAX) {
         Ok(request) => broker.dispatch(&session, request).await,
-        Err(error) => Err(broker.refusal(&ProtocolError::new(Step::Channel, Fault::Gateway, error))),
+        Err(error) => Err(refusal(&ProtocolError::new(Step::Channel, Fault::Gateway, error))),
     };
     let reply = reply.unwrap_or_else(|refusal| {
         tracing::warn!(code = refusal.code, gateway = %session.established.gateway.identity(), "refused: {}", refusal.reason);
@@ -53,7 +53,7 @@ pub(crate) async fn message(
     });
     match channel.reply(opened.number, &to_bytes(&reply), now) {
         Ok(message) => answer(message),
-        Err(error) => refuse(&broker.refusal(&error)),
+        Err(error) => refuse(&refusal(&error)),
     }
 }
 

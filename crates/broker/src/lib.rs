@@ -111,6 +111,8 @@ pub struct Running {
     pub member: Arc<Member>,
     store: SqliteStore,
     serving: JoinHandle<()>,
+    /// Locked until the store is closed.
+    folder: DataFolder,
 }
 
 impl Running {
@@ -118,6 +120,7 @@ impl Running {
     pub async fn stopped(self) {
         let _ = self.serving.await;
         self.store.close().await;
+        drop(self.folder);
     }
 }
 
@@ -167,9 +170,8 @@ pub async fn start(
         for task in upkeep {
             let _ = task.await;
         }
-        drop(folder);
     });
-    Ok(Running { address, member, store, serving })
+    Ok(Running { address, member, store, serving, folder })
 }
 
 fn router(broker: Arc<Broker>) -> Router {
@@ -194,17 +196,17 @@ fn pseudonym_key(member: &Member, file: &Path) -> Result<Secret, StartError> {
     Secret::from_slice(&key).ok_or_else(unusable)
 }
 
-impl Broker {
-    /// Logs a failed step and puts it into words for the peer.
-    pub(crate) fn refusal(&self, error: &ProtocolError) -> Refusal {
-        tracing::warn!(step = %error.step, fault = error.fault.as_str(), code = error.code(), "refused: {error}");
-        match &error.kind {
-            // What the archive refused is passed on in its own words.
-            sealwort_proto::ErrorKind::Refused(refusal) => (**refusal).clone(),
-            _ => Refusal::of(Fault::Broker, error),
-        }
+/// Logs a failed step and puts it into words for the peer.
+pub(crate) fn refusal(error: &ProtocolError) -> Refusal {
+    tracing::warn!(step = %error.step, fault = error.fault.as_str(), code = error.code(), "refused: {error}");
+    match &error.kind {
+        // What the archive refused is passed on in its own words.
+        sealwort_proto::ErrorKind::Refused(refusal) => (**refusal).clone(),
+        _ => Refusal::of(Fault::Broker, error),
     }
+}
 
+impl Broker {
     pub(crate) fn report(
         &self,
         step: Step,

@@ -64,12 +64,13 @@ pub(crate) async fn notices(
     let heard = broker.notices.sender.subscribe();
     let first = Some(Notice::Alive);
     let stream = futures::stream::unfold((broker, session, heard, first), |(broker, session, mut heard, first)| async {
-        let notice = match first {
-            Some(notice) => notice,
-            None => tokio::select! {
+        let notice = if let Some(notice) = first {
+            notice
+        } else {
+            tokio::select! {
                 notice = next(&mut heard, &session) => notice?,
                 () = broker.notices.shutdown.wait() => return None,
-            },
+            }
         };
         let frame = seal(&broker, &session, &notice)?;
         Some((Ok::<_, std::io::Error>(frame), (broker, session, heard, None)))

@@ -21,12 +21,12 @@ use sealwort_proto::message::Refusal;
 use sealwort_proto::receipt;
 use sealwort_store::Advance;
 
-use crate::Broker;
+use crate::{Broker, refusal};
 use crate::link::archive_failed;
 use crate::sessions::GatewaySession;
 
 /// Time that the archive has for the first byte of its answer: a large deposit is checked and stored in it.
-const ANSWER_PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
+const ANSWER_PATIENCE: std::time::Duration = std::time::Duration::from_mins(2);
 
 /// Frames in, frames out.
 pub(crate) async fn relay(
@@ -61,7 +61,7 @@ pub(crate) async fn relay(
             });
             ([(header::CONTENT_TYPE, FRAMES)], Body::from_stream(stream)).into_response()
         }
-        Err(error) => refuse(&broker.refusal(&archive_failed(Step::Channel, error))),
+        Err(error) => refuse(&refusal(&archive_failed(Step::Channel, error))),
     }
 }
 
@@ -112,7 +112,7 @@ impl Broker {
             archive.public_key(),
             &session.party.operations,
         )
-        .map_err(|kind| self.refusal(&ProtocolError::new(step, Fault::Archive, kind)))?;
+        .map_err(|kind| refusal(&ProtocolError::new(step, Fault::Archive, kind)))?;
         let patient = verified.receipt().patient;
         let advance = self
             .witnesses
@@ -128,7 +128,7 @@ impl Broker {
             Advance::Fork(known) => {
                 tracing::error!(%patient, sequence = known.sequence, "the archive gave receipts for two different logs");
                 let kind = ErrorKind::Rollback("the archive gave receipts for two different logs");
-                Err(self.refusal(&ProtocolError::new(step, Fault::Archive, kind)))
+                Err(refusal(&ProtocolError::new(step, Fault::Archive, kind)))
             }
         }
     }

@@ -10,7 +10,7 @@ use sealwort_proto::log::empty;
 use sealwort_proto::message::{FromBroker, PolicyAcceptance, Refusal, TokenGrant};
 use sealwort_proto::transmission::broker::{Permission, on_request};
 
-use crate::Broker;
+use crate::{Broker, refusal};
 use crate::channel::told;
 use crate::sessions::GatewaySession;
 
@@ -20,7 +20,7 @@ impl Broker {
         let begun = Instant::now();
         let now = self.member.trust().now();
         let (pending, challenge) =
-            on_request(request, &session.established, &session.party, now).map_err(|e| self.refusal(&e))?;
+            on_request(request, &session.established, &session.party, now).map_err(|e| refusal(&e))?;
         if !session.keep_pending(pending, now) {
             return Err(Refusal::new(
                 Fault::Broker,
@@ -44,11 +44,11 @@ impl Broker {
         let begun = Instant::now();
         let now = self.member.trust().now();
         let pending = session.take_pending(acceptance.challenge).ok_or_else(|| {
-            self.refusal(&ProtocolError::new(Step::Transmission(3), Fault::Gateway, ErrorKind::Challenge))
+            refusal(&ProtocolError::new(Step::Transmission(3), Fault::Gateway, ErrorKind::Challenge))
         })?;
         let accepted = pending
             .on_acceptance(acceptance, &session.established, &session.party, now)
-            .map_err(|e| self.refusal(&e))?;
+            .map_err(|e| refusal(&e))?;
         let request = accepted.request();
         let ward = self.ward(request.patient).await?;
         let party = session.established.gateway.identity().to_string();
@@ -93,7 +93,7 @@ impl Broker {
                 &session.party,
                 now,
             )
-            .map_err(|e| self.refusal(&e))?;
+            .map_err(|e| refusal(&e))?;
         session.archive.count_token();
         session.note_patient(patient);
         let grant = TokenGrant { sealed, token, sub_halves, registration: ward.registration_bytes.clone().into() };

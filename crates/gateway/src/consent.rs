@@ -126,15 +126,13 @@ impl Gateway {
         {
             return Ok(self.shown(patient, &self.own_directive(known.directive.as_ref())?, true));
         }
-        let session = self.session().await?;
-        let FromBroker::Consent { registration, directive } =
-            self.sessions.ask_broker(&session, &ToBroker::Consent(patient)).await?
+        let FromBroker::Consent { registration, directive } = self.ask_broker(&ToBroker::Consent(patient)).await?
         else {
             return Err(unexpected(Fault::Broker));
         };
         let registration = self.verify_registration(registration.as_ref())?;
-        let operations = &session.party.operations;
-        let payload = registration.open_directive(directive.as_ref(), operations).map_err(own)?;
+        let party = self.member.party();
+        let payload = registration.open_directive(directive.as_ref(), &party.operations).map_err(own)?;
         let directive = Directive::from_bytes(&payload).map_err(|e| wrong(&e))?;
         Ok(self.shown(patient, &directive, true))
     }

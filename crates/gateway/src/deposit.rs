@@ -15,7 +15,7 @@ use sealwort_proto::{DepositId, EntryId, ErrorKind, Pseudonym, SUITE};
 
 use crate::Gateway;
 use crate::error::GatewayError;
-use crate::open::{ATTEMPTS_MAX, archive_fault, unexpected};
+use crate::open::{ATTEMPTS_MAX, archive_fault, unexpected, verify_receipt};
 use crate::session::Session;
 use crate::user::Asking;
 
@@ -108,7 +108,7 @@ impl Gateway {
         let mut answers = self.sessions.ask_archive(session, &questions).await?;
         match answers.next().await?.0 {
             FromArchive::Stored { receipt } => {
-                let verified = self.verify_receipt(session, receipt.as_ref())?;
+                let verified = verify_receipt(session, receipt.as_ref())?;
                 if verified.receipt().patient != patient || verified.receipt().deposit != Some(deposit) {
                     return Err(archive_fault(ErrorKind::Rollback("the receipt is for another deposit")));
                 }
@@ -143,7 +143,7 @@ impl Gateway {
                     }
                 }
                 FromArchive::End { receipt } => {
-                    let receipt = self.verify_receipt(session, receipt.as_ref())?;
+                    let receipt = verify_receipt(session, receipt.as_ref())?;
                     return walk.finish(&receipt).map_err(archive_fault);
                 }
                 _ => return Err(unexpected(Fault::Archive)),

@@ -85,8 +85,8 @@ impl GatewayError {
     /// The refusal of another party, where there is one.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
-            Self::Exchange(ExchangeError::Refused(refusal)) => Some(refusal),
-            Self::Protocol(ProtocolError { kind: ErrorKind::Refused(refusal), .. }) => Some(refusal),
+            Self::Exchange(ExchangeError::Refused(refusal))
+            | Self::Protocol(ProtocolError { kind: ErrorKind::Refused(refusal), .. }) => Some(refusal),
             _ => None,
         }
     }

@@ -36,6 +36,7 @@ use sealwort_net::steps::Steps;
 use sealwort_net::tls::{ExpectedPeer, ServerTls, TlsConfigError, client_config, public_server_config};
 use sealwort_net::{Shutdown, SystemClock};
 use sealwort_pki::{Identity, IdentityError, Role};
+use sealwort_proto::message::{FromArchive, FromBroker, ToArchive, ToBroker};
 use sealwort_proto::policy::Policies;
 use sealwort_proto::{Locator, Pseudonym};
 use sealwort_store::sqlite::SqliteStore;
@@ -52,7 +53,7 @@ pub use user::{PURPOSE_HEADER, User};
 
 use directory::Directory;
 use keys::Keys;
-use open::OpenPatients;
+use open::{ATTEMPTS_MAX, OpenPatients};
 use outbox::Outbox;
 use roster::Roster;
 use session::{Session, Sessions};
@@ -125,6 +126,8 @@ pub struct Running {
     pub member: Arc<Member>,
     store: SqliteStore,
     serving: JoinHandle<()>,
+    /// Locked until the store is closed.
+    folder: DataFolder,
 }
 
 impl Running {
@@ -132,6 +135,7 @@ impl Running {
     pub async fn stopped(self) {
         let _ = self.serving.await;
         self.store.close().await;
+        drop(self.folder);
     }
 }
 
@@ -184,9 +188,8 @@ pub async fn start(
         for task in upkeep {
             let _ = task.await;
         }
-        drop(folder);
     });
-    Ok(Running { address, member, store, serving })
+    Ok(Running { address, member, store, serving, folder })
 }
 
 /// Issues a bearer token of the gateway whose data folder this is; the gateway may be running.
@@ -218,6 +221,42 @@ impl Gateway {
             tokio::spawn(notices::listen(me, Arc::clone(&session)));
         }
         Ok(session)
+    }
+
+    /// Asks the broker over the live session, or over a new one where that turns out to be lost. For questions
+    /// that may be asked twice.
+    pub(crate) async fn ask_broker(&self, question: &ToBroker) -> Result<FromBroker, GatewayError> {
+        let mut attempt = 1;
+        loop {
+            let session = self.session().await?;
+            match self.sessions.ask_broker(&session, question).await {
+                Err(error) if error.is_session_lost() => self.lost(&session, &mut attempt, error).await?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// The same with the archive, for questions that have one message as their answer.
+    pub(crate) async fn ask_archive(&self, question: ToArchive) -> Result<FromArchive, GatewayError> {
+        let (mut attempt, questions) = (1, [question]);
+        loop {
+            let session = self.session().await?;
+            let outcome = match self.sessions.ask_archive(&session, &questions).await {
+                Ok(mut answers) => answers.next().await.map(|(answer, _)| answer),
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Err(error) if error.is_session_lost() => self.lost(&session, &mut attempt, error).await?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Drops a session that turned out to be lost, so that nobody asks over it again.
+    async fn lost(&self, session: &Arc<Session>, attempt: &mut usize, error: GatewayError) -> Result<(), GatewayError> {
+        self.sessions.drop_session(session).await;
+        *attempt += 1;
+        if *attempt > ATTEMPTS_MAX { Err(error) } else { Ok(()) }
     }
 
     /// The patient that people name by `system|value` or by the id of a Patient known here.

@@ -134,6 +134,11 @@ impl Gateway {
                 *held = Some((Arc::clone(&view), session));
                 Ok(view)
             }
+            // Not shown again, and yet remembered: asking a second time does not make an older log true.
+            Err(error) if error.is_tampering() => {
+                slot.changed.store(true, Ordering::Release);
+                Err(error)
+            }
             Err(error) => {
                 // What may no longer be shown is no longer held.
                 *held = None;
@@ -178,7 +183,7 @@ impl Gateway {
         };
         view.expires = authority.expires;
         let mut walk = ChainWalk::new(session.party.exchange(), patient, view.at, authority.witness)
-            .map_err(|kind| archive_fault(kind))?;
+            .map_err(archive_fault)?;
         let fetch = ToArchive::Fetch { authority: authority.id, after: view.at.sequence };
         let mut answers = self.sessions.ask_archive(session, &[fetch]).await?;
         let opener = Opener {
@@ -201,9 +206,9 @@ impl Gateway {
                 _ => return Err(unexpected(Fault::Archive)),
             }
         };
-        for task in tasks {
-            let opened = task.await.map_err(|_| GatewayError::Kept("opening records was interrupted"))?;
-            for entry in opened.map_err(archive_fault)? {
+        for opening in tasks {
+            let entries = opening.await.map_err(|_| GatewayError::Kept("opening records was interrupted"))?;
+            for entry in entries.map_err(archive_fault)? {
                 walk.step(&entry.verified).map_err(archive_fault)?;
                 match entry.content {
                     Some((record, resource)) => {
@@ -214,7 +219,7 @@ impl Gateway {
                 }
             }
         }
-        let verified = self.verify_receipt(session, receipt.as_ref())?;
+        let verified = verify_receipt(session, receipt.as_ref())?;
         view.at = walk.finish(&verified).map_err(archive_fault)?;
         Ok(view)
     }
@@ -271,22 +276,6 @@ impl Gateway {
             return Err(unexpected(Fault::Archive));
         };
         Ok(state.on_grant(*grant)?)
-    }
-
-    pub(crate) fn verify_receipt(
-        &self,
-        session: &Session,
-        bytes: &[u8],
-    ) -> Result<receipt::VerifiedReceipt, GatewayError> {
-        let archive = &session.established.archive;
-        receipt::verify(
-            bytes,
-            session.party.exchange(),
-            &archive.identity().to_string(),
-            archive.public_key(),
-            &session.party.operations,
-        )
-        .map_err(archive_fault)
     }
 
     /// Verifies the certificates of authors that a page is the first to need.
@@ -352,6 +341,18 @@ impl Opener {
                 .collect()
         })
     }
+}
+
+pub(crate) fn verify_receipt(session: &Session, bytes: &[u8]) -> Result<receipt::VerifiedReceipt, GatewayError> {
+    let archive = &session.established.archive;
+    receipt::verify(
+        bytes,
+        session.party.exchange(),
+        &archive.identity().to_string(),
+        archive.public_key(),
+        &session.party.operations,
+    )
+    .map_err(archive_fault)
 }
 
 pub(crate) fn archive_fault(kind: ErrorKind) -> GatewayError {

@@ -33,8 +33,7 @@ impl Gateway {
         {
             return Ok(Some(known));
         }
-        let session = self.session().await?;
-        match self.sessions.ask_broker(&session, &ToBroker::Locate(locators.to_vec())).await? {
+        match self.ask_broker(&ToBroker::Locate(locators.to_vec())).await? {
             FromBroker::Located(registration) => self.take_located(registration, locators).await.map(Some),
             FromBroker::NotLocated => Ok(None),
             _ => Err(unexpected(Fault::Broker)),
@@ -52,12 +51,12 @@ impl Gateway {
             }
             return self.register(known).await;
         }
-        let session = self.session().await?;
-        let patient = match self.sessions.ask_broker(&session, &ToBroker::Allot(locators.to_vec())).await? {
+        let patient = match self.ask_broker(&ToBroker::Allot(locators.to_vec())).await? {
             FromBroker::Allotted(patient) => patient,
             FromBroker::Located(registration) => return self.take_located(registration, locators).await,
             _ => return Err(unexpected(Fault::Broker)),
         };
+        let session = self.session().await?;
         let party = &session.party;
         let now = self.sessions.now();
         let authority = self.keys.authority.public_key();
@@ -78,16 +77,14 @@ impl Gateway {
 
     /// Sends registration and first directive to the archive and to the broker.
     async fn register(&self, mut known: Known) -> Result<Known, GatewayError> {
-        let session = self.session().await?;
         let (registration, directive) = (known.registration.clone(), known.directive.clone());
         let question =
             ToArchive::Register { registration: registration.clone(), directive: directive.clone() };
-        let mut answers = self.sessions.ask_archive(&session, &[question]).await?;
-        if answers.next().await?.0 != FromArchive::Kept {
+        if self.ask_archive(question).await? != FromArchive::Kept {
             return Err(unexpected(Fault::Archive));
         }
         let question = ToBroker::Register { registration, directive };
-        if self.sessions.ask_broker(&session, &question).await? != FromBroker::Kept {
+        if self.ask_broker(&question).await? != FromBroker::Kept {
             return Err(unexpected(Fault::Broker));
         }
         known.registered = true;

@@ -403,7 +403,7 @@ async fn renewal(member: Arc<Member>, client: HopClient, ca: Endpoint, shutdown:
         }
         match member.renew(&client, &ca).await {
             Ok(()) => {
-                tracing::info!(not_after = %member.membership().not_after(), "certificates renewed")
+                tracing::info!(not_after = %member.membership().not_after(), "certificates renewed");
             }
             Err(error) => {
                 tracing::warn!(%error, retry_in = ?RENEWAL_RETRY, "certificates not renewed");

@@ -103,7 +103,7 @@ impl Registration {
             exchange: exchange.to_owned(),
             patient,
             locators,
-            authority: Blob(authority.to_bytes().to_vec()),
+            authority: Blob(authority.as_bytes().to_vec()),
             registered_by: party.identity.to_string(),
             registered_at: now.as_secs(),
             certificate: chain_to_wire(&party.chain),

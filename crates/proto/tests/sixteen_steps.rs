@@ -1,5 +1,6 @@
 //! All nine steps and all seven, in memory, between a gateway, a broker and an archive with real certificates.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::similar_names, clippy::unused_self, reason = "the parties' letters are the paper's")]
 
 use std::sync::Arc;
 

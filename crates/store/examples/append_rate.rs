@@ -1,7 +1,8 @@
 //! Durable appends per second with many concurrent writers, beside the same bytes as plain `INSERT`s:
 //! once through this crate's writer, once through a bare group-commit loop of its own. Prints medians and ratios.
 //!
-//! `cargo run -p sealwort-store --example append_rate [seconds per round]`
+//! `cargo run -p sealwort-store --example append_rate [seconds per round]`, from the project's root; the data lie in
+//! `target` meanwhile, or in the folder that `SEALWORT_BENCH_DIR` names.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_precision_loss)]
 
@@ -34,7 +35,8 @@ async fn main() {
     let seconds = std::env::args().nth(1).map_or(0.5, |text| text.parse().unwrap());
     let round = Duration::from_secs_f64(seconds);
     // Not the system's temporary folder, which may be memory.
-    let place = tempfile::tempdir_in(std::env::var("SEALWORT_BENCH_DIR").unwrap_or_else(|_| ".".to_owned())).unwrap();
+    let place = std::env::var_os("SEALWORT_BENCH_DIR").unwrap_or_else(|| "target".into());
+    let place = tempfile::tempdir_in(place).unwrap();
     let mut folder = DataFolder::open(&place.path().join("store"), "archive").unwrap();
     let store = SqliteStore::open(&mut folder).await.unwrap();
     store
@@ -119,7 +121,7 @@ async fn append_for(store: SqliteStore, number: u64, round: Duration) -> u64 {
             envelope,
             ciphertext: vec![(sequence % 251) as u8; CIPHERTEXT_BYTES],
         };
-        let append = Append { patient, deposit: ordered(), after, entries: vec![entry] };
+        let append = Append { patient, deposit: DepositId::random(), after, entries: vec![entry] };
         let Appended::Stored(head) = store.append(append).await.unwrap() else { unreachable!("one writer a log") };
         after = Witness { ..head };
         done += 1;
@@ -218,13 +220,4 @@ async fn bare_for(bare: Bare, number: u64, round: Duration) -> u64 {
         answer.await.unwrap();
     }
     done
-}
-
-fn ordered() -> DepositId {
-    let mut bytes = *DepositId::random().as_bytes();
-    if std::env::var_os("ORD").is_some() {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
-        bytes[..8].copy_from_slice(&now.to_be_bytes());
-    }
-    DepositId::new(bytes)
 }

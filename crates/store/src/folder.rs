@@ -13,7 +13,7 @@ const MARKER_FILE: &str = "role";
 /// The embedded database; it never exists before the marker does.
 pub(crate) const DATABASE_FILE: &str = "store.sqlite";
 
-/// An open, locked data folder.
+/// An open, locked data folder. The lock lasts as long as this value; keep it until the store is closed.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,

@@ -71,6 +71,8 @@ pub(crate) struct RunningCa {
     pub(crate) authority: Arc<Authority>,
     store: SqliteStore,
     serving: JoinHandle<()>,
+    /// Locked until the store is closed.
+    data: DataFolder,
 }
 
 impl RunningCa {
@@ -78,6 +80,7 @@ impl RunningCa {
     pub(crate) async fn stopped(self) {
         let _ = self.serving.await;
         self.store.close().await;
+        drop(self.data);
     }
 }
 
@@ -105,9 +108,8 @@ pub(crate) async fn start(
         for task in tasks {
             let _ = task.await;
         }
-        drop(data);
     });
-    Ok(RunningCa { address, authority, store, serving })
+    Ok(RunningCa { address, authority, store, serving, data })
 }
 
 pub(super) async fn run(args: &ServiceArgs, output: Output) -> Result<(), CliError> {

@@ -45,7 +45,11 @@ impl Needles {
         let mut runs = Vec::new();
         let mut words = BTreeSet::new();
         for resource in resources {
-            hashes(resource, |hash, _| runs.push(hash));
+            hashes(resource, |hash, run| {
+                if different(run) >= DIFFERENT_MIN {
+                    runs.push(hash);
+                }
+            });
             if let Ok(json) = serde_json::from_slice::<Value>(resource) {
                 collect_words(&json, "", &mut words);
             }
@@ -124,17 +128,14 @@ fn contents(places: &[PathBuf]) -> Result<Vec<Vec<u8>>, CliError> {
     Ok(contents)
 }
 
-/// Gives a hash of every run of [`RUN`] bytes that says something, and where it begins.
-fn hashes(content: &[u8], mut each: impl FnMut(u64, usize)) {
-    for (start, run) in content.windows(RUN).enumerate() {
+/// Gives every run of [`RUN`] bytes with its hash.
+fn hashes(content: &[u8], mut each: impl FnMut(u64, &[u8])) {
+    for run in content.windows(RUN) {
         let (first, second) = run.split_at(RUN / 2);
         let (Ok(first), Ok(second)) = (first.try_into(), second.try_into()) else { continue };
         let (first, second) = (u64::from_le_bytes(first), u64::from_le_bytes(second));
-        if different(run) < DIFFERENT_MIN {
-            continue;
-        }
         let mixed = first.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ second.rotate_left(29);
-        each(mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ (mixed >> 31), start);
+        each(mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ (mixed >> 31), run);
     }
 }
 

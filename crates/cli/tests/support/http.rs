@@ -11,10 +11,17 @@ use serde_json::Value;
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// Status line and header fields, in lower case.
+    pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
+    /// A header field, by its name in lower case.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    }
+
     /// The body as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
@@ -70,7 +77,7 @@ fn parse(answer: &[u8]) -> Option<Answer> {
     } else {
         rest.to_vec()
     };
-    Some(Answer { status, body })
+    Some(Answer { status, head, body })
 }
 
 fn chunks(mut rest: &[u8]) -> Option<Vec<u8>> {

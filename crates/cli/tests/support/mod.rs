@@ -308,7 +308,26 @@ impl World {
 
     /// Any request at a hospital's gateway.
     pub(crate) fn request(&self, hospital: Party, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
-        http::request(self.address(hospital), method, path, &self.tokens[&hospital], body)
+        self.client(hospital).request(method, path, body)
+    }
+
+    /// Somebody who sends requests to a hospital while the world changes: the address outlives restarts.
+    pub(crate) fn client(&self, hospital: Party) -> Client {
+        Client { address: self.address(hospital), token: self.tokens[&hospital].clone() }
+    }
+}
+
+/// A user's client of one hospital's gateway.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    address: SocketAddr,
+    token: String,
+}
+
+impl Client {
+    /// Any request. An error means that no whole answer came.
+    pub(crate) fn request(&self, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
+        http::request(self.address, method, path, &self.token, body)
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) async fn everything(
         let patient = patient_of(&gateway, &id).await?;
         let view = gateway.open(patient, &asking).await?;
         let this = format!("{BASE}/Patient/{id}/$everything");
-        Ok::<_, GatewayError>(answer(&view, view.resources().collect(), this))
+        Ok::<_, GatewayError>(answer(&view, &view.resources().collect::<Vec<_>>(), this))
     };
     match found.await {
         Ok(response) => response,
@@ -97,7 +97,7 @@ async fn find(
         let names: Vec<_> = view.resources().map(|(held, _)| (held.kind.as_str(), held.id.as_str())).collect();
         gateway.note_resources(&view, &names).await?;
     }
-    Ok(answer(&view, matches, this))
+    Ok(answer(&view, &matches, this))
 }
 
 /// Whether a resource's compartment references name this patient. A log holds one person, so a resource that
@@ -112,7 +112,7 @@ fn belongs_to(resource: &Resource, patient: &str) -> bool {
         })
 }
 
-fn answer(view: &PatientView, matches: Vec<(&Held, &Resource)>, this: String) -> Response {
+fn answer(view: &PatientView, matches: &[(&Held, &Resource)], this: String) -> Response {
     let entries: Vec<_> = matches
         .iter()
         .map(|(held, resource)| SearchEntry {

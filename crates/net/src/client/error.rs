@@ -225,6 +225,19 @@ pub(super) fn alert_in(error: &(dyn StdError + 'static)) -> Option<AlertDescript
     None
 }
 
+/// Whether the peer's side ended while we talked, as when its process is killed.
+pub(super) fn is_broken_off(error: &(dyn StdError + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof
+        )
+    })
+}
+
 /// An error with all its causes in one line.
 pub(super) fn causes(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();

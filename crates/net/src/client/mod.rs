@@ -295,6 +295,11 @@ fn tls_error(endpoint: &Endpoint, failure: &(dyn std::error::Error + 'static)) -
             endpoint: endpoint.clone(),
             alert,
         },
+        // It went away in the middle: whether it speaks TLS shows when it is back.
+        None if error::is_broken_off(failure) => HopError::Connect {
+            endpoint: endpoint.clone(),
+            reason: error::causes(failure),
+        },
         None => HopError::Tls {
             endpoint: endpoint.clone(),
             reason: error::causes(failure),

@@ -90,8 +90,7 @@ pub fn on_introduction(
     let gateway = peers.verify(&gateway_chain, Role::Gateway).at(step, Fault::Gateway)?;
 
     let nonce = Nonce::random(&party.operations);
-    let session = session_id(
-        [Named::peer(&gateway, hello.nonce), Named::peer(&broker, introduction.nonce), Named::own(party, nonce)],
+    let session = session_id(&[Named::peer(&gateway, hello.nonce), Named::peer(&broker, introduction.nonce), Named::own(party, nonce)],
         &party.operations,
     );
     let acceptance = to_bytes(&Acceptance {

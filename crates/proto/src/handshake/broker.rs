@@ -176,8 +176,7 @@ impl AwaitAcceptance {
             let (expected, found) = (self.archive.to_string(), archive.identity().to_string());
             return Err(ProtocolError::new(step, fault, ErrorKind::WrongParty { expected, found }));
         }
-        let session = session_id(
-            [
+        let session = session_id(&[
                 Named::peer(&self.gateway, self.gateway_nonce),
                 Named::own(party, self.nonce),
                 Named::peer(&archive, acceptance.nonce),

@@ -125,8 +125,7 @@ impl AwaitPresentation {
         expect_party(&broker, &self.hop_broker).at(step, Fault::Broker)?;
         expect_party(&archive, &self.archive).at(step, Fault::Broker)?;
 
-        let session = session_id(
-            [
+        let session = session_id(&[
                 Named::own(party, self.nonce),
                 Named::peer(&broker, presentation.nonce),
                 Named::peer(&archive, acceptance.nonce),

@@ -63,10 +63,10 @@ impl Named {
 
 /// The session id: version, suite and, for gateway, broker and archive in this order, the identity (which
 /// holds exchange and role), certificate and nonce.
-fn session_id(parties: [Named; 3], operations: &Operations) -> SessionId {
+fn session_id(parties: &[Named; 3], operations: &Operations) -> SessionId {
     let mut transcript = Transcript::new("sealwort session v1");
     transcript.add(&[VERSION]).add(&SUITE.to_be_bytes());
-    for party in &parties {
+    for party in parties {
         transcript.add(party.identity.as_bytes()).add(party.fingerprint.as_bytes()).add(party.nonce.as_bytes());
     }
     SessionId::new(*transcript.digest(operations).as_bytes())

@@ -108,7 +108,7 @@ async fn refused_deposits_leave_nothing(store: &dyn LogStore) {
         ("a head beyond all numbers", changed(|append| append.after.sequence = u64::MAX)),
     ];
     for (rule, append) in refused {
-        expect_conflict(store.append(append).await, rule);
+        expect_conflict(&store.append(append).await, rule);
         assert_eq!(store.head(patient).await.unwrap(), Some(head), "{rule}: the head stays");
         assert_eq!(whole(store, patient).await, as_stored(&first.entries), "{rule}: nothing is visible");
     }

@@ -81,6 +81,6 @@ pub fn as_stored(entries: &[NewEntry]) -> Vec<StoredEntry> {
 }
 
 #[track_caller]
-fn expect_conflict<T: std::fmt::Debug>(outcome: Result<T, StoreError>, rule: &str) {
+fn expect_conflict<T: std::fmt::Debug>(outcome: &Result<T, StoreError>, rule: &str) {
     assert!(matches!(outcome, Err(StoreError::Conflict(_))), "{rule}: expected a conflict, got {outcome:?}");
 }

@@ -23,7 +23,7 @@ const TRIPS: [usize; 4] = [1, 4, 16, 64];
 /// Entries above this size, in bytes of ciphertext and envelope, travel alone, so that no trip copies much.
 const SHARED_TRIP_BYTES_MAX: usize = 64 * 1024;
 
-/// Runs appends, each of which sees the ones before it.
+/// Runs appends that passed [`check`]; each sees the ones before it.
 pub(super) async fn run(c: &mut SqliteConnection, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {
     let mut logs = Logs::load(c, appends).await?;
     let outcomes: Vec<Appended> = appends.iter().map(|append| logs.judge(append)).collect();

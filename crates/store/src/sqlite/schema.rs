@@ -45,7 +45,7 @@ const STEPS: [&str; 1] = ["
         ciphertext  BLOB NOT NULL,
         PRIMARY KEY (log, sequence)
     ) STRICT;
-    CREATE INDEX entry_deposit ON entry (deposit) WHERE deposit IS NOT NULL;
+    CREATE INDEX entry_deposit ON entry (log, deposit) WHERE deposit IS NOT NULL;
     CREATE TABLE author (
         key    BLOB PRIMARY KEY,
         chain  BLOB NOT NULL

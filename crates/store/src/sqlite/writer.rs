@@ -180,8 +180,10 @@ async fn run(mut state: State, mut queue: mpsc::Receiver<Message>) {
                 Message::Close(reply) => closing.push(reply),
             }
         }
-        transaction(&mut state, work).await;
-        shorten_wal(&mut state.connection, &mut state.limit).await;
+        if !work.jobs.is_empty() || !work.appends.is_empty() {
+            transaction(&mut state, work).await;
+            shorten_wal(&mut state.connection, &mut state.limit).await;
+        }
     }
     drop(queue);
     if let Err(error) = state.connection.close().await {
@@ -278,6 +280,7 @@ async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> 
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use std::time::Duration;
 
     use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
