@@ -46,10 +46,7 @@ pub(crate) async fn run(thoroughness: Thoroughness, folder: &Path, report: &mut 
     let place = tempfile::tempdir_in(folder)?;
     let mut data = DataFolder::open(&place.path().join("store"), "archive")?;
     let store = SqliteStore::open(&mut data).await?;
-    store
-        .writer()
-        .submit(|c| async move { Ok(sqlx::query(PLAIN_TABLE).execute(c).await.map(drop)?) }.boxed())
-        .await?;
+    store.writer().submit(|c| async move { Ok(sqlx::query(PLAIN_TABLE).execute(c).await.map(drop)?) }.boxed()).await?;
     let bare = Bare::spawn(&place.path().join("bare.sqlite")).await?;
 
     let (mut appends, mut inserts, mut loops) = (Samples::default(), Samples::default(), Samples::default());

@@ -108,10 +108,7 @@ impl Process {
             line.split_whitespace().next()?.parse().ok()
         };
         let missing = || Failure::from("the system does not tell the memory of a process");
-        Ok(Memory {
-            resident: field("VmRSS:").ok_or_else(missing)?,
-            peak: field("VmHWM:").ok_or_else(missing)?,
-        })
+        Ok(Memory { resident: field("VmRSS:").ok_or_else(missing)?, peak: field("VmHWM:").ok_or_else(missing)? })
     }
 
     /// CPU time of all its threads so far, user and system, in ticks of about 10 ms.

@@ -88,8 +88,7 @@ impl Row {
     }
 
     fn cells(&self) -> [String; 6] {
-        let reference =
-            self.reference.as_ref().map(|r| format!("{} {} ({})", Number(r.value), self.unit, r.what));
+        let reference = self.reference.as_ref().map(|r| format!("{} {} ({})", Number(r.value), self.unit, r.what));
         [
             self.name.clone(),
             format!("{} {} ({})", Number(self.measured), self.unit, self.what),

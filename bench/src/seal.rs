@@ -19,8 +19,7 @@ use crate::measure::{CpuClock, Failure, Samples};
 use crate::report::{Aim, Report, Row};
 
 /// Name of a size, its bytes, and rounds of a full run.
-const SIZES: [(&str, usize, usize); 3] =
-    [("1KiB", 1024, 4000), ("16KiB", 16 * 1024, 3000), ("1MiB", 1024 * 1024, 400)];
+const SIZES: [(&str, usize, usize); 3] = [("1KiB", 1024, 4000), ("16KiB", 16 * 1024, 3000), ("1MiB", 1024 * 1024, 400)];
 /// The size for which an aim was set.
 const AIMED_AT: &str = "1MiB";
 /// Bytes that the signature of an envelope is over, about.
@@ -117,9 +116,8 @@ impl Bench {
         timings.plain_seal.push_micros(time);
 
         let (header, content) = (header(), filled(bytes));
-        let (time, sealed) = self.clock.time(|| {
-            record::seal_bytes(&header, content, &self.record_key, &self.author, &self.operations)
-        });
+        let (time, sealed) =
+            self.clock.time(|| record::seal_bytes(&header, content, &self.record_key, &self.author, &self.operations));
         let sealed = sealed?;
         timings.seal.push_micros(time);
 
@@ -130,9 +128,8 @@ impl Bench {
     }
 
     fn plain_seal(&self, buffer: &mut Vec<u8>) -> Result<(Duration, ()), Failure> {
-        let (time, outcome) = self.clock.time(|| {
-            self.plain.seal_in_place_append_tag(nonce(), Aad::from([0u8; 200]), buffer)
-        });
+        let (time, outcome) =
+            self.clock.time(|| self.plain.seal_in_place_append_tag(nonce(), Aad::from([0u8; 200]), buffer));
         Ok((time, outcome?))
     }
 

@@ -96,8 +96,7 @@ pub(crate) fn run(thoroughness: Thoroughness, report: &mut Report) -> Result<(),
     let fresh_work = work(&parties, || parties.establish(&clock, None).map(|run| run.lengths))?;
     let live_work = work(&parties, || parties.establish(&clock, Some(&live)).map(|run| run.lengths))?;
 
-    let (mut fresh, mut reused, mut old) =
-        (PartySamples::default(), PartySamples::default(), PartySamples::default());
+    let (mut fresh, mut reused, mut old) = (PartySamples::default(), PartySamples::default(), PartySamples::default());
     let rounds = thoroughness.times(ROUNDS);
     for _ in 0..rounds {
         fresh.push(&parties.establish(&clock, None)?.times);
@@ -144,21 +143,11 @@ fn work(parties: &Parties, once: impl FnOnce() -> Result<Lengths, Failure>) -> R
     let lengths = once()?;
     let [gateway, broker, archive] = before;
     let since = |party, earlier: &OperationCounts| (party, parties.counts(party).since(earlier));
-    let operations = [
-        since(Party::Gateway, &gateway),
-        since(Party::Broker, &broker),
-        since(Party::Archive, &archive),
-    ];
+    let operations = [since(Party::Gateway, &gateway), since(Party::Broker, &broker), since(Party::Archive, &archive)];
     Ok(Work { operations, lengths })
 }
 
-fn against_primitives(
-    kind: Link,
-    work: &Work,
-    samples: &PartySamples,
-    primitives: &Primitives,
-    report: &mut Report,
-) {
+fn against_primitives(kind: Link, work: &Work, samples: &PartySamples, primitives: &Primitives, report: &mut Report) {
     let (suffix, what) = match kind {
         Link::Fresh => ("", "its share, steps 6–7 included"),
         Link::Live => ("_live", "its share, T–M session live"),

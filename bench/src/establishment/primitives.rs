@@ -119,7 +119,8 @@ impl Primitives {
         kind: Kind,
         mut work: impl FnMut() -> Result<T, Failure>,
     ) -> Result<(), Failure> {
-        let (time, outcome) = clock.time(|| (0..BATCH).try_for_each(|_| work().map(|out| drop(std::hint::black_box(out)))));
+        let (time, outcome) =
+            clock.time(|| (0..BATCH).try_for_each(|_| work().map(|out| drop(std::hint::black_box(out)))));
         self.samples.entry(kind).or_default().push(micros(time) / f64::from(BATCH));
         outcome
     }
@@ -175,9 +176,7 @@ impl Primitives {
             Ok(())
         })?;
         self.take_batch(clock, Kind::Sha256End, || Ok(digest::digest(&digest::SHA256, &info)))?;
-        self.take_batch(clock, Kind::HkdfExtract, || {
-            Ok(hkdf::Salt::new(hkdf::HKDF_SHA256, &secret).extract(&secret))
-        })?;
+        self.take_batch(clock, Kind::HkdfExtract, || Ok(hkdf::Salt::new(hkdf::HKDF_SHA256, &secret).extract(&secret)))?;
         let key = hkdf::Salt::new(hkdf::HKDF_SHA256, &secret).extract(&secret);
         self.take_batch(clock, Kind::HkdfExpand, || {
             let mut out = [0u8; 32];

@@ -208,8 +208,7 @@ impl Parties {
             let reply = to_bytes(&BrokerCallReply::Relay(confirmation.into()));
             Ok((established, to_broker.reply(opened.number, &reply, now)?))
         })?;
-        let confirmation =
-            clock.add(&mut times.broker, || relayed(&to_archive.open_reply(number, &reply, now)?))?;
+        let confirmation = clock.add(&mut times.broker, || relayed(&to_archive.open_reply(number, &reply, now)?))?;
         let established_l = clock.add(&mut times.gateway, || at_gateway.on_confirmation(&confirmation, now))?;
 
         let binding = established_l.with_archive.binding();
@@ -248,8 +247,15 @@ impl Lengths {
 
     /// Bytes of all messages, before the channel between broker and archive wraps its own.
     pub(super) fn total(&self, link: Link) -> u64 {
-        let both_hops = self.hello + self.introduction + self.acceptance + self.presentation + self.share_4
-            + self.answer_5_and_8 + self.share_8 + self.completion + self.completion_archive
+        let both_hops = self.hello
+            + self.introduction
+            + self.acceptance
+            + self.presentation
+            + self.share_4
+            + self.answer_5_and_8
+            + self.share_8
+            + self.completion
+            + self.completion_archive
             + 2 * self.confirmation;
         let six_and_seven = match link {
             Link::Fresh => self.share_6 + self.answer_7,

@@ -40,7 +40,11 @@ impl Demo {
             let address = address(&told, letter).ok_or("the demo did not say where its hospitals are")?;
             Ok::<_, Failure>(Hospital { address, token: token(&folder.join(name))? })
         };
-        Ok(Self { hospital_a: hospital("hospital A", "hospital-a")?, hospital_b: hospital("hospital B", "hospital-b")?, process })
+        Ok(Self {
+            hospital_a: hospital("hospital A", "hospital-a")?,
+            hospital_b: hospital("hospital B", "hospital-b")?,
+            process,
+        })
     }
 }
 

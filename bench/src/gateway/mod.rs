@@ -141,12 +141,7 @@ impl Openings {
 }
 
 /// Reads by id from one patient held open, at hospital B.
-async fn warm(
-    thoroughness: Thoroughness,
-    demo: &Demo,
-    paths: Vec<String>,
-    report: &mut Report,
-) -> Result<(), Failure> {
+async fn warm(thoroughness: Thoroughness, demo: &Demo, paths: Vec<String>, report: &mut Report) -> Result<(), Failure> {
     let round = match thoroughness {
         Thoroughness::Full => ROUND_FULL,
         Thoroughness::Quick => ROUND_QUICK,

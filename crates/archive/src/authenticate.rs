@@ -36,7 +36,14 @@ pub(crate) async fn introduction(
             if !archive.sessions.begin(session, Run::new(peer.connection(), party, broker_share, offer)) {
                 return refuse(&too_many());
             }
-            archive.report(Step::Authentication(3), "M → T", "certificate of the archive, nonce", session, acceptance.len(), begun);
+            archive.report(
+                Step::Authentication(3),
+                "M → T",
+                "certificate of the archive, nonce",
+                session,
+                acceptance.len(),
+                begun,
+            );
             answer(acceptance)
         }
         Err(error) => refuse(&refusal(&error)),
@@ -52,7 +59,9 @@ pub(crate) async fn share(
 ) -> Response {
     let begun = Instant::now();
     let taken = session.parse::<SessionId>().ok().and_then(|id| {
-        archive.sessions.with_run(id, peer.connection(), |run| Some((id, run.broker_share.take()?, Arc::clone(&run.party))))
+        archive
+            .sessions
+            .with_run(id, peer.connection(), |run| Some((id, run.broker_share.take()?, Arc::clone(&run.party))))
     });
     let Some((session, state, party)) = taken else { return refuse(&unknown_session(6)) };
     let now = archive.member.trust().now();
@@ -60,7 +69,14 @@ pub(crate) async fn share(
         Ok((established, message)) => {
             let broker = BrokerSession { connection: peer.connection(), established };
             archive.sessions.add_broker(session, broker, now);
-            archive.report(Step::Authentication(7), "M → T", "encapsulation, signature, confirmation: SK_TM", session, message.len(), begun);
+            archive.report(
+                Step::Authentication(7),
+                "M → T",
+                "encapsulation, signature, confirmation: SK_TM",
+                session,
+                message.len(),
+                begun,
+            );
             answer(message)
         }
         Err(error) => {
@@ -116,7 +132,14 @@ impl Archive {
             Some(())
         });
         kept.ok_or_else(|| unknown(8))?;
-        self.report(Step::Authentication(8), "M → L", "ephemeral key, the gateway's policies, signature", session, message.len(), begun);
+        self.report(
+            Step::Authentication(8),
+            "M → L",
+            "ephemeral key, the gateway's policies, signature",
+            session,
+            message.len(),
+            begun,
+        );
         Ok(message)
     }
 

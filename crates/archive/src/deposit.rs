@@ -66,7 +66,12 @@ impl Archive {
         let authority = session.authority(announced.authority, now).ok_or_else(no_authority)?;
         let token = authority.token.token();
         if token.action != "write" {
-            return Err(Refusal::new(Fault::Archive, "action-wrong", "the token is not for writing", "ask for a token to write"));
+            return Err(Refusal::new(
+                Fault::Archive,
+                "action-wrong",
+                "the token is not for writing",
+                "ask for a token to write",
+            ));
         }
         let (entries, bytes, _memory) = self.gather(announced.entries, incoming).await?;
 
@@ -134,7 +139,12 @@ impl Archive {
         while entries.len() < announced as usize {
             let (_, message) = incoming.next().await.map_err(|error| refusal(&error))?;
             let ToArchive::Entries(more) = message else {
-                return Err(Refusal::new(Fault::Archive, "step-wrong", "something else than entries came", "send the entries announced"));
+                return Err(Refusal::new(
+                    Fault::Archive,
+                    "step-wrong",
+                    "something else than entries came",
+                    "send the entries announced",
+                ));
             };
             let size: usize =
                 more.iter().map(|e| e.envelope.0.len() + e.ciphertext.as_ref().map_or(0, |c| c.0.len())).sum();
@@ -151,7 +161,12 @@ impl Archive {
             entries.extend(more);
         }
         if entries.len() != announced as usize {
-            return Err(Refusal::new(Fault::Archive, "deposit-size", "more entries came than were announced", "announce the right number"));
+            return Err(Refusal::new(
+                Fault::Archive,
+                "deposit-size",
+                "more entries came than were announced",
+                "announce the right number",
+            ));
         }
         Ok((entries, bytes, memory))
     }
@@ -169,12 +184,15 @@ impl Archive {
         let (session, authority) = (Arc::clone(session), Arc::clone(authority));
         let from = Witness { sequence: announced.after, head: announced.head };
         let epoch = ward.epoch();
-        let checked = tokio::task::spawn_blocking(move || check_entries(&session, &authority, epoch, from, entries, now));
+        let checked =
+            tokio::task::spawn_blocking(move || check_entries(&session, &authority, epoch, from, entries, now));
         match checked.await {
-            Ok(outcome) => outcome.map_err(|kind| {
-                refusal(&ProtocolError::new(Step::Transmission(7), Fault::Gateway, kind))
-            }),
-            Err(_) => Err(Refusal::new(Fault::Archive, "unavailable", "the archive is stopping", "try again in a moment")),
+            Ok(outcome) => {
+                outcome.map_err(|kind| refusal(&ProtocolError::new(Step::Transmission(7), Fault::Gateway, kind)))
+            }
+            Err(_) => {
+                Err(Refusal::new(Fault::Archive, "unavailable", "the archive is stopping", "try again in a moment"))
+            }
         }
     }
 

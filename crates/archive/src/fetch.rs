@@ -85,7 +85,12 @@ impl Archive {
             .await
             .map_err(failed)?;
         let last = stored.last().ok_or_else(|| {
-            Refusal::new(Fault::Archive, "storage-failed", "entries are missing from the store", "the operator's log names the cause")
+            Refusal::new(
+                Fault::Archive,
+                "storage-failed",
+                "entries are missing from the store",
+                "the operator's log names the cause",
+            )
         })?;
         reading.after = last.sequence;
         let mut authors = Vec::new();
@@ -116,9 +121,9 @@ impl Archive {
             deposit: None,
             issued_at: self.member.trust().now().as_secs(),
         };
-        receipt.sign(&session.party.key, &session.party.operations).map_err(|kind| {
-            sealwort_custody::CustodyError::from(kind).refusal(Fault::Archive)
-        })
+        receipt
+            .sign(&session.party.key, &session.party.operations)
+            .map_err(|kind| sealwort_custody::CustodyError::from(kind).refusal(Fault::Archive))
     }
 }
 

@@ -18,8 +18,8 @@ use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
 use sealwort_proto::frame::{Frame, FrameDecoder, Receiver};
 use sealwort_proto::message::{FromArchive, MESSAGE_BYTES_MAX, Refusal, ToArchive};
 
-use crate::sessions::GatewaySession;
 use crate::authenticate::refusal;
+use crate::sessions::GatewaySession;
 use crate::{Archive, fetch};
 
 /// The gateway's messages of one request, as they arrive.
@@ -101,9 +101,12 @@ async fn dispatch(
             let announced = crate::deposit::Announced { authority, deposit, after, head, entries };
             archive.deposit(session, announced, incoming).await
         }
-        ToArchive::Entries(_) => {
-            Err(Refusal::new(Fault::Archive, "step-wrong", "entries came without a deposit", "announce the deposit first"))
-        }
+        ToArchive::Entries(_) => Err(Refusal::new(
+            Fault::Archive,
+            "step-wrong",
+            "entries came without a deposit",
+            "announce the deposit first",
+        )),
     }
 }
 

@@ -15,9 +15,9 @@ use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
 use sealwort_proto::handshake::broker::{Greeted, Load, on_hello};
 use sealwort_proto::message::{BrokerCall, HANDSHAKE_BYTES_MAX, Refusal};
 
-use crate::{Broker, refusal};
 use crate::link::archive_failed;
 use crate::sessions::{GatewaySession, Run};
+use crate::{Broker, refusal};
 
 /// Step 1, answered by step 3; step 2 goes to the archive in between.
 pub(crate) async fn hello(
@@ -79,18 +79,14 @@ impl Broker {
         };
         let step_2 = begun.elapsed();
         let bytes = introduction.len();
-        let link = self
-            .links
-            .connection()
-            .await
-            .map_err(|error| archive_failed(Step::Authentication(2), error.into()))?;
+        let link =
+            self.links.connection().await.map_err(|error| archive_failed(Step::Authentication(2), error.into()))?;
         let path = format!("{AUTHENTICATE_PATH}/2");
         let acceptance = send(&link.connection, &path, introduction, HANDSHAKE_BYTES_MAX)
             .await
             .map_err(|error| archive_failed(Step::Authentication(3), error))?;
         let begun = Instant::now();
-        let (state, presentation) =
-            self.member.with_peers(|peers| state.on_acceptance(&acceptance, &party, peers))?;
+        let (state, presentation) = self.member.with_peers(|peers| state.on_acceptance(&acceptance, &party, peers))?;
         let session = state.session();
         self.steps.report(StepReport {
             step: Step::Authentication(2),
@@ -100,7 +96,14 @@ impl Broker {
             bytes,
             duration: step_2,
         });
-        self.report(Step::Authentication(3), "T → L", "certificates of broker and archive, nonces", session, presentation.len(), begun);
+        self.report(
+            Step::Authentication(3),
+            "T → L",
+            "certificates of broker and archive, nonces",
+            session,
+            presentation.len(),
+            begun,
+        );
         if !self.sessions.begin(session, Run::new(peer.connection(), party, link, state)) {
             let refusal =
                 Refusal::new(Fault::Broker, "unavailable", "too many runs are in progress", "try again in a moment");
@@ -141,12 +144,7 @@ impl Broker {
         Ok(message)
     }
 
-    async fn complete(
-        &self,
-        peer: &HopPeer,
-        session: SessionId,
-        completion: &[u8],
-    ) -> Result<Vec<u8>, ProtocolError> {
+    async fn complete(&self, peer: &HopPeer, session: SessionId, completion: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         let (state, archive, party) = self
             .sessions
             .with_run(session, peer.connection(), |run| {

@@ -18,8 +18,8 @@ use sealwort_proto::registration::LOCATORS_MAX;
 use sealwort_proto::statement::STATEMENT_BYTES_MAX;
 use sealwort_proto::{Locator, Pseudonym};
 
-use crate::{Broker, refusal};
 use crate::sessions::GatewaySession;
+use crate::{Broker, refusal};
 
 /// Largest message to the broker, in bytes.
 const TO_BROKER_BYTES_MAX: usize = 2 * STATEMENT_BYTES_MAX + HANDSHAKE_BYTES_MAX;

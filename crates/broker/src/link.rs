@@ -90,7 +90,14 @@ impl Broker {
         }
         let begun = Instant::now();
         let (state, message) = start_archive(opening, party, link.peer.exporter())?;
-        self.report(Step::Authentication(6), "T → M", "ephemeral key, policies, signature", session, message.len(), begun);
+        self.report(
+            Step::Authentication(6),
+            "T → M",
+            "ephemeral key, policies, signature",
+            session,
+            message.len(),
+            begun,
+        );
         let path = format!("{AUTHENTICATE_PATH}/6/{session}");
         let answer = send(&link.connection, &path, message, HANDSHAKE_BYTES_MAX)
             .await

@@ -63,18 +63,19 @@ pub(crate) async fn notices(
     };
     let heard = broker.notices.sender.subscribe();
     let first = Some(Notice::Alive);
-    let stream = futures::stream::unfold((broker, session, heard, first), |(broker, session, mut heard, first)| async {
-        let notice = if let Some(notice) = first {
-            notice
-        } else {
-            tokio::select! {
-                notice = next(&mut heard, &session) => notice?,
-                () = broker.notices.shutdown.wait() => return None,
-            }
-        };
-        let frame = seal(&broker, &session, &notice)?;
-        Some((Ok::<_, std::io::Error>(frame), (broker, session, heard, None)))
-    });
+    let stream =
+        futures::stream::unfold((broker, session, heard, first), |(broker, session, mut heard, first)| async {
+            let notice = if let Some(notice) = first {
+                notice
+            } else {
+                tokio::select! {
+                    notice = next(&mut heard, &session) => notice?,
+                    () = broker.notices.shutdown.wait() => return None,
+                }
+            };
+            let frame = seal(&broker, &session, &notice)?;
+            Some((Ok::<_, std::io::Error>(frame), (broker, session, heard, None)))
+        });
     ([(header::CONTENT_TYPE, FRAMES)], Body::from_stream(stream)).into_response()
 }
 
@@ -83,8 +84,8 @@ async fn next(heard: &mut broadcast::Receiver<Notice>, session: &GatewaySession)
     let mine = async {
         loop {
             match heard.recv().await {
-                Ok(Notice::ConsentChanged(patient) | Notice::HeadMoved(patient))
-                    if !session.knows_patient(patient) => {}
+                Ok(Notice::ConsentChanged(patient) | Notice::HeadMoved(patient)) if !session.knows_patient(patient) => {
+                }
                 heard => return heard,
             }
         }

@@ -21,9 +21,9 @@ use sealwort_proto::message::Refusal;
 use sealwort_proto::receipt;
 use sealwort_store::Advance;
 
-use crate::{Broker, refusal};
 use crate::link::archive_failed;
 use crate::sessions::GatewaySession;
+use crate::{Broker, refusal};
 
 /// Time that the archive has for the first byte of its answer: a large deposit is checked and stored in it.
 const ANSWER_PATIENCE: std::time::Duration = std::time::Duration::from_mins(2);
@@ -114,11 +114,8 @@ impl Broker {
         )
         .map_err(|kind| refusal(&ProtocolError::new(step, Fault::Archive, kind)))?;
         let patient = verified.receipt().patient;
-        let advance = self
-            .witnesses
-            .advance(patient, verified.witness())
-            .await
-            .map_err(|e| crate::channel::told(e.into()))?;
+        let advance =
+            self.witnesses.advance(patient, verified.witness()).await.map_err(|e| crate::channel::told(e.into()))?;
         match advance {
             Advance::Moved => {
                 self.notices.head_moved(patient);

@@ -10,9 +10,9 @@ use sealwort_proto::log::empty;
 use sealwort_proto::message::{FromBroker, PolicyAcceptance, Refusal, TokenGrant};
 use sealwort_proto::transmission::broker::{Permission, on_request};
 
-use crate::{Broker, refusal};
 use crate::channel::told;
 use crate::sessions::GatewaySession;
+use crate::{Broker, refusal};
 
 impl Broker {
     /// Step 1 received; answers with step 2.
@@ -43,22 +43,16 @@ impl Broker {
     ) -> Result<FromBroker, Refusal> {
         let begun = Instant::now();
         let now = self.member.trust().now();
-        let pending = session.take_pending(acceptance.challenge).ok_or_else(|| {
-            refusal(&ProtocolError::new(Step::Transmission(3), Fault::Gateway, ErrorKind::Challenge))
-        })?;
-        let accepted = pending
-            .on_acceptance(acceptance, &session.established, &session.party, now)
-            .map_err(|e| refusal(&e))?;
+        let pending = session
+            .take_pending(acceptance.challenge)
+            .ok_or_else(|| refusal(&ProtocolError::new(Step::Transmission(3), Fault::Gateway, ErrorKind::Challenge)))?;
+        let accepted =
+            pending.on_acceptance(acceptance, &session.established, &session.party, now).map_err(|e| refusal(&e))?;
         let request = accepted.request();
         let ward = self.ward(request.patient).await?;
         let party = session.established.gateway.identity().to_string();
-        let access = Access {
-            party: &party,
-            action: &request.action,
-            tags: &request.tags,
-            purpose: &request.purpose,
-            now,
-        };
+        let access =
+            Access { party: &party, action: &request.action, tags: &request.tags, purpose: &request.purpose, now };
         let decision = self.custody.decide(&ward, &access).map_err(told)?;
         tracing::info!(
             patient = %request.patient,
@@ -99,7 +93,14 @@ impl Broker {
         let grant = TokenGrant { sealed, token, sub_halves, registration: ward.registration_bytes.clone().into() };
         let bytes = sealwort_proto::codec::to_bytes(&grant).len();
         let id = session.established.channel.session();
-        self.report(Step::Transmission(4), "T → L", "token (sealed for the archive, and readable), the broker's sub-halves, witnessed head", id, bytes, begun);
+        self.report(
+            Step::Transmission(4),
+            "T → L",
+            "token (sealed for the archive, and readable), the broker's sub-halves, witnessed head",
+            id,
+            bytes,
+            begun,
+        );
         Ok(FromBroker::Token(Box::new(grant)))
     }
 }

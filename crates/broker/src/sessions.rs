@@ -72,14 +72,7 @@ impl GatewaySession {
         established: GatewayEstablished,
         archive: Arc<ArchiveSession>,
     ) -> Self {
-        Self {
-            connection,
-            party,
-            established,
-            archive,
-            pending: Mutex::default(),
-            patients: Mutex::default(),
-        }
+        Self { connection, party, established, archive, pending: Mutex::default(), patients: Mutex::default() }
     }
 
     /// Keeps a request until step 3; false when too many wait.

@@ -112,37 +112,21 @@ pub struct ListedJson {
 }
 
 pub(crate) fn routes() -> Router<Arc<Authority>> {
-    Router::new()
-        .route(INVITE_PATH, post(invite))
-        .route(REVOKE_PATH, post(revoke))
-        .route(LIST_PATH, get(list))
+    Router::new().route(INVITE_PATH, post(invite)).route(REVOKE_PATH, post(revoke)).route(LIST_PATH, get(list))
 }
 
-async fn invite(
-    State(authority): State<Arc<Authority>>,
-    peer: Option<Extension<HopPeer>>,
-    request: Request,
-) -> Answer {
+async fn invite(State(authority): State<Arc<Authority>>, peer: Option<Extension<HopPeer>>, request: Request) -> Answer {
     check_operator(&authority, peer)?;
     let request: InviteRequest = parse(&body(request).await?)?;
     let lifetime = Duration::from_secs(request.lifetime_seconds);
-    let invitation = authority
-        .invite(request.role, request.name, lifetime)
-        .await?;
+    let invitation = authority.invite(request.role, request.name, lifetime).await?;
     Ok(json(invitation.to_json().as_bytes()))
 }
 
-async fn revoke(
-    State(authority): State<Arc<Authority>>,
-    peer: Option<Extension<HopPeer>>,
-    request: Request,
-) -> Answer {
+async fn revoke(State(authority): State<Arc<Authority>>, peer: Option<Extension<HopPeer>>, request: Request) -> Answer {
     check_operator(&authority, peer)?;
     let request: RevokeRequest = parse(&body(request).await?)?;
-    let reason: RevocationReason = request
-        .reason
-        .parse()
-        .map_err(|_| MessageError::Field("reason"))?;
+    let reason: RevocationReason = request.reason.parse().map_err(|_| MessageError::Field("reason"))?;
     let revoked = authority.revoke(&request.target.into(), reason).await?;
     Ok(answer(&RevokeResponse::from(revoked)))
 }
@@ -155,9 +139,7 @@ async fn list(
     check_operator(&authority, peer)?;
     let Query(query) = query.map_err(|_| MessageError::Field("after"))?;
     let listed = authority.list(query.after, PAGE_CERTIFICATES_MAX).await?;
-    Ok(answer(&ListResponse {
-        certificates: listed.into_iter().map(ListedJson::from).collect(),
-    }))
+    Ok(answer(&ListResponse { certificates: listed.into_iter().map(ListedJson::from).collect() }))
 }
 
 /// The operator shows the authority's own certificate.
@@ -191,10 +173,7 @@ impl From<TargetJson> for Target {
 
 impl From<Revoked> for RevokeResponse {
     fn from(revoked: Revoked) -> Self {
-        Self {
-            serials: revoked.serials,
-            crl_number: revoked.crl_number,
-        }
+        Self { serials: revoked.serials, crl_number: revoked.crl_number }
     }
 }
 

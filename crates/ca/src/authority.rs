@@ -31,11 +31,7 @@ pub struct Policy {
 impl Policy {
     /// The defaults, for a service at `url`: certificates of 72 hours, lists of 24.
     pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            party_lifetime: PARTY_LIFETIME,
-            crl_lifetime: CRL_LIFETIME,
-        }
+        Self { url: url.into(), party_lifetime: PARTY_LIFETIME, crl_lifetime: CRL_LIFETIME }
     }
 }
 
@@ -68,13 +64,8 @@ impl Authority {
             Some(crl) if crl_due(&crl) > now => crl,
             _ => next_crl(&folder, &records, &policy, &[], now).await?,
         };
-        let crl = CrlResponse {
-            crl: crl.der,
-            issuing: folder.issuing.certificate().to_vec(),
-        };
-        let kept = folder
-            .membership()
-            .map_err(|error| CaError::Own(error.to_string()))?;
+        let crl = CrlResponse { crl: crl.der, issuing: folder.issuing.certificate().to_vec() };
+        let kept = folder.membership().map_err(|error| CaError::Own(error.to_string()))?;
         let own = match kept {
             Some(own) if !own_due(&own, &records, now).await? => own,
             _ => next_own(&folder, &records, &policy, &crl, now).await?,
@@ -102,10 +93,7 @@ impl Authority {
 
     /// The exchange's name and root certificate.
     pub fn root(&self) -> RootResponse {
-        RootResponse {
-            exchange: self.folder.exchange().clone(),
-            root: self.folder.root.clone(),
-        }
+        RootResponse { exchange: self.folder.exchange().clone(), root: self.folder.root.clone() }
     }
 
     /// The newest revocation list; the receiver sees each later one.
@@ -128,18 +116,11 @@ impl Authority {
     }
 
     /// Refuses another pair for a party that holds very many already.
-    pub(crate) async fn check_room(
-        &self,
-        identity: &Identity,
-        now: UnixTime,
-    ) -> Result<(), CaError> {
+    pub(crate) async fn check_room(&self, identity: &Identity, now: UnixTime) -> Result<(), CaError> {
         let held = self.records.certificates_of(identity, now).await?;
         let in_force = held.iter().filter(|held| held.revoked.is_none()).count();
         if in_force >= CERTIFICATES_PER_PARTY_MAX {
-            return Err(CaError::TooManyCertificates {
-                identity: identity.clone(),
-                limit: CERTIFICATES_PER_PARTY_MAX,
-            });
+            return Err(CaError::TooManyCertificates { identity: identity.clone(), limit: CERTIFICATES_PER_PARTY_MAX });
         }
         Ok(())
     }
@@ -165,9 +146,7 @@ pub(crate) fn issue(
 ) -> Result<Grant, CaError> {
     let hop = parse_csr(hop).map_err(AuthorityError::from)?;
     let statement = parse_csr(statement).map_err(AuthorityError::from)?;
-    let pair = folder
-        .issuing
-        .issue_pair(identity, &hop, &statement, policy.party_lifetime, now)?;
+    let pair = folder.issuing.issue_pair(identity, &hop, &statement, policy.party_lifetime, now)?;
     Ok(Grant {
         records: [record(&pair.hop), record(&pair.statement)],
         hop: pair.hop.chain,
@@ -176,12 +155,7 @@ pub(crate) fn issue(
 }
 
 /// The answer to whoever was granted certificates.
-pub(crate) fn response(
-    folder: &ExchangeFolder,
-    crl: &CrlResponse,
-    identity: &Identity,
-    grant: Grant,
-) -> JoinResponse {
+pub(crate) fn response(folder: &ExchangeFolder, crl: &CrlResponse, identity: &Identity, grant: Grant) -> JoinResponse {
     let gateway = identity.role == Role::Gateway;
     JoinResponse {
         hop: grant.hop,

@@ -21,14 +21,7 @@ impl Authority {
         check(&invitation, request, now)?;
         let identity = invitation.identity;
         self.check_room(&identity, now).await?;
-        let grant = issue(
-            &self.folder,
-            &self.policy,
-            &identity,
-            &request.hop,
-            &request.statement,
-            now,
-        )?;
+        let grant = issue(&self.folder, &self.policy, &identity, &request.hop, &request.statement, now)?;
         let used = self.records.use_invitation(&digest, now, &grant.records);
         if !used.await? {
             return Err(CaError::InvitationUsed(now));
@@ -39,11 +32,7 @@ impl Authority {
 }
 
 /// Whether the invitation is open, and for what is asked.
-fn check(
-    invitation: &InvitationRecord,
-    request: &EnrolRequest,
-    now: UnixTime,
-) -> Result<(), CaError> {
+fn check(invitation: &InvitationRecord, request: &EnrolRequest, now: UnixTime) -> Result<(), CaError> {
     if let Some(used) = invitation.used {
         return Err(CaError::InvitationUsed(used));
     }
@@ -52,22 +41,13 @@ fn check(
     }
     let (invited, asked) = (&invitation.identity, &request.identity);
     if invited.exchange != asked.exchange {
-        return Err(CaError::WrongExchange {
-            expected: invited.exchange.clone(),
-            found: asked.exchange.clone(),
-        });
+        return Err(CaError::WrongExchange { expected: invited.exchange.clone(), found: asked.exchange.clone() });
     }
     if invited.role != asked.role {
-        return Err(CaError::WrongRole {
-            expected: invited.role,
-            found: asked.role,
-        });
+        return Err(CaError::WrongRole { expected: invited.role, found: asked.role });
     }
     if invited.name != asked.name {
-        return Err(CaError::WrongName {
-            expected: invited.name.clone(),
-            found: asked.name.clone(),
-        });
+        return Err(CaError::WrongName { expected: invited.name.clone(), found: asked.name.clone() });
     }
     Ok(())
 }

@@ -142,20 +142,15 @@ impl CaError {
     /// What to do about it.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Message(_) => {
-                "use a client of the same version as the authority, or read the API's description"
+            Self::Message(_) => "use a client of the same version as the authority, or read the API's description",
+            Self::InvitationUnknown | Self::InvitationExpired(_) | Self::InvitationUsed(_) | Self::Revoked { .. } => {
+                "ask the exchange's operator for a new invitation"
             }
-            Self::InvitationUnknown
-            | Self::InvitationExpired(_)
-            | Self::InvitationUsed(_)
-            | Self::Revoked { .. } => "ask the exchange's operator for a new invitation",
             Self::WrongExchange { .. } | Self::WrongRole { .. } | Self::WrongName { .. } => {
                 "join with the exchange, role and name that the invitation states"
             }
             Self::Issuing(error) if fault_of(error) == Fault::Ours => OURS,
-            Self::Issuing(_) => {
-                "make two new keys and a certificate request for each, as `sealwort join` does"
-            }
+            Self::Issuing(_) => "make two new keys and a certificate request for each, as `sealwort join` does",
             Self::NotAuthenticated => "connect with the hop certificate that is to be renewed",
             Self::CertificateUnknown(_) => {
                 "tell the exchange's operator: the authority may have been restored from an old backup"
@@ -173,16 +168,9 @@ impl CaError {
 
     /// What the peer is told. Causes of our own failures stay here.
     pub fn refusal(&self) -> Refusal {
-        let message = if self.fault() == Fault::Ours {
-            "the authority could not do this".to_owned()
-        } else {
-            self.to_string()
-        };
-        Refusal {
-            code: self.code().to_owned(),
-            message,
-            remedy: self.remedy().to_owned(),
-        }
+        let message =
+            if self.fault() == Fault::Ours { "the authority could not do this".to_owned() } else { self.to_string() };
+        Refusal { code: self.code().to_owned(), message, remedy: self.remedy().to_owned() }
     }
 
     pub(crate) fn fault(&self) -> Fault {
@@ -195,10 +183,9 @@ impl CaError {
             | Self::RoleNotInvited => Fault::Request,
             Self::Issuing(error) => fault_of(error),
             Self::NotAuthenticated => Fault::Unauthenticated,
-            Self::InvitationUnknown
-            | Self::CertificateUnknown(_)
-            | Self::Revoked { .. }
-            | Self::NotOperator(_) => Fault::Forbidden,
+            Self::InvitationUnknown | Self::CertificateUnknown(_) | Self::Revoked { .. } | Self::NotOperator(_) => {
+                Fault::Forbidden
+            }
             Self::NothingToRevoke(_) => Fault::Absent,
             Self::InvitationExpired(_) | Self::InvitationUsed(_) => Fault::Gone,
             Self::TooManyCertificates { .. } => Fault::Exhausted,

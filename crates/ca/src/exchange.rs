@@ -9,13 +9,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
 use sealwort_net::secret_file::{self, SecretFileError};
-use sealwort_pki::authority::{
-    AuthorityError, ISSUING_LIFETIME, IssuingAuthority, ROOT_LIFETIME, RootAuthority,
-};
+use sealwort_pki::authority::{AuthorityError, ISSUING_LIFETIME, IssuingAuthority, ROOT_LIFETIME, RootAuthority};
 use sealwort_pki::enrolment::{DirectoryKey, Membership};
 use sealwort_pki::{
-    ExchangeName, Fingerprint, Identity, IdentityError, KeyAlgorithm, KeyError, PartyName, Role,
-    SigningKey, UnixTime,
+    ExchangeName, Fingerprint, Identity, IdentityError, KeyAlgorithm, KeyError, PartyName, Role, SigningKey, UnixTime,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -105,21 +102,13 @@ pub fn create_exchange(
             return Err(CreateError::Exists(path.into()));
         }
     }
-    if absolute(root_dir)?.starts_with(absolute(dir)?)
-        || absolute(dir)?.starts_with(absolute(root_dir)?)
-    {
-        return Err(CreateError::NotApart {
-            dir: dir.into(),
-            root: root_dir.into(),
-        });
+    if absolute(root_dir)?.starts_with(absolute(dir)?) || absolute(dir)?.starts_with(absolute(root_dir)?) {
+        return Err(CreateError::NotApart { dir: dir.into(), root: root_dir.into() });
     }
     let root = RootAuthority::create(name.clone(), algorithm, ROOT_LIFETIME, now)?;
     let issuing = root.issue_issuing(algorithm, ISSUING_LIFETIME, now)?;
     let directory_key = DirectoryKey::generate()?;
-    let description = ExchangeJson {
-        version: FOLDER_VERSION,
-        exchange: name.clone(),
-    };
+    let description = ExchangeJson { version: FOLDER_VERSION, exchange: name.clone() };
     // A struct of a number and a name always has a JSON form.
     let description = serde_json::to_string_pretty(&description).unwrap_or_default();
 
@@ -148,8 +137,7 @@ impl ExchangeFolder {
     pub fn open(path: &Path) -> Result<Self, CreateError> {
         let damaged = |file: &str| CreateError::Damaged(path.join(file));
         let description = secret_file::read(&path.join(EXCHANGE_FILE))?;
-        let description: ExchangeJson =
-            serde_json::from_slice(&description).map_err(|_| damaged(EXCHANGE_FILE))?;
+        let description: ExchangeJson = serde_json::from_slice(&description).map_err(|_| damaged(EXCHANGE_FILE))?;
         if description.version != FOLDER_VERSION {
             return Err(damaged(EXCHANGE_FILE));
         }
@@ -197,17 +185,12 @@ impl ExchangeFolder {
         let path = self.membership_path();
         match secret_file::read(&path) {
             Ok(json) => match Membership::from_json(&json) {
-                Ok(membership)
-                    if membership.identity == self.identity
-                        && membership.trust.root() == self.root =>
-                {
+                Ok(membership) if membership.identity == self.identity && membership.trust.root() == self.root => {
                     Ok(Some(membership))
                 }
                 _ => Err(CreateError::Damaged(path)),
             },
-            Err(SecretFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Ok(None)
-            }
+            Err(SecretFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -215,10 +198,7 @@ impl ExchangeFolder {
     /// Keeps the authority's own membership.
     pub(crate) fn keep_membership(&self, membership: &Membership) -> Result<(), CreateError> {
         let json = membership.to_json()?;
-        Ok(secret_file::replace(
-            &self.membership_path(),
-            json.as_bytes(),
-        )?)
+        Ok(secret_file::replace(&self.membership_path(), json.as_bytes())?)
     }
 }
 
@@ -232,24 +212,14 @@ struct NewFolder {
 
 impl NewFolder {
     fn make(target: &Path) -> Result<Self, CreateError> {
-        let mut name = target
-            .file_name()
-            .ok_or_else(|| CreateError::Exists(target.into()))?
-            .to_os_string();
+        let mut name = target.file_name().ok_or_else(|| CreateError::Exists(target.into()))?.to_os_string();
         name.push(format!(".{}.new", std::process::id()));
         let work = target.with_file_name(name);
         if let Some(parent) = parent(target) {
             fs::create_dir_all(parent).map_err(io("create folder", parent))?;
         }
-        fs::DirBuilder::new()
-            .mode(OWNER_ONLY)
-            .create(&work)
-            .map_err(io("create folder", &work))?;
-        Ok(Self {
-            target: target.into(),
-            work,
-            appeared: false,
-        })
+        fs::DirBuilder::new().mode(OWNER_ONLY).create(&work).map_err(io("create folder", &work))?;
+        Ok(Self { target: target.into(), work, appeared: false })
     }
 
     fn write(&self, file: &str, content: &[u8]) -> Result<(), CreateError> {
@@ -261,9 +231,7 @@ impl NewFolder {
         fs::rename(&self.work, &self.target).map_err(io("create folder", &self.target))?;
         self.appeared = true;
         let parent = parent(&self.target).unwrap_or(Path::new("."));
-        fs::File::open(parent)
-            .and_then(|folder| folder.sync_all())
-            .map_err(io("sync folder", parent))
+        fs::File::open(parent).and_then(|folder| folder.sync_all()).map_err(io("sync folder", parent))
     }
 }
 
@@ -301,17 +269,12 @@ fn absolute(path: &Path) -> Result<PathBuf, CreateError> {
 }
 
 fn parent(path: &Path) -> Option<&Path> {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
+    path.parent().filter(|parent| !parent.as_os_str().is_empty())
 }
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CreateError {
     let path = path.to_owned();
-    move |source| CreateError::Io {
-        action,
-        path,
-        source,
-    }
+    move |source| CreateError::Io { action, path, source }
 }
 
 const FOLDER_VERSION: u32 = 1;

@@ -14,8 +14,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use sealwort_net::tls::HopPeer;
 use sealwort_pki::enrolment::{
-    CRL_PATH, ENROL_PATH, EnrolRequest, MESSAGE_BYTES_MAX, MessageError, RENEW_PATH, ROOT_PATH,
-    Refusal, RenewRequest,
+    CRL_PATH, ENROL_PATH, EnrolRequest, MESSAGE_BYTES_MAX, MessageError, RENEW_PATH, ROOT_PATH, Refusal, RenewRequest,
 };
 use zeroize::Zeroizing;
 
@@ -44,17 +43,11 @@ async fn enrol(State(authority): State<Arc<Authority>>, request: Request) -> Ans
     Ok(json(granted.to_json().as_bytes()))
 }
 
-async fn renew(
-    State(authority): State<Arc<Authority>>,
-    peer: Option<Extension<HopPeer>>,
-    request: Request,
-) -> Answer {
+async fn renew(State(authority): State<Arc<Authority>>, peer: Option<Extension<HopPeer>>, request: Request) -> Answer {
     let Extension(peer) = peer.ok_or(CaError::NotAuthenticated)?;
     let body = body(request).await?;
     let request = RenewRequest::from_json(&body).map_err(CaError::from)?;
-    let granted = authority
-        .renew(peer.identity(), peer.serial(), &request)
-        .await?;
+    let granted = authority.renew(peer.identity(), peer.serial(), &request).await?;
     Ok(json(granted.to_json().as_bytes()))
 }
 

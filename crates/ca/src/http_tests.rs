@@ -9,8 +9,8 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use sealwort_net::tls::{ConnectionId, HopPeer};
 use sealwort_pki::enrolment::{
-    CRL_PATH, CrlResponse, ENROL_PATH, Invitation, JoinRequest, JoinResponse, MESSAGE_BYTES_MAX,
-    Membership, RENEW_PATH, ROOT_PATH, Refusal, RenewalRequest, RootResponse,
+    CRL_PATH, CrlResponse, ENROL_PATH, Invitation, JoinRequest, JoinResponse, MESSAGE_BYTES_MAX, Membership,
+    RENEW_PATH, ROOT_PATH, Refusal, RenewalRequest, RootResponse,
 };
 use sealwort_pki::testing::TEST_NOW;
 use sealwort_pki::{Expected, KeyAlgorithm, KeyUse, Role};
@@ -34,24 +34,16 @@ async fn send(
         let mut trust = member.trust.clone();
         let crl = place.authority.crl().borrow().clone();
         let _ = trust.set_crl(&crl.crl, &crl.issuing, TEST_NOW);
-        let party = trust
-            .verify(&member.hop.chain, &expected, TEST_NOW)
-            .unwrap();
+        let party = trust.verify(&member.hop.chain, &expected, TEST_NOW).unwrap();
         let peer = HopPeer::new(Arc::new(party), [0; 32], ConnectionId::next());
         request = request.extension(peer);
     }
     let request = request.body(body.into()).unwrap();
-    let response = router(place.authority.clone())
-        .oneshot(request)
-        .await
-        .unwrap();
+    let response = router(place.authority.clone()).oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     assert_eq!(parts.headers["content-type"], "application/json");
     assert_eq!(parts.headers["cache-control"], "no-store");
-    (
-        parts.status,
-        body.collect().await.unwrap().to_bytes().to_vec(),
-    )
+    (parts.status, body.collect().await.unwrap().to_bytes().to_vec())
 }
 
 fn refused((status, body): (StatusCode, Vec<u8>)) -> (u16, String) {
@@ -75,20 +67,11 @@ async fn a_party_joins_renews_and_fetches_the_list() {
 
     let request = RenewalRequest::new(member.identity.clone(), KeyAlgorithm::Ed25519).unwrap();
     let body = request.to_json().to_string();
-    let (status, answer) = send(
-        &place,
-        Some(&member),
-        Method::POST,
-        RENEW_PATH,
-        body.clone(),
-    )
-    .await;
+    let (status, answer) = send(&place, Some(&member), Method::POST, RENEW_PATH, body.clone()).await;
     assert_eq!(status, StatusCode::OK);
     let response = JoinResponse::from_json(&answer).unwrap();
     let key = member.directory_key.as_ref();
-    request
-        .accept(response, &member.trust, key, TEST_NOW)
-        .unwrap();
+    request.accept(response, &member.trust, key, TEST_NOW).unwrap();
     let stranger = send(&place, None, Method::POST, RENEW_PATH, body).await;
     assert_eq!(refused(stranger), (401, "not-authenticated".into()));
 
@@ -96,13 +79,7 @@ async fn a_party_joins_renews_and_fetches_the_list() {
     assert_eq!(status, StatusCode::OK);
     let crl = CrlResponse::from_json(&answer).unwrap();
     let mut trust = member.trust.clone();
-    assert_eq!(
-        trust
-            .set_crl(&crl.crl, &crl.issuing, TEST_NOW)
-            .unwrap()
-            .number,
-        1
-    );
+    assert_eq!(trust.set_crl(&crl.crl, &crl.issuing, TEST_NOW).unwrap().number, 1);
     let (status, answer) = send(&place, None, Method::GET, ROOT_PATH, "").await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(RootResponse::from_json(&answer).unwrap().root, trust.root());
@@ -114,21 +91,9 @@ async fn what_cannot_be_read_is_refused() {
     let long = " ".repeat(MESSAGE_BYTES_MAX + 1);
     let member = place.join(Role::Broker, "main").await;
     for path in [ENROL_PATH, RENEW_PATH] {
-        for body in [
-            "",
-            "{",
-            "{}",
-            "[]",
-            "{\"hop\":\"\"}",
-            long.as_str(),
-            "\u{0}",
-        ] {
+        for body in ["", "{", "{}", "[]", "{\"hop\":\"\"}", long.as_str(), "\u{0}"] {
             let answer = send(&place, Some(&member), Method::POST, path, body.to_owned()).await;
-            assert_eq!(
-                refused(answer),
-                (400, "message-malformed".into()),
-                "{path} {body}"
-            );
+            assert_eq!(refused(answer), (400, "message-malformed".into()), "{path} {body}");
         }
     }
     for (method, path) in [
@@ -149,9 +114,7 @@ async fn the_operator_alone_administers() {
     let own = place.authority.own().borrow().clone();
     let member = place.join(Role::Broker, "main").await;
     let invite = json!({"role": "lhc", "name": "st-mary", "lifetime_seconds": 60}).to_string();
-    let revoke = |target: serde_json::Value| {
-        json!({"target": target, "reason": "key-compromise"}).to_string()
-    };
+    let revoke = |target: serde_json::Value| json!({"target": target, "reason": "key-compromise"}).to_string();
     let party = json!({"party": member.identity.to_string()});
     for (method, path, body) in [
         (Method::POST, INVITE_PATH, invite.clone()),
@@ -167,10 +130,7 @@ async fn the_operator_alone_administers() {
     let (status, answer) = send(&place, Some(&own), Method::POST, INVITE_PATH, invite).await;
     assert_eq!(status, StatusCode::OK);
     let invitation = Invitation::from_json(&answer).unwrap();
-    assert_eq!(
-        invitation.identity.to_string(),
-        "sealwort://demo/gateway/st-mary"
-    );
+    assert_eq!(invitation.identity.to_string(), "sealwort://demo/gateway/st-mary");
 
     let body = revoke(party);
     let (status, answer) = send(&place, Some(&own), Method::POST, REVOKE_PATH, body.clone()).await;
@@ -185,46 +145,21 @@ async fn the_operator_alone_administers() {
         json!({"target": {"party": member.identity.to_string()}, "reason": "because"}),
         json!({"target": {"party": member.identity.to_string()}}),
     ] {
-        let answer = send(
-            &place,
-            Some(&own),
-            Method::POST,
-            REVOKE_PATH,
-            wrong.to_string(),
-        )
-        .await;
-        assert_eq!(
-            refused(answer),
-            (400, "message-malformed".into()),
-            "{wrong}"
-        );
+        let answer = send(&place, Some(&own), Method::POST, REVOKE_PATH, wrong.to_string()).await;
+        assert_eq!(refused(answer), (400, "message-malformed".into()), "{wrong}");
     }
 
     let (status, answer) = send(&place, Some(&own), Method::GET, LIST_PATH, "").await;
     assert_eq!(status, StatusCode::OK);
     let list: ListResponse = serde_json::from_slice(&answer).unwrap();
     assert_eq!(list.certificates.len(), 4);
-    let revoked = list
-        .certificates
-        .iter()
-        .filter(|listed| listed.status == "revoked");
-    assert!(
-        revoked
-            .clone()
-            .all(|listed| listed.identity == member.identity)
-    );
+    let revoked = list.certificates.iter().filter(|listed| listed.status == "revoked");
+    assert!(revoked.clone().all(|listed| listed.identity == member.identity));
     assert_eq!(revoked.count(), 2);
     let after = format!("{LIST_PATH}?after={}", list.certificates[2].serial);
     let (_, answer) = send(&place, Some(&own), Method::GET, &after, "").await;
     let rest: ListResponse = serde_json::from_slice(&answer).unwrap();
     assert_eq!(rest.certificates, list.certificates[3..]);
-    let wrong = send(
-        &place,
-        Some(&own),
-        Method::GET,
-        &format!("{LIST_PATH}?from=1"),
-        "",
-    )
-    .await;
+    let wrong = send(&place, Some(&own), Method::GET, &format!("{LIST_PATH}?from=1"), "").await;
     assert_eq!(refused(wrong), (400, "message-malformed".into()));
 }

@@ -15,12 +15,7 @@ pub const INVITATION_LIFETIME_MAX: Duration = Duration::from_hours(24 * 30);
 
 impl Authority {
     /// Invites `role`/`name` for the next `lifetime`.
-    pub async fn invite(
-        &self,
-        role: Role,
-        name: PartyName,
-        lifetime: Duration,
-    ) -> Result<Invitation, CaError> {
+    pub async fn invite(&self, role: Role, name: PartyName, lifetime: Duration) -> Result<Invitation, CaError> {
         if role == Role::Ca {
             return Err(CaError::RoleNotInvited);
         }

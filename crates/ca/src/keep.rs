@@ -59,10 +59,8 @@ impl Authority {
     /// Publishes the next list, with `new` on it. The caller has the turn.
     pub(crate) async fn publish(&self, new: &[Revocation], now: UnixTime) -> Result<u64, CaError> {
         let crl = next_crl(&self.folder, &self.records, &self.policy, new, now).await?;
-        self.crl.send_replace(Arc::new(CrlResponse {
-            crl: crl.der,
-            issuing: self.folder.issuing.certificate().to_vec(),
-        }));
+        self.crl
+            .send_replace(Arc::new(CrlResponse { crl: crl.der, issuing: self.folder.issuing.certificate().to_vec() }));
         Ok(crl.number)
     }
 }
@@ -74,11 +72,7 @@ pub(crate) fn crl_due(crl: &CrlRecord) -> UnixTime {
 }
 
 /// Whether the authority needs other certificates of its own.
-pub(crate) async fn own_due(
-    own: &Membership,
-    records: &Records,
-    now: UnixTime,
-) -> Result<bool, CaError> {
+pub(crate) async fn own_due(own: &Membership, records: &Records, now: UnixTime) -> Result<bool, CaError> {
     if now >= own.renewal_time() {
         return Ok(true);
     }
@@ -107,9 +101,7 @@ pub(crate) async fn next_crl(
     let next_update = now.plus(policy.crl_lifetime);
     let crl = CrlRecord {
         number,
-        der: folder
-            .issuing
-            .make_crl(number, &revoked, now, next_update)?,
+        der: folder.issuing.make_crl(number, &revoked, now, next_update)?,
         this_update: now,
         next_update,
     };
@@ -133,22 +125,12 @@ pub(crate) async fn next_own(
     let algorithm = folder.issuing.key().algorithm();
     let request = RenewalRequest::new(identity.clone(), algorithm).map_err(own)?;
     let message = request.message();
-    let grant = issue(
-        folder,
-        policy,
-        identity,
-        &message.hop,
-        &message.statement,
-        now,
-    )?;
+    let grant = issue(folder, policy, identity, &message.hop, &message.statement, now)?;
     records.add_certificates(&grant.records).await?;
-    let trust = Trust::new(identity.exchange.clone(), &folder.root)
-        .map_err(|error| CaError::Own(error.to_string()))?;
+    let trust = Trust::new(identity.exchange.clone(), &folder.root).map_err(|error| CaError::Own(error.to_string()))?;
     let response = response(folder, crl, identity, grant);
     let admission = request.accept(response, &trust, None, now).map_err(own)?;
-    folder
-        .keep_membership(&admission.membership)
-        .map_err(|error| CaError::Own(error.to_string()))?;
+    folder.keep_membership(&admission.membership).map_err(|error| CaError::Own(error.to_string()))?;
     tracing::info!(%identity, ends = %admission.membership.not_after(), "renewed the authority's own certificates");
     Ok(admission.membership)
 }

@@ -54,11 +54,7 @@ impl CertificateStatus {
 impl Authority {
     /// The certificates that have not ended, by serial number: those after
     /// `after`, at most `limit` (and [`PAGE_CERTIFICATES_MAX`]).
-    pub async fn list(
-        &self,
-        after: Option<SerialNumber>,
-        limit: usize,
-    ) -> Result<Vec<Listed>, CaError> {
+    pub async fn list(&self, after: Option<SerialNumber>, limit: usize) -> Result<Vec<Listed>, CaError> {
         let now = self.now();
         let limit = limit.min(PAGE_CERTIFICATES_MAX);
         let found = self.records.certificates(now, after, limit).await?;

@@ -62,10 +62,7 @@ impl Records {
         Self(store)
     }
 
-    pub(crate) async fn add_invitation(
-        &self,
-        invitation: &InvitationRecord,
-    ) -> Result<(), RecordsError> {
+    pub(crate) async fn add_invitation(&self, invitation: &InvitationRecord) -> Result<(), RecordsError> {
         let row = InvitationRow {
             digest: *invitation.digest.as_bytes(),
             identity: invitation.identity.to_string(),
@@ -76,10 +73,7 @@ impl Records {
         Ok(self.0.add_invitation(row).await?)
     }
 
-    pub(crate) async fn invitation(
-        &self,
-        digest: &SecretDigest,
-    ) -> Result<Option<InvitationRecord>, RecordsError> {
+    pub(crate) async fn invitation(&self, digest: &SecretDigest) -> Result<Option<InvitationRecord>, RecordsError> {
         let row = self.0.invitation(*digest.as_bytes()).await?;
         row.map(|row| {
             Ok(InvitationRecord {
@@ -101,24 +95,16 @@ impl Records {
         certificates: &[CertificateRecord],
     ) -> Result<bool, RecordsError> {
         let rows = certificates.iter().map(to_row).collect();
-        let used = self
-            .0
-            .use_invitation(*digest.as_bytes(), used.as_secs(), rows);
+        let used = self.0.use_invitation(*digest.as_bytes(), used.as_secs(), rows);
         Ok(used.await?)
     }
 
-    pub(crate) async fn add_certificates(
-        &self,
-        certificates: &[CertificateRecord],
-    ) -> Result<(), RecordsError> {
+    pub(crate) async fn add_certificates(&self, certificates: &[CertificateRecord]) -> Result<(), RecordsError> {
         let rows = certificates.iter().map(to_row).collect();
         Ok(self.0.add_certificates(rows).await?)
     }
 
-    pub(crate) async fn certificate(
-        &self,
-        serial: SerialNumber,
-    ) -> Result<Option<CertificateRecord>, RecordsError> {
+    pub(crate) async fn certificate(&self, serial: SerialNumber) -> Result<Option<CertificateRecord>, RecordsError> {
         let row = self.0.certificate(*serial.as_bytes()).await?;
         row.as_ref().map(from_row).transpose()
     }
@@ -129,10 +115,7 @@ impl Records {
         ends_after: UnixTime,
     ) -> Result<Vec<CertificateRecord>, RecordsError> {
         let identity = identity.to_string();
-        let rows = self
-            .0
-            .certificates_of(&identity, ends_after.as_secs())
-            .await?;
+        let rows = self.0.certificates_of(&identity, ends_after.as_secs()).await?;
         rows.iter().map(from_row).collect()
     }
 
@@ -143,26 +126,16 @@ impl Records {
         limit: usize,
     ) -> Result<Vec<CertificateRecord>, RecordsError> {
         let after = after.map(|after| *after.as_bytes());
-        let rows = self
-            .0
-            .certificates(ends_after.as_secs(), after, limit)
-            .await?;
+        let rows = self.0.certificates(ends_after.as_secs(), after, limit).await?;
         rows.iter().map(from_row).collect()
     }
 
-    pub(crate) async fn revoked(
-        &self,
-        ends_after: UnixTime,
-    ) -> Result<Vec<Revocation>, RecordsError> {
+    pub(crate) async fn revoked(&self, ends_after: UnixTime) -> Result<Vec<Revocation>, RecordsError> {
         let rows = self.0.revoked(ends_after.as_secs()).await?;
         rows.into_iter()
             .map(|(bytes, row)| {
                 let (revoked_at, reason) = revocation(row)?;
-                Ok(Revocation {
-                    serial: serial(bytes)?,
-                    revoked_at,
-                    reason,
-                })
+                Ok(Revocation { serial: serial(bytes)?, revoked_at, reason })
             })
             .collect()
     }
@@ -178,11 +151,7 @@ impl Records {
     }
 
     /// `false`, and nothing done, unless the list's number follows the newest one's.
-    pub(crate) async fn publish_crl(
-        &self,
-        crl: &CrlRecord,
-        revoked: &[Revocation],
-    ) -> Result<bool, RecordsError> {
+    pub(crate) async fn publish_crl(&self, crl: &CrlRecord, revoked: &[Revocation]) -> Result<bool, RecordsError> {
         let crl = CrlRow {
             number: crl.number,
             der: crl.der.clone(),
@@ -190,10 +159,7 @@ impl Records {
             next_update: crl.next_update.as_secs(),
         };
         let row = |revoked: &Revocation| {
-            let row = RevocationRow {
-                at: revoked.revoked_at.as_secs(),
-                reason: revoked.reason.number(),
-            };
+            let row = RevocationRow { at: revoked.revoked_at.as_secs(), reason: revoked.reason.number() };
             (*revoked.serial.as_bytes(), row)
         };
         let revoked = revoked.iter().map(row).collect();
@@ -217,10 +183,7 @@ fn to_row(record: &CertificateRecord) -> CertificateRow {
         },
         not_before: record.not_before.as_secs(),
         not_after: record.not_after.as_secs(),
-        revoked: record.revoked.map(|(at, reason)| RevocationRow {
-            at: at.as_secs(),
-            reason: reason.number(),
-        }),
+        revoked: record.revoked.map(|(at, reason)| RevocationRow { at: at.as_secs(), reason: reason.number() }),
     }
 }
 
@@ -240,8 +203,7 @@ fn from_row(row: &CertificateRow) -> Result<CertificateRecord, RecordsError> {
 }
 
 fn revocation(row: RevocationRow) -> Result<(UnixTime, RevocationReason), RecordsError> {
-    let reason = RevocationReason::from_number(row.reason)
-        .ok_or(RecordsError::Damaged("revocation reason"))?;
+    let reason = RevocationReason::from_number(row.reason).ok_or(RecordsError::Damaged("revocation reason"))?;
     Ok((UnixTime::from_secs(row.at), reason))
 }
 

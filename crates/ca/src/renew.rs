@@ -20,24 +20,13 @@ impl Authority {
         let now = self.now();
         let _turn = self.turn.lock().await;
         let current = self.records.certificate(serial).await?;
-        let current = current
-            .filter(|current| current.identity == *identity)
-            .ok_or(CaError::CertificateUnknown(serial))?;
+        let current =
+            current.filter(|current| current.identity == *identity).ok_or(CaError::CertificateUnknown(serial))?;
         if let Some((revoked_at, _)) = current.revoked {
-            return Err(CaError::Revoked {
-                identity: identity.clone(),
-                revoked_at,
-            });
+            return Err(CaError::Revoked { identity: identity.clone(), revoked_at });
         }
         self.check_room(identity, now).await?;
-        let grant = issue(
-            &self.folder,
-            &self.policy,
-            identity,
-            &request.hop,
-            &request.statement,
-            now,
-        )?;
+        let grant = issue(&self.folder, &self.policy, identity, &request.hop, &request.statement, now)?;
         self.records.add_certificates(&grant.records).await?;
         tracing::info!(%identity, old = %serial, "renewed");
         Ok(response(&self.folder, &self.crl.borrow(), identity, grant))

@@ -31,40 +31,25 @@ pub struct Revoked {
 
 impl Authority {
     /// Revokes what `target` names and publishes the list that says so.
-    pub async fn revoke(
-        &self,
-        target: &Target,
-        reason: RevocationReason,
-    ) -> Result<Revoked, CaError> {
+    pub async fn revoke(&self, target: &Target, reason: RevocationReason) -> Result<Revoked, CaError> {
         let now = self.now();
         let turn = self.turn.lock().await;
         let found = self.found(target, now).await?;
         if found.is_empty() {
             return Err(CaError::NothingToRevoke(target.to_string()));
         }
-        let revocation = |found: &CertificateRecord| Revocation {
-            serial: found.serial,
-            revoked_at: now,
-            reason,
-        };
+        let revocation = |found: &CertificateRecord| Revocation { serial: found.serial, revoked_at: now, reason };
         let revocations: Vec<_> = found.iter().map(revocation).collect();
         let crl_number = self.publish(&revocations, now).await?;
         drop(turn);
         tracing::warn!(%target, %reason, certificates = found.len(), crl_number, "revoked");
         // The authority's own certificate may have been among them.
         self.keep().await?;
-        Ok(Revoked {
-            serials: found.iter().map(|found| found.serial).collect(),
-            crl_number,
-        })
+        Ok(Revoked { serials: found.iter().map(|found| found.serial).collect(), crl_number })
     }
 
     /// The certificates in force that `target` names.
-    async fn found(
-        &self,
-        target: &Target,
-        now: UnixTime,
-    ) -> Result<Vec<CertificateRecord>, CaError> {
+    async fn found(&self, target: &Target, now: UnixTime) -> Result<Vec<CertificateRecord>, CaError> {
         let mut found = match target {
             Target::Party(identity) => self.records.certificates_of(identity, now).await?,
             Target::Certificate(serial) => {

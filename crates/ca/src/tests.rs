@@ -1,11 +1,6 @@
 //! The authority's verbs on a real store: what is granted, and each refusal by
 //! its own code.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::too_many_lines
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::too_many_lines)]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -14,20 +9,16 @@ use std::time::Duration;
 
 use sealwort_net::TestClock;
 use sealwort_pki::authority::{RevocationReason, make_csr};
-use sealwort_pki::enrolment::{
-    EnrolRequest, Invitation, InvitationSecret, JoinRequest, Membership, RenewalRequest,
-};
+use sealwort_pki::enrolment::{EnrolRequest, Invitation, InvitationSecret, JoinRequest, Membership, RenewalRequest};
 use sealwort_pki::testing::TEST_NOW;
-use sealwort_pki::{
-    Expected, Identity, KeyAlgorithm, KeyUse, Role, SerialNumber, SigningKey, UnixTime,
-};
+use sealwort_pki::{Expected, Identity, KeyAlgorithm, KeyUse, Role, SerialNumber, SigningKey, UnixTime};
 use sealwort_store::sqlite::SqliteStore;
 use sealwort_store::{CaStore, CrlRow, DataFolder};
 use tempfile::TempDir;
 
 use crate::{
-    Authority, CaError, CertificateStatus, CreateError, ExchangeFolder, INVITATION_LIFETIME_MAX,
-    Policy, Target, create_exchange,
+    Authority, CaError, CertificateStatus, CreateError, ExchangeFolder, INVITATION_LIFETIME_MAX, Policy, Target,
+    create_exchange,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -60,23 +51,12 @@ impl Place {
             Arc::new(clock.clone()),
         )
         .await?;
-        Ok(Self {
-            authority: Arc::new(authority),
-            clock,
-            store,
-            data,
-            folder,
-        })
+        Ok(Self { authority: Arc::new(authority), clock, store, data, folder })
     }
 
     async fn reopen(self) -> Self {
         self.store.close().await;
-        let Self {
-            clock,
-            folder,
-            data,
-            ..
-        } = self;
+        let Self { clock, folder, data, .. } = self;
         drop(data);
         Self::open(folder, clock).await.unwrap()
     }
@@ -96,14 +76,9 @@ impl Place {
 
     async fn renew(&self, member: &Membership) -> Result<Membership, CaError> {
         let request = RenewalRequest::new(member.identity.clone(), KeyAlgorithm::Ed25519).unwrap();
-        let response = self
-            .authority
-            .renew(&member.identity, member.hop.serial, &request.message())
-            .await?;
+        let response = self.authority.renew(&member.identity, member.hop.serial, &request.message()).await?;
         let key = member.directory_key.as_ref();
-        let admission = request
-            .accept(response, &member.trust, key, self.clock_now())
-            .unwrap();
+        let admission = request.accept(response, &member.trust, key, self.clock_now()).unwrap();
         Ok(admission.membership)
     }
 
@@ -114,13 +89,7 @@ impl Place {
 
 fn create(place: &Path) -> Result<crate::CreatedExchange, CreateError> {
     let name = "demo".parse().unwrap();
-    create_exchange(
-        &name,
-        &place.join("ca"),
-        &place.join("root"),
-        KeyAlgorithm::Ed25519,
-        TEST_NOW,
-    )
+    create_exchange(&name, &place.join("ca"), &place.join("root"), KeyAlgorithm::Ed25519, TEST_NOW)
 }
 
 fn code<T: std::fmt::Debug>(result: Result<T, CaError>) -> &'static str {
@@ -146,21 +115,11 @@ fn an_exchange_is_created_once_with_the_root_key_apart() {
         names.sort();
         names
     };
-    let ca = [
-        "directory.key",
-        "exchange.json",
-        "issuing.der",
-        "issuing.key",
-        "root.der",
-    ];
+    let ca = ["directory.key", "exchange.json", "issuing.der", "issuing.key", "root.der"];
     assert_eq!(names("ca"), ca);
     assert_eq!(names("root"), ["root.der", "root.key"]);
     assert_eq!(created.root_key, place.path().join("root/root.key"));
-    assert_eq!(
-        std::fs::read_dir(place.path()).unwrap().count(),
-        2,
-        "leftovers"
-    );
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 2, "leftovers");
     let root_key = std::fs::read(&created.root_key).unwrap();
     let secret = &root_key[root_key.len() - 32..];
     for name in ca {
@@ -181,12 +140,7 @@ fn an_exchange_is_created_once_with_the_root_key_apart() {
     );
     assert!(matches!(again, Err(CreateError::Exists(_))));
     assert!(!place.path().join("other").exists());
-    for (dir, root) in [
-        ("a", "a/root"),
-        ("a", "a"),
-        ("a/ca", "a"),
-        ("a/../b", "b/root"),
-    ] {
+    for (dir, root) in [("a", "a/root"), ("a", "a"), ("a/ca", "a"), ("a/../b", "b/root")] {
         let apart = create_exchange(
             &created.exchange,
             &place.path().join(dir),
@@ -194,29 +148,16 @@ fn an_exchange_is_created_once_with_the_root_key_apart() {
             KeyAlgorithm::Ed25519,
             TEST_NOW,
         );
-        assert!(
-            matches!(apart, Err(CreateError::NotApart { .. })),
-            "{dir} {root}"
-        );
+        assert!(matches!(apart, Err(CreateError::NotApart { .. })), "{dir} {root}");
     }
-    assert_eq!(
-        std::fs::read_dir(place.path()).unwrap().count(),
-        2,
-        "leftovers"
-    );
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 2, "leftovers");
 }
 
 #[test]
 fn a_damaged_folder_is_refused_and_left_alone() {
     let other = tempfile::tempdir().unwrap();
     create(other.path()).unwrap();
-    for file in [
-        "exchange.json",
-        "root.der",
-        "issuing.der",
-        "issuing.key",
-        "directory.key",
-    ] {
+    for file in ["exchange.json", "root.der", "issuing.der", "issuing.key", "directory.key"] {
         let others = std::fs::read(other.path().join("ca").join(file)).unwrap();
         for content in [Some(&[][..]), Some(b"{}"), None, Some(&others)] {
             // Another exchange's name and directory key fit as well as our own.
@@ -230,10 +171,7 @@ fn a_damaged_folder_is_refused_and_left_alone() {
                 Some(content) => std::fs::write(&path, content).unwrap(),
                 None => std::fs::remove_file(&path).unwrap(),
             }
-            assert!(
-                ExchangeFolder::open(&place.path().join("ca")).is_err(),
-                "{file}"
-            );
+            assert!(ExchangeFolder::open(&place.path().join("ca")).is_err(), "{file}");
             let after = std::fs::read(&path).ok();
             assert_eq!(after.as_deref(), content, "{file}");
         }
@@ -251,25 +189,14 @@ async fn invited_parties_join_and_know_each_other() {
         keys.push(member.directory_key.clone());
         let ca = place.authority.own().borrow().clone();
         let expected = Expected::role(Role::Ca, KeyUse::Hop);
-        member
-            .trust
-            .verify(&ca.hop.chain, &expected, TEST_NOW)
-            .unwrap();
+        member.trust.verify(&ca.hop.chain, &expected, TEST_NOW).unwrap();
     }
     assert_eq!(keys[2], keys[3]);
     let listed = place.authority.list(None, 100).await.unwrap();
     // Four parties and the authority itself, two certificates each.
     assert_eq!(listed.len(), 10);
-    assert!(
-        listed
-            .iter()
-            .all(|listed| listed.status == CertificateStatus::InForce)
-    );
-    let page = place
-        .authority
-        .list(Some(listed[3].serial), 2)
-        .await
-        .unwrap();
+    assert!(listed.iter().all(|listed| listed.status == CertificateStatus::InForce));
+    let page = place.authority.list(Some(listed[3].serial), 2).await.unwrap();
     assert_eq!(page, listed[4..6]);
 }
 
@@ -280,10 +207,7 @@ async fn each_refusal_to_enrol_has_its_own_code() {
     let join = || JoinRequest::new(invitation.clone(), KeyAlgorithm::Ed25519, TEST_NOW).unwrap();
     let good = join().message();
     let identity = good.identity.clone();
-    let as_identity = |text: &str| EnrolRequest {
-        identity: text.parse().unwrap(),
-        ..good.clone()
-    };
+    let as_identity = |text: &str| EnrolRequest { identity: text.parse().unwrap(), ..good.clone() };
     let key = SigningKey::generate(KeyAlgorithm::Ed25519).unwrap();
     let other: Identity = "sealwort://demo/gateway/other".parse().unwrap();
     let csr = |identity: &Identity, key_use| make_csr(&key, identity, key_use).unwrap();
@@ -291,47 +215,14 @@ async fn each_refusal_to_enrol_has_its_own_code() {
     let last = forged.hop.len() - 1;
     forged.hop[last] ^= 1;
     for (expected, request) in [
-        (
-            "invitation-unknown",
-            EnrolRequest {
-                secret: InvitationSecret::generate().unwrap(),
-                ..good.clone()
-            },
-        ),
-        (
-            "invitation-wrong-name",
-            as_identity("sealwort://demo/gateway/other"),
-        ),
-        (
-            "invitation-wrong-role",
-            as_identity("sealwort://demo/broker/st-mary"),
-        ),
-        (
-            "invitation-wrong-exchange",
-            as_identity("sealwort://other/gateway/st-mary"),
-        ),
+        ("invitation-unknown", EnrolRequest { secret: InvitationSecret::generate().unwrap(), ..good.clone() }),
+        ("invitation-wrong-name", as_identity("sealwort://demo/gateway/other")),
+        ("invitation-wrong-role", as_identity("sealwort://demo/broker/st-mary")),
+        ("invitation-wrong-exchange", as_identity("sealwort://other/gateway/st-mary")),
         ("request-bad-signature", forged),
-        (
-            "request-malformed",
-            EnrolRequest {
-                statement: vec![0x30, 0],
-                ..good.clone()
-            },
-        ),
-        (
-            "request-wrong-identity",
-            EnrolRequest {
-                hop: csr(&other, KeyUse::Hop),
-                ..good.clone()
-            },
-        ),
-        (
-            "request-wrong-key-use",
-            EnrolRequest {
-                hop: csr(&identity, KeyUse::Statement),
-                ..good.clone()
-            },
-        ),
+        ("request-malformed", EnrolRequest { statement: vec![0x30, 0], ..good.clone() }),
+        ("request-wrong-identity", EnrolRequest { hop: csr(&other, KeyUse::Hop), ..good.clone() }),
+        ("request-wrong-key-use", EnrolRequest { hop: csr(&identity, KeyUse::Statement), ..good.clone() }),
         (
             "request-same-key",
             EnrolRequest {
@@ -346,18 +237,12 @@ async fn each_refusal_to_enrol_has_its_own_code() {
     // None of these used the invitation up.
     place.authority.enrol(&good).await.unwrap();
     assert_eq!(code(place.authority.enrol(&good).await), "invitation-used");
-    assert_eq!(
-        code(place.authority.enrol(&join().message()).await),
-        "invitation-used"
-    );
+    assert_eq!(code(place.authority.enrol(&join().message()).await), "invitation-used");
 
     let late = place.invite(Role::Broker, "late").await;
     let request = JoinRequest::new(late, KeyAlgorithm::Ed25519, TEST_NOW).unwrap();
     place.clock.advance(HOUR + Duration::from_secs(1));
-    assert_eq!(
-        code(place.authority.enrol(&request.message()).await),
-        "invitation-expired"
-    );
+    assert_eq!(code(place.authority.enrol(&request.message()).await), "invitation-expired");
 }
 
 #[tokio::test]
@@ -365,8 +250,7 @@ async fn an_invitation_works_once_even_at_the_same_moment() {
     let place = Place::new().await;
     let invitation = place.invite(Role::Gateway, "st-mary").await;
     let attempt = || async {
-        let request =
-            JoinRequest::new(invitation.clone(), KeyAlgorithm::Ed25519, TEST_NOW).unwrap();
+        let request = JoinRequest::new(invitation.clone(), KeyAlgorithm::Ed25519, TEST_NOW).unwrap();
         place.authority.enrol(&request.message()).await.map(|_| ())
     };
     let results = tokio::join!(attempt(), attempt(), attempt(), attempt());
@@ -388,10 +272,7 @@ async fn invitations_have_bounds() {
     };
     assert_eq!(code(invite(Role::Ca, HOUR).await), "role-not-invited");
     for lifetime in [Duration::ZERO, INVITATION_LIFETIME_MAX + HOUR] {
-        assert_eq!(
-            code(invite(Role::Broker, lifetime).await),
-            "invitation-lifetime"
-        );
+        assert_eq!(code(invite(Role::Broker, lifetime).await), "invitation-lifetime");
     }
     let invitation = invite(Role::Broker, INVITATION_LIFETIME_MAX).await.unwrap();
     assert_eq!(invitation.url, "https://127.0.0.1:8440");
@@ -419,17 +300,11 @@ async fn members_renew_until_they_are_revoked() {
         assert_eq!(code(answer.await), "certificate-unknown");
     }
     // A request for somebody else.
-    let answer = place
-        .authority
-        .renew(&next.identity, next.hop.serial, &message);
+    let answer = place.authority.renew(&next.identity, next.hop.serial, &message);
     assert_eq!(code(answer.await), "request-wrong-identity");
 
     let target = Target::Party(member.identity.clone());
-    let revoked = place
-        .authority
-        .revoke(&target, RevocationReason::KeyCompromise)
-        .await
-        .unwrap();
+    let revoked = place.authority.revoke(&target, RevocationReason::KeyCompromise).await.unwrap();
     // The old pair and the new one.
     assert_eq!(revoked.serials.len(), 4);
     for member in [&member, &next] {
@@ -450,15 +325,9 @@ async fn no_party_holds_certificates_without_end() {
     assert_eq!(code(place.renew(&member).await), "too-many-certificates");
     // Ended and revoked ones do not count.
     let listed = place.authority.list(None, 100).await.unwrap();
-    let old = listed
-        .iter()
-        .find(|listed| listed.identity == member.identity && listed.serial != member.hop.serial);
+    let old = listed.iter().find(|listed| listed.identity == member.identity && listed.serial != member.hop.serial);
     let target = Target::Certificate(old.unwrap().serial);
-    place
-        .authority
-        .revoke(&target, RevocationReason::Superseded)
-        .await
-        .unwrap();
+    place.authority.revoke(&target, RevocationReason::Superseded).await.unwrap();
     place.renew(&member).await.unwrap();
 }
 
@@ -475,63 +344,33 @@ async fn a_revocation_reaches_the_list_at_once() {
             KeyUse::Hop => &other.hop.chain,
             KeyUse::Statement => &other.statement.chain,
         };
-        let found = member
-            .trust
-            .verify(chain, &Expected::anybody(key_use), TEST_NOW);
+        let found = member.trust.verify(chain, &Expected::anybody(key_use), TEST_NOW);
         found.map(|_| ()).map_err(|error| error.code())
     };
     assert_eq!(verify(&member, &other, KeyUse::Hop), Ok(()));
 
     // One certificate alone.
     let target = Target::Certificate(other.hop.serial);
-    let revoked = authority
-        .revoke(&target, RevocationReason::Superseded)
-        .await
-        .unwrap();
-    assert_eq!(
-        (revoked.crl_number, revoked.serials),
-        (2, vec![other.hop.serial])
-    );
+    let revoked = authority.revoke(&target, RevocationReason::Superseded).await.unwrap();
+    assert_eq!((revoked.crl_number, revoked.serials), (2, vec![other.hop.serial]));
     assert!(updates.has_changed().unwrap());
     let crl = updates.borrow_and_update().clone();
-    member
-        .trust
-        .set_crl(&crl.crl, &crl.issuing, TEST_NOW)
-        .unwrap();
-    assert_eq!(
-        verify(&member, &other, KeyUse::Hop),
-        Err("certificate-revoked")
-    );
+    member.trust.set_crl(&crl.crl, &crl.issuing, TEST_NOW).unwrap();
+    assert_eq!(verify(&member, &other, KeyUse::Hop), Err("certificate-revoked"));
     assert_eq!(verify(&member, &other, KeyUse::Statement), Ok(()));
 
     // What is left of the party.
     let target = Target::Party(other.identity.clone());
-    let revoked = authority
-        .revoke(&target, RevocationReason::KeyCompromise)
-        .await
-        .unwrap();
-    assert_eq!(
-        (revoked.crl_number, revoked.serials),
-        (3, vec![other.statement.serial])
-    );
+    let revoked = authority.revoke(&target, RevocationReason::KeyCompromise).await.unwrap();
+    assert_eq!((revoked.crl_number, revoked.serials), (3, vec![other.statement.serial]));
     let crl = updates.borrow_and_update().clone();
-    let summary = member
-        .trust
-        .set_crl(&crl.crl, &crl.issuing, TEST_NOW)
-        .unwrap();
+    let summary = member.trust.set_crl(&crl.crl, &crl.issuing, TEST_NOW).unwrap();
     assert_eq!((summary.number, summary.revoked), (3, 2));
-    assert_eq!(
-        verify(&member, &other, KeyUse::Statement),
-        Err("certificate-revoked")
-    );
-    let again = authority
-        .revoke(&target, RevocationReason::KeyCompromise)
-        .await;
+    assert_eq!(verify(&member, &other, KeyUse::Statement), Err("certificate-revoked"));
+    let again = authority.revoke(&target, RevocationReason::KeyCompromise).await;
     assert_eq!(code(again), "nothing-to-revoke");
     let nobody = Target::Certificate(SerialNumber::from_bytes([1; 16]).unwrap());
-    let nothing = authority
-        .revoke(&nobody, RevocationReason::KeyCompromise)
-        .await;
+    let nothing = authority.revoke(&nobody, RevocationReason::KeyCompromise).await;
     assert_eq!(code(nothing), "nothing-to-revoke");
 
     let listed = authority.list(None, 100).await.unwrap();
@@ -541,19 +380,10 @@ async fn a_revocation_reaches_the_list_at_once() {
     };
     let at = TEST_NOW;
     assert_eq!(status(member.hop.serial), CertificateStatus::InForce);
-    assert_eq!(
-        status(other.hop.serial),
-        CertificateStatus::Revoked {
-            at,
-            reason: RevocationReason::Superseded
-        }
-    );
+    assert_eq!(status(other.hop.serial), CertificateStatus::Revoked { at, reason: RevocationReason::Superseded });
     assert_eq!(
         status(other.statement.serial),
-        CertificateStatus::Revoked {
-            at,
-            reason: RevocationReason::KeyCompromise
-        }
+        CertificateStatus::Revoked { at, reason: RevocationReason::KeyCompromise }
     );
 
     // Ended certificates leave the list one list later.
@@ -575,10 +405,7 @@ async fn the_list_and_the_own_certificate_stay_fresh() {
     let number = |place: &Place| {
         let mut trust = first.trust.clone();
         let crl = place.authority.crl().borrow().clone();
-        trust
-            .set_crl(&crl.crl, &crl.issuing, place.clock_now())
-            .unwrap()
-            .number
+        trust.set_crl(&crl.crl, &crl.issuing, place.clock_now()).unwrap().number
     };
     // Nothing is due yet; the list is due at 12 hours.
     assert_eq!(authority.keep().await.unwrap(), TEST_NOW.plus(12 * HOUR));
@@ -594,10 +421,7 @@ async fn the_list_and_the_own_certificate_stay_fresh() {
     // The authority replaces a certificate of its own that is revoked.
     let second = own();
     let target = Target::Certificate(second.hop.serial);
-    authority
-        .revoke(&target, RevocationReason::KeyCompromise)
-        .await
-        .unwrap();
+    authority.revoke(&target, RevocationReason::KeyCompromise).await.unwrap();
     assert_ne!(own().hop.serial, second.hop.serial);
     let (kept, list) = (own().hop.serial, number(&place));
     drop(authority);
@@ -625,16 +449,10 @@ async fn a_store_changed_from_outside_is_noticed() {
     assert!(place.store.publish_crl(foreign, Vec::new()).await.unwrap());
     // The next list follows whatever is there; its number never repeats.
     let target = Target::Party("sealwort://demo/broker/main".parse().unwrap());
-    let revoked = place
-        .authority
-        .revoke(&target, RevocationReason::Unspecified)
-        .await;
+    let revoked = place.authority.revoke(&target, RevocationReason::Unspecified).await;
     assert_eq!(revoked.unwrap().crl_number, 3);
     place.store.close().await;
-    assert_eq!(
-        code(place.authority.list(None, 1).await),
-        "authority-failed"
-    );
+    assert_eq!(code(place.authority.list(None, 1).await), "authority-failed");
     let failed = place.authority.keep().await.unwrap_err().refusal();
     assert_eq!(failed.message, "the authority could not do this");
 }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use sealwort_net::Shutdown;
 use sealwort_net::tls::{
-    ClientAuth, Credentials, CredentialsError, ServerTls, SharedTrust, TlsConfigError,
-    server_config,
+    ClientAuth, Credentials, CredentialsError, ServerTls, SharedTrust, TlsConfigError, server_config,
 };
 use sealwort_pki::enrolment::{CrlResponse, Membership};
 use sealwort_pki::{Trust, TrustError};
@@ -33,15 +32,11 @@ pub enum TlsError {
 impl Authority {
     /// The TLS side for a server of [`crate::router`], and the tasks that keep
     /// it and the authority fresh until `shutdown`. Needs a tokio runtime.
-    pub fn start(
-        self: &Arc<Self>,
-        shutdown: &Shutdown,
-    ) -> Result<(ServerTls, Vec<JoinHandle<()>>), TlsError> {
+    pub fn start(self: &Arc<Self>, shutdown: &Shutdown) -> Result<(ServerTls, Vec<JoinHandle<()>>), TlsError> {
         let (mut own, mut crl) = (self.own(), self.crl());
         let first = own.borrow_and_update().clone();
         let root = first.trust.root();
-        let credentials =
-            Credentials::with_root(&first.hop.chain, Arc::clone(&first.hop.key), root)?;
+        let credentials = Credentials::with_root(&first.hop.chain, Arc::clone(&first.hop.key), root)?;
         let trust = Trust::new(first.identity.exchange.clone(), root)?;
         let trust = SharedTrust::new(trust, self.clock());
         let list = crl.borrow_and_update().clone();

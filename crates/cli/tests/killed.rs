@@ -337,14 +337,11 @@ fn everything(world: &World, hospital: Party, identifier: &str) -> BTreeMap<Stri
     let searched = matches.json();
     // A patient of whom no record came through is registered at most, and shows nothing; where the gateway was
     // killed before the registration was through, the exchange does not know the patient.
-    let id = match &searched["entry"][0]["resource"]["id"] {
-        Value::String(id) => id.clone(),
-        _ => {
-            let refused = hospital == Party::HospitalB && matches.status == 403;
-            let absent = matches.is_success() || refused || matches.status == 404;
-            assert!(absent, "{identifier} at {hospital:?}: {} {searched}", matches.status);
-            return BTreeMap::new();
-        }
+    let Value::String(id) = &searched["entry"][0]["resource"]["id"] else {
+        let refused = hospital == Party::HospitalB && matches.status == 403;
+        let absent = matches.is_success() || refused || matches.status == 404;
+        assert!(absent, "{identifier} at {hospital:?}: {} {searched}", matches.status);
+        return BTreeMap::new();
     };
     let answer = world.get(hospital, &format!("/fhir/Patient/{id}/$everything")).unwrap().done();
     let bundle: Searchset<'_> = serde_json::from_slice(&answer.body).unwrap();

@@ -73,7 +73,11 @@ fn move_patients(name: &str, files: &[PathBuf]) {
             .unwrap_or_else(|_| panic!("{name}: {}", String::from_utf8_lossy(&output.stderr)));
         println!(
             "{name}: {} patients, {} resources, {} bytes; written in {} ms, read in {} ms; {} bytes searched",
-            told["patients"], told["resources_written"], told["bytes_written"], told["write_ms"], told["read_ms"],
+            told["patients"],
+            told["resources_written"],
+            told["bytes_written"],
+            told["write_ms"],
+            told["read_ms"],
             told["bytes_searched"]
         );
         assert!(output.status.success(), "{name}: {told}");

@@ -75,13 +75,7 @@ impl Decision {
     }
 
     fn denied(withheld: Vec<LabelTag>, missing: Missing) -> Self {
-        Self {
-            permitted: Vec::new(),
-            withheld,
-            provisions: Vec::new(),
-            permitted_until: None,
-            missing: Some(missing),
-        }
+        Self { permitted: Vec::new(), withheld, provisions: Vec::new(), permitted_until: None, missing: Some(missing) }
     }
 }
 
@@ -135,19 +129,13 @@ fn permit(permitting: &[&Provision], tags: Vec<LabelTag>) -> Decision {
     let mut withheld = Vec::new();
     let mut permitted_until = None;
     for tag in tags {
-        let with_tag = permitting
-            .iter()
-            .filter(|it| it.terms().tags().binary_search(&tag).is_ok());
+        let with_tag = permitting.iter().filter(|it| it.terms().tags().binary_search(&tag).is_ok());
         // No end is later than every end.
-        match with_tag
-            .map(|it| it.terms().period().until().unwrap_or(u64::MAX))
-            .max()
-        {
+        match with_tag.map(|it| it.terms().period().until().unwrap_or(u64::MAX)).max() {
             None => withheld.push(tag),
             Some(until) => {
                 permitted.push(tag);
-                permitted_until =
-                    Some(permitted_until.map_or(until, |first: u64| first.min(until)));
+                permitted_until = Some(permitted_until.map_or(until, |first: u64| first.min(until)));
             }
         }
     }

@@ -6,9 +6,7 @@
 use crate::encoding::{self, DIRECTIVE_BYTES_MAX};
 use crate::identifier::is_exchange_name;
 use crate::provision::TIME_SECONDS_MAX;
-use crate::{
-    Action, EncodingError, LabelTag, Party, Patient, Provision, ProvisionId, Purpose, Terms,
-};
+use crate::{Action, EncodingError, LabelTag, Party, Patient, Provision, ProvisionId, Purpose, Terms};
 
 /// Most provisions in one directive.
 pub const PROVISIONS_MAX: usize = 256;
@@ -83,12 +81,7 @@ impl Directive {
     ///
     /// # Errors
     /// [`DirectiveError`] when a limit is passed or `issued_at` lies before this version's.
-    pub fn grant(
-        &self,
-        issued_at: u64,
-        previous: [u8; 32],
-        terms: Vec<Terms>,
-    ) -> Result<Self, DirectiveError> {
+    pub fn grant(&self, issued_at: u64, previous: [u8; 32], terms: Vec<Terms>) -> Result<Self, DirectiveError> {
         let mut content = self.successor(issued_at, previous)?;
         content.add(terms)?;
         Self::from_content(content)
@@ -109,21 +102,16 @@ impl Directive {
         withdrawal: &Withdrawal,
     ) -> Result<Self, DirectiveError> {
         let mut content = self.successor(issued_at, previous)?;
-        content.epoch = content
-            .epoch
-            .checked_add(1)
-            .ok_or(DirectiveError::Exhausted)?;
+        content.epoch = content.epoch.checked_add(1).ok_or(DirectiveError::Exhausted)?;
         let mut left_over = Vec::new();
         let before = content.provisions.len();
-        content
-            .provisions
-            .retain(|provision| match withdrawal.remainder(provision.terms()) {
-                None => true,
-                Some(rest) => {
-                    left_over.extend(rest);
-                    false
-                }
-            });
+        content.provisions.retain(|provision| match withdrawal.remainder(provision.terms()) {
+            None => true,
+            Some(rest) => {
+                left_over.extend(rest);
+                false
+            }
+        });
         if content.provisions.len() == before {
             return Err(DirectiveError::NothingToWithdraw);
         }
@@ -201,12 +189,7 @@ impl Directive {
             return Err(DirectiveError::IssuedBeforePrevious);
         }
         let version = self.content.version.checked_add(1);
-        Ok(Content {
-            version: version.ok_or(DirectiveError::Exhausted)?,
-            issued_at,
-            previous,
-            ..self.content.clone()
-        })
+        Ok(Content { version: version.ok_or(DirectiveError::Exhausted)?, issued_at, previous, ..self.content.clone() })
     }
 
     /// Checks everything that a directive alone can be checked for, and encodes it.
@@ -231,13 +214,11 @@ impl Content {
             self.provisions.retain(|old| !terms.covers(old.terms()));
             let id = self.last_provision.as_u32().checked_add(1);
             self.last_provision = ProvisionId::new(id.ok_or(DirectiveError::Exhausted)?);
-            self.provisions
-                .push(Provision::new(self.last_provision, terms));
+            self.provisions.push(Provision::new(self.last_provision, terms));
         }
         if self.provisions.len() > PROVISIONS_MAX {
             let now = self.issued_at;
-            self.provisions
-                .retain(|old| !old.terms().period().has_ended(now));
+            self.provisions.retain(|old| !old.terms().period().has_ended(now));
         }
         Ok(())
     }
@@ -260,16 +241,10 @@ impl Content {
             return Err(DirectiveError::PreviousMisplaced);
         }
         if self.provisions.len() > PROVISIONS_MAX {
-            return Err(DirectiveError::TooManyProvisions {
-                count: self.provisions.len(),
-            });
+            return Err(DirectiveError::TooManyProvisions { count: self.provisions.len() });
         }
         let given = 1..=self.last_provision.as_u32();
-        if let Some(stray) = self
-            .provisions
-            .iter()
-            .find(|it| !given.contains(&it.id().as_u32()))
-        {
+        if let Some(stray) = self.provisions.iter().find(|it| !given.contains(&it.id().as_u32())) {
             return Err(DirectiveError::ProvisionIdNotGiven { id: stray.id() });
         }
         Ok(())
@@ -304,9 +279,7 @@ impl Withdrawal {
 
 /// The items that `chosen` names, and the others; all are chosen when nothing is named.
 fn split<T: Copy + Ord>(items: &[T], chosen: Option<&[T]>) -> (Vec<T>, Vec<T>) {
-    items
-        .iter()
-        .partition(|item| chosen.is_none_or(|chosen| chosen.contains(item)))
+    items.iter().partition(|item| chosen.is_none_or(|chosen| chosen.contains(item)))
 }
 
 /// Why a directive cannot be made, or cannot be true. The fault is the consent authority that
@@ -317,9 +290,7 @@ pub enum DirectiveError {
     #[error("the directive's exchange name is not lower-case letters, digits and hyphens")]
     ExchangeName,
     /// More than [`PROVISIONS_MAX`], none of them over.
-    #[error(
-        "the directive would hold {count} provisions, more than the {PROVISIONS_MAX} allowed: withdraw some first"
-    )]
+    #[error("the directive would hold {count} provisions, more than the {PROVISIONS_MAX} allowed: withdraw some first")]
     TooManyProvisions {
         /// How many there would be.
         count: usize,

@@ -18,8 +18,8 @@ use minicbor::{Decode, Decoder, Encode};
 
 use crate::directive::Content;
 use crate::{
-    Action, DirectiveError, LabelTag, Party, PartyError, Patient, Period, Provision, ProvisionId,
-    Purpose, Terms, TermsError,
+    Action, DirectiveError, LabelTag, Party, PartyError, Patient, Period, Provision, ProvisionId, Purpose, Terms,
+    TermsError,
 };
 
 /// Largest encoded directive, in bytes.
@@ -96,11 +96,7 @@ fn provision_array(provision: &Provision) -> ProvisionArray {
         purposes: terms.purposes().to_vec(),
         from: terms.period().from(),
         until: terms.period().until(),
-        tags: terms
-            .tags()
-            .iter()
-            .map(|tag| tag.to_bytes().into())
-            .collect(),
+        tags: terms.tags().iter().map(|tag| tag.to_bytes().into()).collect(),
     }
 }
 
@@ -114,17 +110,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Content, EncodingError> {
     if format != DIRECTIVE_FORMAT {
         return Err(EncodingError::UnsupportedFormat { found: format });
     }
-    let array: DirectiveArray =
-        minicbor::decode(bytes).map_err(|cause| EncodingError::Malformed(cause.to_string()))?;
-    ascending(
-        array.provisions.iter().map(|it| it.id),
-        SetField::Provisions,
-    )?;
-    let provisions = array
-        .provisions
-        .into_iter()
-        .map(provision)
-        .collect::<Result<_, _>>()?;
+    let array: DirectiveArray = minicbor::decode(bytes).map_err(|cause| EncodingError::Malformed(cause.to_string()))?;
+    ascending(array.provisions.iter().map(|it| it.id), SetField::Provisions)?;
+    let provisions = array.provisions.into_iter().map(provision).collect::<Result<_, _>>()?;
     Ok(Content {
         exchange: array.exchange,
         patient: Patient::new(array.patient.into()),
@@ -151,23 +139,13 @@ fn provision(array: ProvisionArray) -> Result<Provision, EncodingError> {
     ascending(array.purposes.iter(), SetField::Purposes)?;
     ascending(tags.iter(), SetField::Tags)?;
     let period = Period::new(array.from, array.until)?;
-    let terms = Terms::new(
-        Party::new(array.grantee)?,
-        array.actions,
-        tags,
-        array.purposes,
-        period,
-    )?;
+    let terms = Terms::new(Party::new(array.grantee)?, array.actions, tags, array.purposes, period)?;
     Ok(Provision::new(ProvisionId::new(array.id), terms))
 }
 
 /// Refuses a list that repeats itself or is out of order.
 fn ascending<T: Ord>(items: impl Iterator<Item = T>, field: SetField) -> Result<(), EncodingError> {
-    if items.is_sorted_by(|one, next| one < next) {
-        Ok(())
-    } else {
-        Err(EncodingError::NotAscending { field })
-    }
+    if items.is_sorted_by(|one, next| one < next) { Ok(()) } else { Err(EncodingError::NotAscending { field }) }
 }
 
 /// A list of a directive that must ascend.

@@ -22,9 +22,7 @@ mod vocabulary;
 pub use decision::{Decision, REQUEST_TAGS_MAX, Request};
 pub use directive::{Directive, DirectiveError, PROVISIONS_MAX, Withdrawal};
 pub use encoding::{DIRECTIVE_BYTES_MAX, DIRECTIVE_FORMAT, EncodingError, SetField};
-pub use identifier::{
-    EXCHANGE_BYTES_MAX, LabelTag, PARTY_BYTES_MAX, Party, PartyError, Patient, ProvisionId,
-};
+pub use identifier::{EXCHANGE_BYTES_MAX, LabelTag, PARTY_BYTES_MAX, Party, PartyError, Patient, ProvisionId};
 pub use missing::Missing;
 pub use policy::{CompileError, CompiledDirective};
 pub use provision::{Period, Provision, TAGS_MAX, TIME_SECONDS_MAX, Terms, TermsError};

@@ -88,41 +88,27 @@ impl Missing {
     /// Finds the first condition that no provision meets. `tags` are the request's, sorted.
     pub(crate) fn explain(directive: &Directive, request: &Request, tags: &[LabelTag]) -> Self {
         let all = directive.provisions().iter().map(Provision::terms);
-        let own: Vec<&Terms> = all
-            .filter(|terms| *terms.grantee() == request.party)
-            .collect();
+        let own: Vec<&Terms> = all.filter(|terms| *terms.grantee() == request.party).collect();
         if own.is_empty() {
-            return Self::Provision {
-                party: request.party.clone(),
-            };
+            return Self::Provision { party: request.party.clone() };
         }
         let acting = keep(&own, |terms| terms.actions().contains(&request.action));
         if acting.is_empty() {
             let granted = sorted(own.iter().flat_map(|terms| terms.actions()).copied());
-            return Self::Action {
-                requested: request.action,
-                granted,
-            };
+            return Self::Action { requested: request.action, granted };
         }
         let meant = keep(&acting, |terms| terms.purposes().contains(&request.purpose));
         if meant.is_empty() {
             let granted = sorted(acting.iter().flat_map(|terms| terms.purposes()).copied());
-            return Self::Purpose {
-                requested: request.purpose,
-                granted,
-            };
+            return Self::Purpose { requested: request.purpose, granted };
         }
-        let labelled = keep(&meant, |terms| {
-            terms.tags().iter().any(|tag| tags.contains(tag))
-        });
+        let labelled = keep(&meant, |terms| terms.tags().iter().any(|tag| tags.contains(tag)));
         if labelled.is_empty() {
             let granted = sorted(meant.iter().flat_map(|terms| terms.tags()).copied());
             return Self::Labels { granted };
         }
         let periods = || labelled.iter().map(|terms| terms.period());
-        let coming = periods()
-            .map(super::provision::Period::from)
-            .filter(|from| *from > request.now);
+        let coming = periods().map(super::provision::Period::from).filter(|from| *from > request.now);
         if let Some(from) = coming.min() {
             return Self::NotStarted { from };
         }
@@ -145,24 +131,19 @@ impl fmt::Display for Missing {
             Self::Directive => f.write_str("this patient has given no consent yet"),
             Self::OtherPatient => f.write_str("the consent at hand is another patient's"),
             Self::NothingRequested => f.write_str("the request names no label"),
-            Self::TooManyLabels { count } => write!(
-                f,
-                "the request names {count} labels, more than the {REQUEST_TAGS_MAX} allowed"
-            ),
+            Self::TooManyLabels { count } => {
+                write!(f, "the request names {count} labels, more than the {REQUEST_TAGS_MAX} allowed")
+            }
             Self::Time => f.write_str("the clock here is beyond the year 9999"),
             Self::Provision { party } => {
                 write!(f, "the patient has given {party} no consent")
             }
-            Self::Action { requested, granted } => write!(
-                f,
-                "the patient's consent does not cover the action {requested}; it covers {}",
-                list(granted)
-            ),
-            Self::Purpose { requested, granted } => write!(
-                f,
-                "the patient's consent does not cover the purpose {requested}; it covers {}",
-                list(granted)
-            ),
+            Self::Action { requested, granted } => {
+                write!(f, "the patient's consent does not cover the action {requested}; it covers {}", list(granted))
+            }
+            Self::Purpose { requested, granted } => {
+                write!(f, "the patient's consent does not cover the purpose {requested}; it covers {}", list(granted))
+            }
             Self::Labels { granted } => write!(
                 f,
                 "the patient's consent covers none of the labels asked for; it covers {} other{}",
@@ -175,9 +156,7 @@ impl fmt::Display for Missing {
             Self::Ended { until } => {
                 write!(f, "the patient's consent ended at {}", Instant(*until))
             }
-            Self::Evaluation => {
-                f.write_str("the consent could not be evaluated, which is a fault of this software")
-            }
+            Self::Evaluation => f.write_str("the consent could not be evaluated, which is a fault of this software"),
         }
     }
 }
@@ -192,9 +171,7 @@ struct Instant(u64);
 
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = i64::try_from(self.0)
-            .ok()
-            .and_then(|it| OffsetDateTime::from_unix_timestamp(it).ok());
+        let moment = i64::try_from(self.0).ok().and_then(|it| OffsetDateTime::from_unix_timestamp(it).ok());
         match moment.and_then(|moment| moment.format(&Rfc3339).ok()) {
             Some(text) => f.write_str(&text),
             None => write!(f, "second {} of Unix time", self.0),

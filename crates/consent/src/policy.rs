@@ -29,8 +29,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::str::FromStr;
 
 use cedar_policy::{
-    Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId,
-    PolicySet, RestrictedExpression,
+    Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
+    RestrictedExpression,
 };
 use serde_json::{Value, json};
 
@@ -79,9 +79,7 @@ impl CompiledDirective {
         for provision in directive.provisions() {
             entities.push(provision_entity(&names, provision)?);
             let policy = provision_policy(directive.patient(), provision)?;
-            let by_action = policies
-                .entry(provision.terms().grantee().clone())
-                .or_default();
+            let by_action = policies.entry(provision.terms().grantee().clone()).or_default();
             for action in provision.terms().actions() {
                 by_action.entry(*action).or_default().push(policy.clone());
             }
@@ -118,9 +116,7 @@ impl CompiledDirective {
             return Ok(Vec::new());
         };
         let request = self.names.request(grantee.uid.clone(), question)?;
-        let response = self
-            .authorizer
-            .is_authorized(&request, policies, &self.entities);
+        let response = self.authorizer.is_authorized(&request, policies, &self.entities);
         if response.diagnostics().errors().next().is_some() {
             return Err(NoAnswer);
         }
@@ -136,8 +132,7 @@ impl CompiledDirective {
 
     fn provision_of(&self, policy: &PolicyId) -> Option<&Provision> {
         let number: &str = policy.as_ref();
-        self.directive
-            .provision(ProvisionId::new(number.parse().ok()?))
+        self.directive.provision(ProvisionId::new(number.parse().ok()?))
     }
 }
 
@@ -153,28 +148,16 @@ struct Names {
 impl Names {
     fn new() -> Result<Self, CompileError> {
         let name = |text| EntityTypeName::from_str(text).map_err(cedar);
-        Ok(Self {
-            party: name(PARTY)?,
-            action: name(ACTION)?,
-            patient: name(PATIENT)?,
-            provision: name(PROVISION)?,
-        })
+        Ok(Self { party: name(PARTY)?, action: name(ACTION)?, patient: name(PATIENT)?, provision: name(PROVISION)? })
     }
 
     fn party(&self, party: &Party) -> EntityUid {
         uid(&self.party, party.as_str())
     }
 
-    fn request(
-        &self,
-        principal: EntityUid,
-        question: &Question<'_>,
-    ) -> Result<cedar_policy::Request, NoAnswer> {
+    fn request(&self, principal: EntityUid, question: &Question<'_>) -> Result<cedar_policy::Request, NoAnswer> {
         let context = Context::from_pairs([
-            (
-                "now".to_owned(),
-                RestrictedExpression::new_long(question.now),
-            ),
+            ("now".to_owned(), RestrictedExpression::new_long(question.now)),
             ("purpose".to_owned(), word(&question.purpose)),
             ("tags".to_owned(), words(question.tags)),
         ]);
@@ -214,30 +197,17 @@ fn provision_policy(patient: Patient, provision: &Provision) -> Result<Policy, C
     let entity = |kind: &str, id: &str| json!({ "type": kind, "id": id });
     let attribute = |of: Value, name: &str| json!({ ".": { "left": of, "attr": name } });
     let context = |name: &str| attribute(json!({ "Var": "context" }), name);
-    let own = |name: &str| {
-        attribute(
-            json!({ "Value": { "__entity": entity(PROVISION, &id) } }),
-            name,
-        )
-    };
-    let compare =
-        |op: &str, left: Value, right: Value| json!({ op: { "left": left, "right": right } });
+    let own = |name: &str| attribute(json!({ "Value": { "__entity": entity(PROVISION, &id) } }), name);
+    let compare = |op: &str, left: Value, right: Value| json!({ op: { "left": left, "right": right } });
 
     let period = terms.period();
-    let mut conditions = vec![compare(
-        ">=",
-        context("now"),
-        json!({ "Value": period.from() }),
-    )];
+    let mut conditions = vec![compare(">=", context("now"), json!({ "Value": period.from() }))];
     if let Some(until) = period.until() {
         conditions.push(compare("<", context("now"), json!({ "Value": until })));
     }
     conditions.push(compare("contains", own("purposes"), context("purpose")));
     conditions.push(compare("containsAny", own("tags"), context("tags")));
-    let conditions: Vec<Value> = conditions
-        .into_iter()
-        .map(|body| json!({ "kind": "when", "body": body }))
-        .collect();
+    let conditions: Vec<Value> = conditions.into_iter().map(|body| json!({ "kind": "when", "body": body })).collect();
 
     // Cedar evaluates `==` faster than `in` over a set of one.
     let action = match terms.actions() {
@@ -266,12 +236,7 @@ fn word(item: &impl ToString) -> RestrictedExpression {
 }
 
 fn words<T: ToString>(items: &[T]) -> RestrictedExpression {
-    RestrictedExpression::new_set(
-        items
-            .iter()
-            .map(ToString::to_string)
-            .map(RestrictedExpression::new_string),
-    )
+    RestrictedExpression::new_set(items.iter().map(ToString::to_string).map(RestrictedExpression::new_string))
 }
 
 const PARTY: &str = "Party";
@@ -300,14 +265,8 @@ mod tests {
             CompiledDirective::compile(&directive).unwrap()
         };
         let ask = |compiled: &CompiledDirective, name: &str, patient, action| {
-            let question = Question {
-                party: &party(name),
-                patient,
-                action,
-                purpose: Purpose::Treatment,
-                now: 0,
-                tags: &[tag],
-            };
+            let question =
+                Question { party: &party(name), patient, action, purpose: Purpose::Treatment, now: 0, tags: &[tag] };
             compiled.permitting(&question).ok().unwrap().len()
         };
         for actions in [&[Action::Read][..], &[Action::Read, Action::Emergency]] {

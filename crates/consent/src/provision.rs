@@ -82,13 +82,7 @@ impl Terms {
         purposes: impl IntoIterator<Item = Purpose>,
         period: Period,
     ) -> Result<Self, TermsError> {
-        let terms = Self {
-            grantee,
-            actions: sorted(actions),
-            purposes: sorted(purposes),
-            period,
-            tags: sorted(tags),
-        };
+        let terms = Self { grantee, actions: sorted(actions), purposes: sorted(purposes), period, tags: sorted(tags) };
         if terms.actions.is_empty() {
             return Err(TermsError::NoActions);
         }
@@ -99,9 +93,7 @@ impl Terms {
             return Err(TermsError::NoTags);
         }
         if terms.tags.len() > TAGS_MAX {
-            return Err(TermsError::TooManyTags {
-                count: terms.tags.len(),
-            });
+            return Err(TermsError::TooManyTags { count: terms.tags.len() });
         }
         Ok(terms)
     }
@@ -141,20 +133,9 @@ impl Terms {
     }
 
     /// The same sentence with other sets; `None` when one of them is empty and nothing is left.
-    pub(crate) fn with_sets(
-        &self,
-        actions: Vec<Action>,
-        tags: Vec<LabelTag>,
-        purposes: Vec<Purpose>,
-    ) -> Option<Self> {
+    pub(crate) fn with_sets(&self, actions: Vec<Action>, tags: Vec<LabelTag>, purposes: Vec<Purpose>) -> Option<Self> {
         let left = !(actions.is_empty() || tags.is_empty() || purposes.is_empty());
-        left.then(|| Self {
-            grantee: self.grantee.clone(),
-            actions,
-            purposes,
-            period: self.period,
-            tags,
-        })
+        left.then(|| Self { grantee: self.grantee.clone(), actions, purposes, period: self.period, tags })
     }
 }
 

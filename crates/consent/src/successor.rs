@@ -39,15 +39,8 @@ pub enum Change {
 ///
 /// # Errors
 /// [`SuccessorError`], naming the rule that is broken.
-pub fn check_successor(
-    current: Option<Predecessor<'_>>,
-    next: &Directive,
-) -> Result<Change, SuccessorError> {
-    let Some(Predecessor {
-        directive: current,
-        digest,
-    }) = current
-    else {
+pub fn check_successor(current: Option<Predecessor<'_>>, next: &Directive) -> Result<Change, SuccessorError> {
+    let Some(Predecessor { directive: current, digest }) = current else {
         return match next.version() {
             1 => Ok(Change::First),
             found => Err(SuccessorError::Version { expected: 1, found }),
@@ -61,10 +54,7 @@ pub fn check_successor(
     }
     let expected = current.version().saturating_add(1);
     if next.version() != expected {
-        return Err(SuccessorError::Version {
-            expected,
-            found: next.version(),
-        });
+        return Err(SuccessorError::Version { expected, found: next.version() });
     }
     if next.previous() != digest {
         return Err(SuccessorError::PreviousDigest);
@@ -76,10 +66,7 @@ pub fn check_successor(
         Some(0) => Epoch::Same,
         Some(1) => Epoch::Raised,
         _ => {
-            return Err(SuccessorError::Epoch {
-                current: current.epoch(),
-                found: next.epoch(),
-            });
+            return Err(SuccessorError::Epoch { current: current.epoch(), found: next.epoch() });
         }
     };
     check_ids(current, next)?;
@@ -99,21 +86,15 @@ enum Epoch {
 /// An id keeps its wording for ever, so that a log which names it can be read years later.
 fn check_ids(current: &Directive, next: &Directive) -> Result<(), SuccessorError> {
     if next.last_provision() < current.last_provision() {
-        return Err(SuccessorError::ProvisionIdReused {
-            provision: next.last_provision(),
-        });
+        return Err(SuccessorError::ProvisionIdReused { provision: next.last_provision() });
     }
     for provision in next.provisions() {
         match current.provision(provision.id()) {
             Some(old) if old != provision => {
-                return Err(SuccessorError::ProvisionRewritten {
-                    provision: provision.id(),
-                });
+                return Err(SuccessorError::ProvisionRewritten { provision: provision.id() });
             }
             None if provision.id() <= current.last_provision() => {
-                return Err(SuccessorError::ProvisionIdReused {
-                    provision: provision.id(),
-                });
+                return Err(SuccessorError::ProvisionIdReused { provision: provision.id() });
             }
             _ => {}
         }
@@ -143,9 +124,7 @@ pub enum SuccessorError {
     #[error("the directive belongs to another patient")]
     OtherPatient,
     /// Not the next version: fetch the newest directive and make the change on that.
-    #[error(
-        "the directive has version {found}, but {expected} comes next: start from the newest directive"
-    )]
+    #[error("the directive has version {found}, but {expected} comes next: start from the newest directive")]
     Version {
         /// The version that comes next.
         expected: u64,
@@ -153,9 +132,7 @@ pub enum SuccessorError {
         found: u64,
     },
     /// Follows another directive of the same version.
-    #[error(
-        "the directive follows another one than that in force: start from the newest directive"
-    )]
+    #[error("the directive follows another one than that in force: start from the newest directive")]
     PreviousDigest,
     /// Older than the one in force.
     #[error("the directive was issued before the one in force")]

@@ -5,9 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// What a hospital does with a patient's record (transmission step 1).
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
 #[cbor(index_only)]
 pub enum Action {
     /// Fetch and open entries.
@@ -45,18 +43,13 @@ impl FromStr for Action {
     type Err = UnknownWord;
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|action| action.as_str() == word)
-            .ok_or(UnknownWord::Action)
+        Self::ALL.into_iter().find(|action| action.as_str() == word).ok_or(UnknownWord::Action)
     }
 }
 
 /// Purpose of use: the codes of HL7 `v3-PurposeOfUse` that the exchange serves.
 /// Codes are compared exactly; a broader code does not imply a narrower one.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
 #[cbor(index_only)]
 pub enum Purpose {
     /// TREAT: treatment.
@@ -123,10 +116,7 @@ impl FromStr for Purpose {
     type Err = UnknownWord;
 
     fn from_str(code: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|purpose| purpose.as_str() == code)
-            .ok_or(UnknownWord::Purpose)
+        Self::ALL.into_iter().find(|purpose| purpose.as_str() == code).ok_or(UnknownWord::Purpose)
     }
 }
 
@@ -137,8 +127,6 @@ pub enum UnknownWord {
     #[error("unknown action: use read, write or emergency")]
     Action,
     /// Not a [`Purpose`].
-    #[error(
-        "unknown purpose of use: use TREAT, ETREAT, BTG, HPAYMT, HOPERAT, HRESCH, PUBHLTH or PATRQT"
-    )]
+    #[error("unknown purpose of use: use TREAT, ETREAT, BTG, HPAYMT, HOPERAT, HRESCH, PUBHLTH or PATRQT")]
     Purpose,
 }

@@ -38,17 +38,13 @@ impl CustodyError {
     /// What the gateway is told.
     pub fn refusal(&self, by: Fault) -> Refusal {
         match self {
-            Self::Protocol(kind) => {
-                Refusal::of(by, &ProtocolError::new(Step::Consent, Fault::Gateway, kind.clone()))
-            }
+            Self::Protocol(kind) => Refusal::of(by, &ProtocolError::new(Step::Consent, Fault::Gateway, kind.clone())),
             Self::Encoding(error) => Refusal::new(by, error.code(), self.to_string(), "sign a valid directive"),
             Self::Successor(error) => {
                 Refusal::new(by, error.code(), self.to_string(), "fetch the newest directive and change that one")
             }
             Self::Compile(_) => Refusal::new(by, "directive-invalid", self.to_string(), "sign a valid directive"),
-            Self::UnknownPatient => {
-                Refusal::new(by, "patient-unknown", self.to_string(), "register the patient first")
-            }
+            Self::UnknownPatient => Refusal::new(by, "patient-unknown", self.to_string(), "register the patient first"),
             Self::Request(_) => Refusal::new(by, "request-invalid", self.to_string(), "correct the request"),
             Self::Inconsistent(_) => {
                 Refusal::new(by, "storage-failed", "stored data is inconsistent", "the operator's log names the cause")

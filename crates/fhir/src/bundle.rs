@@ -78,10 +78,7 @@ impl BundleKind {
 
     /// Whether a client may post it.
     pub fn is_accepted(self) -> bool {
-        matches!(
-            self,
-            Self::Transaction | Self::Batch | Self::Collection | Self::Document
-        )
+        matches!(self, Self::Transaction | Self::Batch | Self::Collection | Self::Document)
     }
 }
 
@@ -103,14 +100,7 @@ pub enum Method {
 }
 
 impl Method {
-    const ALL: [Self; 6] = [
-        Self::Get,
-        Self::Head,
-        Self::Post,
-        Self::Put,
-        Self::Delete,
-        Self::Patch,
-    ];
+    const ALL: [Self; 6] = [Self::Get, Self::Head, Self::Post, Self::Put, Self::Delete, Self::Patch];
 
     /// The verb.
     pub fn as_str(self) -> &'static str {
@@ -192,10 +182,7 @@ impl Bundle {
 
     /// The resources with the index of their entry.
     pub fn resources(&self) -> impl Iterator<Item = (usize, &Resource)> {
-        self.entries
-            .iter()
-            .enumerate()
-            .filter_map(|(at, entry)| Some((at, entry.resource.as_ref()?)))
+        self.entries.iter().enumerate().filter_map(|(at, entry)| Some((at, entry.resource.as_ref()?)))
     }
 
     /// The label of an entry's resource: its own security codings and those of the Bundle together,
@@ -211,23 +198,13 @@ impl Bundle {
     /// [`FhirError::TooManyEntries`].
     pub fn collection(resources: Vec<Resource>) -> Result<Self, FhirError> {
         if resources.len() > BUNDLE_ENTRIES_MAX {
-            return Err(FhirError::TooManyEntries {
-                limit: BUNDLE_ENTRIES_MAX,
-            });
+            return Err(FhirError::TooManyEntries { limit: BUNDLE_ENTRIES_MAX });
         }
         let entries = resources
             .into_iter()
-            .map(|resource| BundleEntry {
-                resource: Some(resource),
-                ..BundleEntry::default()
-            })
+            .map(|resource| BundleEntry { resource: Some(resource), ..BundleEntry::default() })
             .collect();
-        Ok(Self {
-            kind: BundleKind::Collection,
-            id: None,
-            security: Vec::new(),
-            entries,
-        })
+        Ok(Self { kind: BundleKind::Collection, id: None, security: Vec::new(), entries })
     }
 }
 
@@ -249,19 +226,10 @@ pub fn parse_bundle(bytes: impl Into<Bytes>) -> Result<Bundle, FhirError> {
 pub fn parse_any_bundle(bytes: impl Into<Bytes>) -> Result<Bundle, FhirError> {
     let bytes = bytes.into();
     if bytes.len() > BUNDLE_BYTES_MAX {
-        return Err(FhirError::TooLarge {
-            what: "the Bundle",
-            bytes: bytes.len(),
-            limit: BUNDLE_BYTES_MAX,
-        });
+        return Err(FhirError::TooLarge { what: "the Bundle", bytes: bytes.len(), limit: BUNDLE_BYTES_MAX });
     }
     let mut reader = Reader::new(bytes.clone());
-    json::walk(
-        json::utf8(&bytes)?,
-        ROOT,
-        JSON_DEPTH_MAX + LEVELS_ABOVE_RESOURCE,
-        &mut reader,
-    )?;
+    json::walk(json::utf8(&bytes)?, ROOT, JSON_DEPTH_MAX + LEVELS_ABOVE_RESOURCE, &mut reader)?;
     reader.finish()
 }
 
@@ -273,11 +241,7 @@ pub fn parse_any_bundle(bytes: impl Into<Bytes>) -> Result<Bundle, FhirError> {
 pub fn parse_ndjson(bytes: impl Into<Bytes>) -> Result<Vec<Resource>, FhirError> {
     let bytes = bytes.into();
     if bytes.len() > BUNDLE_BYTES_MAX {
-        return Err(FhirError::TooLarge {
-            what: "the file",
-            bytes: bytes.len(),
-            limit: BUNDLE_BYTES_MAX,
-        });
+        return Err(FhirError::TooLarge { what: "the file", bytes: bytes.len(), limit: BUNDLE_BYTES_MAX });
     }
     let mut resources = Vec::new();
     for (number, line) in (1..).zip(bytes.split(|b| *b == b'\n')) {
@@ -286,14 +250,9 @@ pub fn parse_ndjson(bytes: impl Into<Bytes>) -> Result<Vec<Resource>, FhirError>
             continue;
         }
         if resources.len() == BUNDLE_ENTRIES_MAX {
-            return Err(FhirError::TooManyEntries {
-                limit: BUNDLE_ENTRIES_MAX,
-            });
+            return Err(FhirError::TooManyEntries { limit: BUNDLE_ENTRIES_MAX });
         }
-        resources.push(Resource::parse_at(
-            bytes.slice_ref(line),
-            &format!("line[{number}]"),
-        )?);
+        resources.push(Resource::parse_at(bytes.slice_ref(line), &format!("line[{number}]"))?);
     }
     Ok(resources)
 }
@@ -302,23 +261,14 @@ pub fn parse_ndjson(bytes: impl Into<Bytes>) -> Result<Vec<Resource>, FhirError>
 /// `urn:uuid:` `fullUrl`. Without either, the gateway assigns one.
 pub fn logical_id(entry: &BundleEntry) -> Option<ResourceId> {
     let own = entry.resource.as_ref().and_then(Resource::id);
-    own.cloned().or_else(|| {
-        entry
-            .full_url
-            .as_deref()?
-            .strip_prefix("urn:uuid:")?
-            .parse()
-            .ok()
-    })
+    own.cloned().or_else(|| entry.full_url.as_deref()?.strip_prefix("urn:uuid:")?.parse().ok())
 }
 
 const ROOT: &str = "Bundle";
 
 fn check_postable(bundle: &Bundle) -> Result<(), FhirError> {
     if !bundle.kind.is_accepted() {
-        return Err(FhirError::KindNotAccepted {
-            kind: bundle.kind.as_str(),
-        });
+        return Err(FhirError::KindNotAccepted { kind: bundle.kind.as_str() });
     }
     let mut urls: HashMap<&str, usize> = HashMap::new();
     let mut identities: HashMap<(ResourceType, ResourceId), usize> = HashMap::new();
@@ -328,36 +278,23 @@ fn check_postable(bundle: &Bundle) -> Result<(), FhirError> {
         if let Some(url) = &entry.full_url
             && let Some(first) = urls.insert(url, at)
         {
-            return Err(FhirError::DuplicateEntry {
-                expression: place("fullUrl"),
-                first,
-            });
+            return Err(FhirError::DuplicateEntry { expression: place("fullUrl"), first });
         }
         if bundle.kind.has_requests() {
             check_request(entry, at)?;
         } else if entry.resource.is_none() {
-            return Err(FhirError::MissingElement {
-                expression: place("resource"),
-            });
+            return Err(FhirError::MissingElement { expression: place("resource") });
         }
         // R4 HTTP, "transaction": no identity may occur twice.
         if bundle.kind == BundleKind::Transaction
             && let (Some(resource), Some(id)) = (&entry.resource, logical_id(entry))
             && let Some(first) = identities.insert((resource.resource_type(), id), at)
         {
-            return Err(FhirError::DuplicateEntry {
-                expression: place("resource.id"),
-                first,
-            });
+            return Err(FhirError::DuplicateEntry { expression: place("resource.id"), first });
         }
     }
-    let first = bundle
-        .entries
-        .first()
-        .and_then(|entry| entry.resource.as_ref());
-    if bundle.kind == BundleKind::Document
-        && first.is_none_or(|r| r.resource_type().as_str() != "Composition")
-    {
+    let first = bundle.entries.first().and_then(|entry| entry.resource.as_ref());
+    if bundle.kind == BundleKind::Document && first.is_none_or(|r| r.resource_type().as_str() != "Composition") {
         return Err(FhirError::BadElement {
             expression: format!("{ROOT}.entry[0].resource"),
             reason: "a document begins with its Composition",
@@ -369,46 +306,27 @@ fn check_postable(bundle: &Bundle) -> Result<(), FhirError> {
 fn check_request(entry: &BundleEntry, at: usize) -> Result<(), FhirError> {
     let place = |element: &str| format!("{ROOT}.entry[{at}].{element}");
     let Some(request) = &entry.request else {
-        return Err(FhirError::MissingElement {
-            expression: place("request"),
-        });
+        return Err(FhirError::MissingElement { expression: place("request") });
     };
-    let wrong = |element: &str, reason| {
-        Err(FhirError::BadElement {
-            expression: place(element),
-            reason,
-        })
-    };
+    let wrong = |element: &str, reason| Err(FhirError::BadElement { expression: place(element), reason });
     match (request.method, &entry.resource) {
-        (Method::Post | Method::Put | Method::Patch, None) => Err(FhirError::MissingElement {
-            expression: place("resource"),
-        }),
+        (Method::Post | Method::Put | Method::Patch, None) => {
+            Err(FhirError::MissingElement { expression: place("resource") })
+        }
         (Method::Get | Method::Head | Method::Delete, Some(_)) => {
             wrong("resource", "GET, HEAD and DELETE carry no resource")
         }
         (Method::Post, Some(resource)) if request.url != resource.resource_type().as_str() => {
-            wrong(
-                "request.url",
-                "the url of a POST is the type of its resource",
-            )
+            wrong("request.url", "the url of a POST is the type of its resource")
         }
         (Method::Put, Some(resource)) => {
             let name = resource.resource_type().as_str();
-            let id = request
-                .url
-                .strip_prefix(name)
-                .and_then(|rest| rest.strip_prefix('/'));
-            let conditional = request
-                .url
-                .strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with('?'));
+            let id = request.url.strip_prefix(name).and_then(|rest| rest.strip_prefix('/'));
+            let conditional = request.url.strip_prefix(name).is_some_and(|rest| rest.starts_with('?'));
             match (id, resource.id()) {
                 (Some(named), Some(id)) if named == id.as_str() => Ok(()),
                 _ if conditional => Ok(()),
-                _ => wrong(
-                    "request.url",
-                    "the url of a PUT is the type and id of its resource, or a search",
-                ),
+                _ => wrong("request.url", "the url of a PUT is the type and id of its resource, or a search"),
             }
         }
         _ => Ok(()),
@@ -444,9 +362,7 @@ impl Reader {
         Self {
             bytes,
             own: Draft::default(),
-            kind: Err(FhirError::MissingElement {
-                expression: format!("{ROOT}.type"),
-            }),
+            kind: Err(FhirError::MissingElement { expression: format!("{ROOT}.type") }),
             entries: Vec::new(),
             entry: BundleEntry::default(),
             resource: Draft::default(),
@@ -457,35 +373,19 @@ impl Reader {
     fn finish(self) -> Result<Bundle, FhirError> {
         let facts: Facts = self.own.finish(ROOT)?;
         if facts.resource_type != ResourceType::BUNDLE {
-            return Err(FhirError::NotABundle {
-                found: facts.resource_type,
-            });
+            return Err(FhirError::NotABundle { found: facts.resource_type });
         }
-        Ok(Bundle {
-            kind: self.kind?,
-            id: facts.id,
-            security: facts.security,
-            entries: self.entries,
-        })
+        Ok(Bundle { kind: self.kind?, id: facts.id, security: facts.security, entries: self.entries })
     }
 
-    fn entry_part(
-        &mut self,
-        at: usize,
-        path: &[Step<'_>],
-        value: &Value<'_>,
-    ) -> Result<(), FhirError> {
+    fn entry_part(&mut self, at: usize, path: &[Step<'_>], value: &Value<'_>) -> Result<(), FhirError> {
         let place = |element: &str| format!("{ROOT}.entry[{at}].{element}");
         let Some((member, rest)) = path.split_first() else {
             if value.kind != Kind::Object {
-                return Err(FhirError::NotAnObject {
-                    expression: format!("{ROOT}.entry[{at}]"),
-                });
+                return Err(FhirError::NotAnObject { expression: format!("{ROOT}.entry[{at}]") });
             }
             if self.entries.len() >= BUNDLE_ENTRIES_MAX {
-                return Err(FhirError::TooManyEntries {
-                    limit: BUNDLE_ENTRIES_MAX,
-                });
+                return Err(FhirError::TooManyEntries { limit: BUNDLE_ENTRIES_MAX });
             }
             self.entries.push(std::mem::take(&mut self.entry));
             return Ok(());
@@ -496,25 +396,19 @@ impl Reader {
                 if rest.is_empty() {
                     resource::check_size(value.span.len())?;
                     let facts = std::mem::take(&mut self.resource).finish(&place("resource"))?;
-                    self.entry.resource = Some(Resource::from_checked(
-                        self.bytes.slice(value.span.clone()),
-                        facts,
-                    ));
+                    self.entry.resource = Some(Resource::from_checked(self.bytes.slice(value.span.clone()), facts));
                 }
             }
             (Some("fullUrl"), []) => self.entry.full_url = Some(text(value, || place("fullUrl"))?),
             (Some("request"), []) => {
                 if value.kind != Kind::Object {
-                    return Err(FhirError::NotAnObject {
-                        expression: place("request"),
-                    });
+                    return Err(FhirError::NotAnObject { expression: place("request") });
                 }
                 self.entry.request = Some(std::mem::take(&mut self.request).finish(at)?);
             }
             (Some("request"), [part]) => {
                 if let Some(name) = part.name() {
-                    self.request
-                        .take(name, value, || place(&format!("request.{name}")))?;
+                    self.request.take(name, value, || place(&format!("request.{name}")))?;
                 }
             }
             _ => {}
@@ -526,25 +420,18 @@ impl Reader {
 impl<'t> Sink<'t> for Reader {
     fn value(&mut self, path: &[Step<'t>], value: &Value<'t>) -> Result<(), FhirError> {
         match path {
-            [entry, Step::Index(at), rest @ ..] if entry.is("entry") => {
-                self.entry_part(*at, rest, value)
-            }
+            [entry, Step::Index(at), rest @ ..] if entry.is("entry") => self.entry_part(*at, rest, value),
             // Entries that are no list would be passed over below, and lost.
             [entry, ..] if entry.is("entry") => {
                 if path.len() == 1 && value.kind != Kind::Array {
                     let reason = "expected a list of entries";
-                    return Err(FhirError::BadElement {
-                        expression: format!("{ROOT}.entry"),
-                        reason,
-                    });
+                    return Err(FhirError::BadElement { expression: format!("{ROOT}.entry"), reason });
                 }
                 Ok(())
             }
             [only] if only.is("type") => {
                 let code = value.string().unwrap_or_default();
-                let known = BundleKind::ALL
-                    .into_iter()
-                    .find(|kind| kind.as_str() == code);
+                let known = BundleKind::ALL.into_iter().find(|kind| kind.as_str() == code);
                 self.kind = known.ok_or_else(|| FhirError::BadElement {
                     expression: format!("{ROOT}.type"),
                     reason: "not a type of Bundle in FHIR R4",
@@ -557,18 +444,11 @@ impl<'t> Sink<'t> for Reader {
 }
 
 impl RequestDraft {
-    fn take(
-        &mut self,
-        name: &str,
-        value: &Value<'_>,
-        place: impl Fn() -> String,
-    ) -> Result<(), FhirError> {
+    fn take(&mut self, name: &str, value: &Value<'_>, place: impl Fn() -> String) -> Result<(), FhirError> {
         let slot = match name {
             "method" => {
                 let verb = text(value, &place)?;
-                let known = Method::ALL
-                    .into_iter()
-                    .find(|method| method.as_str() == verb);
+                let known = Method::ALL.into_iter().find(|method| method.as_str() == verb);
                 self.method = Some(known.ok_or_else(|| FhirError::BadElement {
                     expression: place(),
                     reason: "expected GET, HEAD, POST, PUT, DELETE or PATCH",
@@ -587,9 +467,8 @@ impl RequestDraft {
     }
 
     fn finish(self, at: usize) -> Result<BundleRequest, FhirError> {
-        let missing = |element: &str| FhirError::MissingElement {
-            expression: format!("{ROOT}.entry[{at}].request.{element}"),
-        };
+        let missing =
+            |element: &str| FhirError::MissingElement { expression: format!("{ROOT}.entry[{at}].request.{element}") };
         Ok(BundleRequest {
             method: self.method.ok_or_else(|| missing("method"))?,
             url: self.url.ok_or_else(|| missing("url"))?,
@@ -603,21 +482,13 @@ impl RequestDraft {
 
 fn text(value: &Value<'_>, place: impl Fn() -> String) -> Result<String, FhirError> {
     let text = value.string().filter(|text| !text.is_empty());
-    let wrong = || FhirError::BadElement {
-        expression: place(),
-        reason: "expected a string that is not empty",
-    };
+    let wrong = || FhirError::BadElement { expression: place(), reason: "expected a string that is not empty" };
     text.map(std::borrow::Cow::into_owned).ok_or_else(wrong)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
 
@@ -635,27 +506,16 @@ mod tests {
         );
         let bytes = Bytes::from(text);
         let bundle = parse_bundle(bytes.clone()).unwrap();
-        assert_eq!(
-            (bundle.kind(), bundle.id().unwrap().as_str()),
-            (BundleKind::Transaction, "b")
-        );
-        let [first, second] = bundle.entries() else {
-            panic!("two entries")
-        };
+        assert_eq!((bundle.kind(), bundle.id().unwrap().as_str()), (BundleKind::Transaction, "b"));
+        let [first, second] = bundle.entries() else { panic!("two entries") };
         let resource = first.resource.as_ref().unwrap();
         assert_eq!(resource.bytes(), PATIENT.as_bytes());
         // The same memory, not a copy.
         assert_eq!(bytes.slice_ref(resource.bytes()).len(), PATIENT.len());
         assert_eq!(first.full_url.as_deref(), Some("urn:uuid:1"));
-        assert_eq!(
-            first.request.as_ref().unwrap().if_none_exist.as_deref(),
-            Some("identifier=7")
-        );
+        assert_eq!(first.request.as_ref().unwrap().if_none_exist.as_deref(), Some("identifier=7"));
         assert_eq!(second.request.as_ref().unwrap().method, Method::Delete);
-        assert_eq!(
-            second.request.as_ref().unwrap().if_match.as_deref(),
-            Some("W/\"1\"")
-        );
+        assert_eq!(second.request.as_ref().unwrap().if_match.as_deref(), Some("W/\"1\""));
         assert!(second.resource.is_none() && second.full_url.is_none());
         assert_eq!(bundle.resources().count(), 1);
     }
@@ -663,154 +523,60 @@ mod tests {
     #[test]
     fn types_of_bundle() {
         for kind in BundleKind::ALL {
-            let composition = r#"{"resource":{"resourceType":"Composition"},"request":{"method":"POST","url":"Composition"}}"#;
-            let body = format!(
-                r#""resourceType":"Bundle","type":"{}","entry":[{composition}]"#,
-                kind.as_str()
-            );
+            let composition =
+                r#"{"resource":{"resourceType":"Composition"},"request":{"method":"POST","url":"Composition"}}"#;
+            let body = format!(r#""resourceType":"Bundle","type":"{}","entry":[{composition}]"#, kind.as_str());
             let found = check(&body);
             if kind.is_accepted() {
                 assert_eq!(found.unwrap().kind(), kind);
             } else {
                 let error = found.unwrap_err();
-                assert_eq!(
-                    error,
-                    FhirError::KindNotAccepted {
-                        kind: kind.as_str()
-                    }
-                );
-                assert_eq!(
-                    (error.http_status(), error.expressions()),
-                    (422, vec!["Bundle.type".to_owned()])
-                );
-                assert_eq!(
-                    parse_any_bundle(format!("{{{body}}}").into_bytes())
-                        .unwrap()
-                        .kind(),
-                    kind
-                );
+                assert_eq!(error, FhirError::KindNotAccepted { kind: kind.as_str() });
+                assert_eq!((error.http_status(), error.expressions()), (422, vec!["Bundle.type".to_owned()]));
+                assert_eq!(parse_any_bundle(format!("{{{body}}}").into_bytes()).unwrap().kind(), kind);
             }
         }
-        assert!(
-            check(r#""resourceType":"Bundle","type":"transaction""#)
-                .unwrap()
-                .entries()
-                .is_empty()
-        );
+        assert!(check(r#""resourceType":"Bundle","type":"transaction""#).unwrap().entries().is_empty());
     }
 
     #[test]
     fn refusals_name_the_entry() {
-        let transaction = |entries: &str| {
-            format!(r#""resourceType":"Bundle","type":"transaction","entry":[{entries}]"#)
-        };
-        let post = |resource: &str| {
-            format!(r#"{{"resource":{resource},"request":{{"method":"POST","url":"Patient"}}}}"#)
-        };
-        let with_request = |request: &str| {
-            transaction(&format!(r#"{{"resource":{PATIENT},"request":{request}}}"#))
-        };
+        let transaction =
+            |entries: &str| format!(r#""resourceType":"Bundle","type":"transaction","entry":[{entries}]"#);
+        let post =
+            |resource: &str| format!(r#"{{"resource":{resource},"request":{{"method":"POST","url":"Patient"}}}}"#);
+        let with_request = |request: &str| transaction(&format!(r#"{{"resource":{PATIENT},"request":{request}}}"#));
         let good = post(r#"{"resourceType":"Patient"}"#);
         for (body, code, place) in [
-            (
-                r#""resourceType":"Group","type":"person""#.to_owned(),
-                "not-a-bundle",
-                "",
-            ),
-            (
-                r#""resourceType":"Bundle","type":"x""#.to_owned(),
-                "bad-element",
-                "Bundle.type",
-            ),
+            (r#""resourceType":"Group","type":"person""#.to_owned(), "not-a-bundle", ""),
+            (r#""resourceType":"Bundle","type":"x""#.to_owned(), "bad-element", "Bundle.type"),
             (r#""resourceType":"Patient""#.to_owned(), "not-a-bundle", ""),
-            (
-                r#""resourceType":"Bundle""#.to_owned(),
-                "missing-element",
-                "Bundle.type",
-            ),
-            (
-                r#""type":"batch""#.to_owned(),
-                "missing-resource-type",
-                "Bundle",
-            ),
-            (
-                r#""resourceType":"Bundle","type":7"#.to_owned(),
-                "bad-element",
-                "Bundle.type",
-            ),
-            (
-                r#""resourceType":"Bundle","type":"batch","entry":{}"#.to_owned(),
-                "bad-element",
-                "Bundle.entry",
-            ),
+            (r#""resourceType":"Bundle""#.to_owned(), "missing-element", "Bundle.type"),
+            (r#""type":"batch""#.to_owned(), "missing-resource-type", "Bundle"),
+            (r#""resourceType":"Bundle","type":7"#.to_owned(), "bad-element", "Bundle.type"),
+            (r#""resourceType":"Bundle","type":"batch","entry":{}"#.to_owned(), "bad-element", "Bundle.entry"),
             (transaction("7"), "not-an-object", "Bundle.entry[0]"),
-            (
-                transaction(&format!("{good},{{\"resource\":[]}}")),
-                "not-an-object",
-                "Bundle.entry[1].resource",
-            ),
-            (
-                transaction(&format!("{good},{}", post("{}"))),
-                "missing-resource-type",
-                "Bundle.entry[1].resource",
-            ),
+            (transaction(&format!("{good},{{\"resource\":[]}}")), "not-an-object", "Bundle.entry[1].resource"),
+            (transaction(&format!("{good},{}", post("{}"))), "missing-resource-type", "Bundle.entry[1].resource"),
             (
                 transaction(&format!("{good},{}", post(r#"{"resourceType":"Zebra"}"#))),
                 "unknown-resource-type",
                 "Bundle.entry[1].resource.resourceType",
             ),
+            (transaction(&post(r#"{"resourceType":"Patient","id":""}"#)), "bad-id", "Bundle.entry[0].resource.id"),
             (
-                transaction(&post(r#"{"resourceType":"Patient","id":""}"#)),
-                "bad-id",
-                "Bundle.entry[0].resource.id",
-            ),
-            (
-                transaction(&post(
-                    r#"{"resourceType":"Patient","name":[{"x":1,"x":1}]}"#,
-                )),
+                transaction(&post(r#"{"resourceType":"Patient","name":[{"x":1,"x":1}]}"#)),
                 "duplicate-member",
                 "Bundle.entry[0].resource.name[0].x",
             ),
-            (
-                transaction(&format!(r#"{{"resource":{PATIENT}}}"#)),
-                "missing-element",
-                "Bundle.entry[0].request",
-            ),
-            (
-                with_request("{}"),
-                "missing-element",
-                "Bundle.entry[0].request.method",
-            ),
-            (
-                with_request(r#"{"method":"POST"}"#),
-                "missing-element",
-                "Bundle.entry[0].request.url",
-            ),
-            (
-                with_request(r#"{"method":"post","url":"Patient"}"#),
-                "bad-element",
-                "Bundle.entry[0].request.method",
-            ),
-            (
-                with_request(r#"{"method":"POST","url":""}"#),
-                "bad-element",
-                "Bundle.entry[0].request.url",
-            ),
-            (
-                with_request(r#"{"method":"POST","url":"Observation"}"#),
-                "bad-element",
-                "Bundle.entry[0].request.url",
-            ),
-            (
-                with_request(r#"{"method":"PUT","url":"Patient/q"}"#),
-                "bad-element",
-                "Bundle.entry[0].request.url",
-            ),
-            (
-                with_request(r#"{"method":"DELETE","url":"Patient/p"}"#),
-                "bad-element",
-                "Bundle.entry[0].resource",
-            ),
+            (transaction(&format!(r#"{{"resource":{PATIENT}}}"#)), "missing-element", "Bundle.entry[0].request"),
+            (with_request("{}"), "missing-element", "Bundle.entry[0].request.method"),
+            (with_request(r#"{"method":"POST"}"#), "missing-element", "Bundle.entry[0].request.url"),
+            (with_request(r#"{"method":"post","url":"Patient"}"#), "bad-element", "Bundle.entry[0].request.method"),
+            (with_request(r#"{"method":"POST","url":""}"#), "bad-element", "Bundle.entry[0].request.url"),
+            (with_request(r#"{"method":"POST","url":"Observation"}"#), "bad-element", "Bundle.entry[0].request.url"),
+            (with_request(r#"{"method":"PUT","url":"Patient/q"}"#), "bad-element", "Bundle.entry[0].request.url"),
+            (with_request(r#"{"method":"DELETE","url":"Patient/p"}"#), "bad-element", "Bundle.entry[0].resource"),
             (
                 transaction(r#"{"request":{"method":"POST","url":"Patient"}}"#),
                 "missing-element",
@@ -834,20 +600,14 @@ mod tests {
                 "Bundle.entry[0].resource",
             ),
             (
-                format!(
-                    r#""resourceType":"Bundle","type":"document","entry":[{{"resource":{PATIENT}}}]"#
-                ),
+                format!(r#""resourceType":"Bundle","type":"document","entry":[{{"resource":{PATIENT}}}]"#),
                 "bad-element",
                 "Bundle.entry[0].resource",
             ),
         ] {
             let error = check(&body).unwrap_err();
             assert_eq!(error.code(), code, "{body}: {error}");
-            assert_eq!(
-                error.expressions().first().map_or("", String::as_str),
-                place,
-                "{body}: {error}"
-            );
+            assert_eq!(error.expressions().first().map_or("", String::as_str), place, "{body}: {error}");
         }
     }
 
@@ -865,12 +625,7 @@ mod tests {
     fn limits() {
         let entries = vec!["{}"; BUNDLE_ENTRIES_MAX + 1].join(",");
         let many = format!(r#""resourceType":"Bundle","type":"batch","entry":[{entries}]"#);
-        assert_eq!(
-            check(&many).unwrap_err(),
-            FhirError::TooManyEntries {
-                limit: BUNDLE_ENTRIES_MAX
-            }
-        );
+        assert_eq!(check(&many).unwrap_err(), FhirError::TooManyEntries { limit: BUNDLE_ENTRIES_MAX });
         let large = vec![b' '; BUNDLE_BYTES_MAX + 1];
         assert_eq!(parse_bundle(large).unwrap_err().http_status(), 413);
         // A resource may be as deep in a Bundle as alone.
@@ -878,9 +633,7 @@ mod tests {
             let nested = format!("{}1{}", "[".repeat(levels - 1), "]".repeat(levels - 1));
             let resource = format!(r#"{{"resourceType":"Basic","x":{nested}}}"#);
             let alone = Resource::parse(resource.clone().into_bytes()).is_ok();
-            let body = format!(
-                r#""resourceType":"Bundle","type":"collection","entry":[{{"resource":{resource}}}]"#
-            );
+            let body = format!(r#""resourceType":"Bundle","type":"collection","entry":[{{"resource":{resource}}}]"#);
             (alone, check(&body).is_ok())
         };
         assert_eq!(deep(JSON_DEPTH_MAX), (true, true));
@@ -896,24 +649,9 @@ mod tests {
             {"fullUrl":"https://h.example/Basic/8","resource":{"resourceType":"Basic",
                 "meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"PSY"}]}}}]"#;
         let bundle = check(body).unwrap();
-        let ids: Vec<_> = bundle
-            .entries()
-            .iter()
-            .map(|e| logical_id(e).map(|id| id.to_string()))
-            .collect();
-        assert_eq!(
-            ids,
-            [
-                Some("7515d14b-843b".to_owned()),
-                Some("own".to_owned()),
-                None
-            ]
-        );
-        let labels: Vec<_> = bundle
-            .entries()
-            .iter()
-            .map(|e| bundle.label_of(e))
-            .collect();
+        let ids: Vec<_> = bundle.entries().iter().map(|e| logical_id(e).map(|id| id.to_string())).collect();
+        assert_eq!(ids, [Some("7515d14b-843b".to_owned()), Some("own".to_owned()), None]);
+        let labels: Vec<_> = bundle.entries().iter().map(|e| bundle.label_of(e)).collect();
         assert_eq!(labels, [Label::Hiv, Label::Hiv, Label::VeryRestricted]);
     }
 
@@ -924,8 +662,7 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].bytes(), PATIENT.as_bytes());
         assert_eq!(found[1].bytes().as_ref(), b"  {\"resourceType\":\"Basic\"}");
-        let error = parse_ndjson(format!("{PATIENT}\n{{\"resourceType\":\"Zebra\"}}").into_bytes())
-            .unwrap_err();
+        let error = parse_ndjson(format!("{PATIENT}\n{{\"resourceType\":\"Zebra\"}}").into_bytes()).unwrap_err();
         assert_eq!(error.expressions(), ["line[2].resourceType"]);
         assert_eq!(Bundle::collection(found).unwrap().entries().len(), 2);
     }

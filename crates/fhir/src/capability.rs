@@ -162,15 +162,9 @@ pub struct Capability {
 pub fn capability(offered: &Capability) -> Vec<u8> {
     let mut rest = Map::new();
     rest.insert("mode".to_owned(), json!("server"));
-    rest.insert(
-        "security".to_owned(),
-        json!({ "description": offered.security }),
-    );
+    rest.insert("security".to_owned(), json!({ "description": offered.security }));
     insert_list(&mut rest, "resource", offered.types.iter().map(type_offer));
-    let codes = offered
-        .system
-        .iter()
-        .map(|one| json!({ "code": one.as_str() }));
+    let codes = offered.system.iter().map(|one| json!({ "code": one.as_str() }));
     insert_list(&mut rest, "interaction", codes);
     let statement = json!({
         "resourceType": "CapabilityStatement",
@@ -189,20 +183,11 @@ pub fn capability(offered: &Capability) -> Vec<u8> {
 fn type_offer(offer: &TypeOffer) -> Value {
     let mut out = Map::new();
     out.insert("type".to_owned(), json!(offer.resource_type.as_str()));
-    let codes = offer
-        .interactions
-        .iter()
-        .map(|offered| json!({ "code": offered.as_str() }));
+    let codes = offer.interactions.iter().map(|offered| json!({ "code": offered.as_str() }));
     insert_list(&mut out, "interaction", codes);
-    let parameters = offer
-        .search
-        .iter()
-        .map(|p| json!({ "name": p.name, "type": p.kind.as_str() }));
+    let parameters = offer.search.iter().map(|p| json!({ "name": p.name, "type": p.kind.as_str() }));
     insert_list(&mut out, "searchParam", parameters);
-    let operations = offer
-        .operations
-        .iter()
-        .map(|o| json!({ "name": o.name, "definition": o.definition }));
+    let operations = offer.operations.iter().map(|o| json!({ "name": o.name, "definition": o.definition }));
     insert_list(&mut out, "operation", operations);
     Value::Object(out)
 }
@@ -217,12 +202,7 @@ fn insert_list(into: &mut Map<String, Value>, name: &str, values: impl Iterator<
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
     use crate::Resource;
@@ -241,10 +221,7 @@ mod tests {
                 TypeOffer {
                     resource_type: ResourceType::PATIENT,
                     interactions: vec![Interaction::Read, Interaction::SearchType],
-                    search: vec![SearchParameter {
-                        name: "identifier",
-                        kind: SearchKind::Token,
-                    }],
+                    search: vec![SearchParameter { name: "identifier", kind: SearchKind::Token }],
                     operations: vec![Operation {
                         name: "everything",
                         definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
@@ -260,17 +237,11 @@ mod tests {
         };
         let bytes = capability(&offered);
         let value: Value = serde_json::from_slice(&bytes).unwrap();
-        assert_eq!(
-            Resource::parse(bytes).unwrap().resource_type().as_str(),
-            "CapabilityStatement"
-        );
+        assert_eq!(Resource::parse(bytes).unwrap().resource_type().as_str(), "CapabilityStatement");
         assert_eq!(value["fhirVersion"], "4.0.1");
         assert_eq!(value["date"], "2026-01-02T03:04:05.000Z");
         let rest = &value["rest"][0];
-        assert_eq!(
-            rest["interaction"],
-            json!([{"code":"transaction"},{"code":"batch"}])
-        );
+        assert_eq!(rest["interaction"], json!([{"code":"transaction"},{"code":"batch"}]));
         assert_eq!(
             rest["resource"],
             json!([

@@ -25,17 +25,11 @@ static DEFINED: &[(&str, &[&str])] = &[
     ("ClaimResponse", &["patient"]),
     ("ClinicalImpression", &["subject"]),
     ("Communication", &["subject", "sender", "recipient"]),
-    (
-        "CommunicationRequest",
-        &["subject", "sender", "recipient", "requester"],
-    ),
+    ("CommunicationRequest", &["subject", "sender", "recipient", "requester"]),
     ("Composition", &["subject", "author", "attester.party"]),
     ("Condition", &["subject", "asserter"]),
     ("Consent", &["patient"]),
-    (
-        "Coverage",
-        &["policyHolder", "subscriber", "beneficiary", "payor"],
-    ),
+    ("Coverage", &["policyHolder", "subscriber", "beneficiary", "payor"]),
     ("CoverageEligibilityRequest", &["patient"]),
     ("CoverageEligibilityResponse", &["patient"]),
     ("DetectedIssue", &["patient"]),
@@ -116,9 +110,7 @@ pub fn patient_elements(resource_type: ResourceType) -> impl Iterator<Item = &'s
     [DEFINED, ADDED]
         .into_iter()
         .filter_map(move |table| {
-            let at = table
-                .binary_search_by_key(&resource_type.as_str(), |(name, _)| name)
-                .ok()?;
+            let at = table.binary_search_by_key(&resource_type.as_str(), |(name, _)| name).ok()?;
             table.get(at).map(|(_, elements)| elements.iter().copied())
         })
         .flatten()
@@ -130,51 +122,32 @@ pub fn patient_references(resource: &Resource) -> Vec<PatientReference> {
     if resource.resource_type() == ResourceType::PATIENT {
         return Vec::new();
     }
-    let known = |holder: &str| {
-        patient_elements(resource.resource_type()).find(|element| *element == holder)
-    };
+    let known = |holder: &str| patient_elements(resource.resource_type()).find(|element| *element == holder);
     let by_reference = resource.links().iter().filter_map(|link| {
         let element = known(&link.element)?;
         let reference = Reference::parse(&link.reference);
         let may_be_patient = match &reference {
             Reference::Contained(_) | Reference::Unknown(_) => false,
-            other => other
-                .target_type()
-                .is_none_or(|named| named == ResourceType::PATIENT),
+            other => other.target_type().is_none_or(|named| named == ResourceType::PATIENT),
         };
-        may_be_patient.then_some(PatientReference {
-            element,
-            target: PatientTarget::Reference(reference),
-        })
+        may_be_patient.then_some(PatientReference { element, target: PatientTarget::Reference(reference) })
     });
-    let by_identifier = resource
-        .logical_links()
-        .iter()
-        .filter_map(|(holder, identifier)| {
-            // A literal reference beside the identifier wins (R4 references, "logical references").
-            if resource.links().iter().any(|link| link.element == *holder) {
-                return None;
-            }
-            // Elements such as `performer` may hold the identifier of somebody else.
-            let element = known(holder).filter(|element| {
-                matches!(*element, "subject" | "patient" | "beneficiary" | "for")
-            })?;
-            Some(PatientReference {
-                element,
-                target: PatientTarget::Identifier(identifier.clone()),
-            })
-        });
+    let by_identifier = resource.logical_links().iter().filter_map(|(holder, identifier)| {
+        // A literal reference beside the identifier wins (R4 references, "logical references").
+        if resource.links().iter().any(|link| link.element == *holder) {
+            return None;
+        }
+        // Elements such as `performer` may hold the identifier of somebody else.
+        let element =
+            known(holder).filter(|element| matches!(*element, "subject" | "patient" | "beneficiary" | "for"))?;
+        Some(PatientReference { element, target: PatientTarget::Identifier(identifier.clone()) })
+    });
     by_reference.chain(by_identifier).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
 
@@ -194,10 +167,7 @@ mod tests {
     #[test]
     fn elements_of_the_compartment() {
         for (body, expected) in [
-            (
-                r#""resourceType":"Observation","subject":{"reference":"Patient/a"}"#,
-                "subject Patient/a",
-            ),
+            (r#""resourceType":"Observation","subject":{"reference":"Patient/a"}"#, "subject Patient/a"),
             (
                 r#""resourceType":"Observation","subject":{"reference":"Group/g"},"performer":[{"reference":"Practitioner/d"},{"reference":"Patient/m"}]"#,
                 "performer Patient/m",
@@ -210,30 +180,12 @@ mod tests {
                 r#""resourceType":"AllergyIntolerance","patient":{"reference":"https://h.example/Patient/a/_history/2"},"asserter":{"reference":"Patient?identifier=1"}"#,
                 "patient https://h.example/Patient/a, asserter Patient?identifier=1",
             ),
-            (
-                r#""resourceType":"Device","patient":{"reference":"Patient/a"}"#,
-                "patient Patient/a",
-            ),
-            (
-                r#""resourceType":"Task","for":{"reference":"Patient/a"}"#,
-                "for Patient/a",
-            ),
-            (
-                r##""resourceType":"Condition","subject":{"reference":"#p"}"##,
-                "",
-            ),
-            (
-                r#""resourceType":"Condition","evidence":[{"detail":[{"reference":"Patient/a"}]}]"#,
-                "",
-            ),
-            (
-                r#""resourceType":"Organization","contact":[{"subject":{"reference":"Patient/a"}}]"#,
-                "",
-            ),
-            (
-                r#""resourceType":"Patient","link":[{"other":{"reference":"Patient/b"}}]"#,
-                "",
-            ),
+            (r#""resourceType":"Device","patient":{"reference":"Patient/a"}"#, "patient Patient/a"),
+            (r#""resourceType":"Task","for":{"reference":"Patient/a"}"#, "for Patient/a"),
+            (r##""resourceType":"Condition","subject":{"reference":"#p"}"##, ""),
+            (r#""resourceType":"Condition","evidence":[{"detail":[{"reference":"Patient/a"}]}]"#, ""),
+            (r#""resourceType":"Organization","contact":[{"subject":{"reference":"Patient/a"}}]"#, ""),
+            (r#""resourceType":"Patient","link":[{"other":{"reference":"Patient/b"}}]"#, ""),
             (
                 r#""resourceType":"Observation","contained":[{"resourceType":"Observation","subject":{"reference":"Patient/b"}}]"#,
                 "",

@@ -103,9 +103,7 @@ pub enum FhirError {
         found: crate::ResourceType,
     },
     /// A Bundle of this type is not taken in.
-    #[error(
-        "a Bundle of type '{kind}' cannot be posted; send transaction, batch, collection or document"
-    )]
+    #[error("a Bundle of type '{kind}' cannot be posted; send transaction, batch, collection or document")]
     KindNotAccepted {
         /// The value of `Bundle.type`.
         kind: &'static str,
@@ -134,9 +132,7 @@ pub enum FhirError {
         entries: Vec<usize>,
     },
     /// Shared resources of a Bundle would be copied into too many records.
-    #[error(
-        "the Bundle's shared resources would be stored more than {limit} times; send fewer patients at once"
-    )]
+    #[error("the Bundle's shared resources would be stored more than {limit} times; send fewer patients at once")]
     TooManyAssignments {
         /// Pairs of entry and patient accepted.
         limit: usize,
@@ -190,15 +186,9 @@ impl FhirError {
             | Self::NotAnObject { .. }
             | Self::MissingResourceType { .. }
             | Self::NotABundle { .. } => IssueCode::Structure,
-            Self::UnknownResourceType { .. } | Self::KindNotAccepted { .. } => {
-                IssueCode::NotSupported
-            }
-            Self::BadId { .. } | Self::BadElement { .. } | Self::BadToken { .. } => {
-                IssueCode::Value
-            }
-            Self::MissingElement { .. } | Self::NoPatient | Self::Unassigned { .. } => {
-                IssueCode::Required
-            }
+            Self::UnknownResourceType { .. } | Self::KindNotAccepted { .. } => IssueCode::NotSupported,
+            Self::BadId { .. } | Self::BadElement { .. } | Self::BadToken { .. } => IssueCode::Value,
+            Self::MissingElement { .. } | Self::NoPatient | Self::Unassigned { .. } => IssueCode::Required,
             Self::DuplicateEntry { .. } => IssueCode::Duplicate,
         }
     }
@@ -207,13 +197,10 @@ impl FhirError {
     /// for what is readable and still cannot be stored (R4 HTTP, "create").
     pub fn http_status(&self) -> u16 {
         match self {
-            Self::TooLarge { .. }
-            | Self::TooManyEntries { .. }
-            | Self::TooManyAssignments { .. } => 413,
-            Self::DuplicateEntry { .. }
-            | Self::NoPatient
-            | Self::Unassigned { .. }
-            | Self::KindNotAccepted { .. } => 422,
+            Self::TooLarge { .. } | Self::TooManyEntries { .. } | Self::TooManyAssignments { .. } => 413,
+            Self::DuplicateEntry { .. } | Self::NoPatient | Self::Unassigned { .. } | Self::KindNotAccepted { .. } => {
+                422
+            }
             _ => 400,
         }
     }
@@ -236,11 +223,9 @@ impl FhirError {
             | Self::DuplicateEntry { expression, .. } => vec![expression.clone()],
             Self::KindNotAccepted { .. } => vec!["Bundle.type".to_owned()],
             Self::TooManyEntries { .. } => vec!["Bundle.entry".to_owned()],
-            Self::Unassigned { entries } => entries
-                .iter()
-                .take(PLACES_MAX)
-                .map(|i| format!("Bundle.entry[{i}].resource"))
-                .collect(),
+            Self::Unassigned { entries } => {
+                entries.iter().take(PLACES_MAX).map(|i| format!("Bundle.entry[{i}].resource")).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -248,13 +233,7 @@ impl FhirError {
     /// The OperationOutcome to answer with.
     pub fn outcome(&self) -> Outcome {
         Outcome::from(
-            Issue::new(
-                Severity::Error,
-                self.issue_code(),
-                self.code(),
-                self.to_string(),
-            )
-            .at_all(self.expressions()),
+            Issue::new(Severity::Error, self.issue_code(), self.code(), self.to_string()).at_all(self.expressions()),
         )
     }
 }

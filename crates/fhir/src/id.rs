@@ -28,14 +28,8 @@ impl FromStr for ResourceId {
 
     fn from_str(text: &str) -> Result<Self, BadId> {
         let sound = (1..=ID_BYTES_MAX).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
-        if sound {
-            Ok(Self(text.into()))
-        } else {
-            Err(BadId)
-        }
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
+        if sound { Ok(Self(text.into())) } else { Err(BadId) }
     }
 }
 
@@ -59,12 +53,7 @@ impl AsRef<str> for ResourceId {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
 

@@ -22,12 +22,7 @@ pub struct Identifier {
 /// `system|value`, for search and for deriving a locator; not for logs.
 impl fmt::Display for Identifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}|{}",
-            self.system.as_deref().unwrap_or_default(),
-            self.value
-        )
+        write!(f, "{}|{}", self.system.as_deref().unwrap_or_default(), self.value)
     }
 }
 
@@ -49,18 +44,11 @@ pub fn patient_identifiers(patient: &Resource) -> Vec<Identifier> {
         _ => &[],
     };
     let text = |identifier: &serde_json::Value, member: &str| {
-        identifier
-            .get(member)
-            .and_then(|v| v.as_str())
-            .filter(|v| !v.trim().is_empty())
-            .map(str::to_owned)
+        identifier.get(member).and_then(|v| v.as_str()).filter(|v| !v.trim().is_empty()).map(str::to_owned)
     };
     list.iter()
         .filter_map(|identifier| {
-            Some(Identifier {
-                system: text(identifier, "system"),
-                value: text(identifier, "value")?,
-            })
+            Some(Identifier { system: text(identifier, "system"), value: text(identifier, "value")? })
         })
         .collect()
 }
@@ -93,11 +81,7 @@ impl Token {
             TokenSystem::Absent => identifier.system.is_none(),
             TokenSystem::Is(system) => identifier.system.as_deref() == Some(system),
         };
-        system
-            && self
-                .value
-                .as_ref()
-                .is_none_or(|value| *value == identifier.value)
+        system && self.value.as_ref().is_none_or(|value| *value == identifier.value)
     }
 
     /// The identifier, when the token names exactly one: system and value, or value without system.
@@ -105,14 +89,8 @@ impl Token {
         let value = self.value.clone()?;
         match &self.system {
             TokenSystem::Any => None,
-            TokenSystem::Absent => Some(Identifier {
-                system: None,
-                value,
-            }),
-            TokenSystem::Is(system) => Some(Identifier {
-                system: Some(system.clone()),
-                value,
-            }),
+            TokenSystem::Absent => Some(Identifier { system: None, value }),
+            TokenSystem::Is(system) => Some(Identifier { system: Some(system.clone()), value }),
         }
     }
 }
@@ -153,9 +131,7 @@ pub fn parse_token_list(text: &str) -> Result<Vec<Token>, crate::FhirError> {
             Some('\\') => match rest.next() {
                 Some(c @ ('\\' | '|' | ',' | '$')) => part.push(c),
                 _ => {
-                    return Err(wrong(
-                        "a backslash stands before '\\', '|', ',' or '$' only",
-                    ));
+                    return Err(wrong("a backslash stands before '\\', '|', ',' or '$' only"));
                 }
             },
             Some('|') if system.is_none() => system = Some(std::mem::take(&mut part)),
@@ -193,20 +169,12 @@ fn wrong(reason: &'static str) -> crate::FhirError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
 
     fn identifier(system: Option<&str>, value: &str) -> Identifier {
-        Identifier {
-            system: system.map(str::to_owned),
-            value: value.to_owned(),
-        }
+        Identifier { system: system.map(str::to_owned), value: value.to_owned() }
     }
 
     #[test]
@@ -216,10 +184,7 @@ mod tests {
                 r#""identifier":[{"system":"s","value":"1"},{"value":"2","use":"old"},{"system":"t"},{"value":" "},{"value":7},"x"]"#,
                 vec![identifier(Some("s"), "1"), identifier(None, "2")],
             ),
-            (
-                r#""identifier":{"system":"s","value":"1"}"#,
-                vec![identifier(Some("s"), "1")],
-            ),
+            (r#""identifier":{"system":"s","value":"1"}"#, vec![identifier(Some("s"), "1")]),
             (r#""identifier":"1""#, vec![]),
             (r#""active":true"#, vec![]),
         ] {
@@ -235,15 +200,9 @@ mod tests {
             system: TokenSystem::Is(system.to_owned()),
             value: value.map(str::to_owned),
         };
-        let value = |system, value: &str| Token {
-            system,
-            value: Some(value.to_owned()),
-        };
+        let value = |system, value: &str| Token { system, value: Some(value.to_owned()) };
         for (text, expected) in [
-            (
-                "https://h.example/mrn|7",
-                is("https://h.example/mrn", Some("7")),
-            ),
+            ("https://h.example/mrn|7", is("https://h.example/mrn", Some("7"))),
             ("7", value(TokenSystem::Any, "7")),
             ("|7", value(TokenSystem::Absent, "7")),
             ("s|", is("s", None)),
@@ -251,16 +210,7 @@ mod tests {
         ] {
             assert!(parse_token(text).unwrap() == expected, "{text}");
         }
-        for text in [
-            "",
-            "|",
-            "a|b|c",
-            "a\\",
-            "a\\b",
-            "a,b",
-            "a,",
-            &"a".repeat(TOKEN_BYTES_MAX + 1),
-        ] {
+        for text in ["", "|", "a|b|c", "a\\", "a\\b", "a,b", "a,", &"a".repeat(TOKEN_BYTES_MAX + 1)] {
             assert_eq!(parse_token(text).unwrap_err().code(), "bad-token", "{text}");
         }
         assert_eq!(parse_token_list("s|1,2,|3").unwrap().len(), 3);
@@ -285,11 +235,7 @@ mod tests {
 
     #[test]
     fn logs_show_no_identifier() {
-        let shown = format!(
-            "{:?} {:?}",
-            identifier(Some("s"), "12345"),
-            parse_token("s|12345").unwrap()
-        );
+        let shown = format!("{:?} {:?}", identifier(Some("s"), "12345"), parse_token("s|12345").unwrap());
         assert!(!shown.contains("12345"));
     }
 }

@@ -86,11 +86,7 @@ pub(crate) fn expression(root: &str, path: &[Step<'_>]) -> String {
         match step {
             Step::Member(name) => {
                 out.push('.');
-                out.extend(
-                    name.chars()
-                        .take(64)
-                        .map(|c| if c.is_control() { '\u{fffd}' } else { c }),
-                );
+                out.extend(name.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }));
             }
             Step::Index(at) => {
                 // Writing to a string cannot fail.
@@ -107,9 +103,7 @@ pub(crate) fn expression(root: &str, path: &[Step<'_>]) -> String {
 
 /// Reads `bytes` as UTF-8.
 pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, FhirError> {
-    std::str::from_utf8(bytes).map_err(|e| FhirError::NotUtf8 {
-        at: e.valid_up_to(),
-    })
+    std::str::from_utf8(bytes).map_err(|e| FhirError::NotUtf8 { at: e.valid_up_to() })
 }
 
 /// Walks `text`, which is one JSON value and nothing else. `root` names it in errors.
@@ -123,26 +117,13 @@ pub(crate) fn walk<'t, S: Sink<'t>>(
     depth_max: usize,
     sink: &mut S,
 ) -> Result<(), FhirError> {
-    let mut walker = Walker {
-        text,
-        at: 0,
-        root,
-        depth: 0,
-        depth_max,
-        path: Vec::new(),
-        names: Vec::new(),
-        sink,
-    };
+    let mut walker = Walker { text, at: 0, root, depth: 0, depth_max, path: Vec::new(), names: Vec::new(), sink };
     if text.starts_with('\u{feff}') {
         return Err(walker.wrong("the text begins with a byte order mark; send it without"));
     }
     walker.value()?;
     walker.space();
-    if walker.at < text.len() {
-        Err(walker.wrong("text follows the end of the value"))
-    } else {
-        Ok(())
-    }
+    if walker.at < text.len() { Err(walker.wrong("text follows the end of the value")) } else { Ok(()) }
 }
 
 /// Names of one object up to which a look at each is quicker than a hash set.
@@ -172,19 +153,10 @@ impl<'t, S: Sink<'t>> Walker<'t, '_, S> {
     }
 
     fn wrong(&self, reason: &'static str) -> FhirError {
-        let before = self
-            .text
-            .as_bytes()
-            .get(..self.at)
-            .unwrap_or(self.text.as_bytes());
+        let before = self.text.as_bytes().get(..self.at).unwrap_or(self.text.as_bytes());
         let line = before.split(|b| *b == b'\n').count();
         let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
-        FhirError::Syntax {
-            line,
-            column,
-            expression: expression(self.root, &self.path),
-            reason,
-        }
+        FhirError::Syntax { line, column, expression: expression(self.root, &self.path), reason }
     }
 
     fn ended(&mut self, kind: Kind, start: usize) -> Result<(), FhirError> {
@@ -218,10 +190,7 @@ impl<'t, S: Sink<'t>> Walker<'t, '_, S> {
 
     fn nested(&mut self, kind: Kind) -> Result<Kind, FhirError> {
         if self.depth >= self.depth_max {
-            return Err(FhirError::TooDeep {
-                expression: expression(self.root, &self.path),
-                limit: self.depth_max,
-            });
+            return Err(FhirError::TooDeep { expression: expression(self.root, &self.path), limit: self.depth_max });
         }
         self.depth += 1;
         self.at += 1;
@@ -277,9 +246,7 @@ impl<'t, S: Sink<'t>> Walker<'t, '_, S> {
     ) -> Result<(), FhirError> {
         // `serde_json` takes objects with such members for a number or for JSON in a string.
         if name.starts_with("$serde_json::private::") {
-            return Err(FhirError::ReservedMember {
-                expression: expression(self.root, &self.path),
-            });
+            return Err(FhirError::ReservedMember { expression: expression(self.root, &self.path) });
         }
         let open = self.names.get(base..).unwrap_or_default();
         let new = match many {
@@ -296,13 +263,7 @@ impl<'t, S: Sink<'t>> Walker<'t, '_, S> {
                 true
             }
         };
-        if new {
-            Ok(())
-        } else {
-            Err(FhirError::DuplicateMember {
-                expression: expression(self.root, &self.path),
-            })
-        }
+        if new { Ok(()) } else { Err(FhirError::DuplicateMember { expression: expression(self.root, &self.path) }) }
     }
 
     fn elements(&mut self) -> Result<(), FhirError> {
@@ -333,10 +294,7 @@ impl<'t, S: Sink<'t>> Walker<'t, '_, S> {
         let mut escaped = false;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let Some(run) = rest
-                .iter()
-                .position(|b| *b == b'"' || *b == b'\\' || *b < 0x20)
-            else {
+            let Some(run) = rest.iter().position(|b| *b == b'"' || *b == b'\\' || *b < 0x20) else {
                 self.at = self.text.len();
                 return Err(self.wrong("a string has no closing quote"));
             };
@@ -348,19 +306,13 @@ impl<'t, S: Sink<'t>> Walker<'t, '_, S> {
                     self.escape()?;
                 }
                 _ => {
-                    return Err(
-                        self.wrong("a string holds a control character that is not escaped")
-                    );
+                    return Err(self.wrong("a string holds a control character that is not escaped"));
                 }
             }
         }
         let inner = self.text.get(start..self.at).unwrap_or_default();
         self.at += 1;
-        Ok(if escaped {
-            unescape(inner)
-        } else {
-            Cow::Borrowed(inner)
-        })
+        Ok(if escaped { unescape(inner) } else { Cow::Borrowed(inner) })
     }
 
     fn escape(&mut self) -> Result<(), FhirError> {
@@ -495,12 +447,7 @@ fn unescape(inner: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
 
@@ -510,12 +457,7 @@ mod tests {
 
     impl<'t> Sink<'t> for Trace {
         fn value(&mut self, path: &[Step<'t>], value: &Value<'t>) -> Result<(), FhirError> {
-            self.0.push(format!(
-                "{} {:?} {}",
-                expression("$", path),
-                value.kind,
-                value.text
-            ));
+            self.0.push(format!("{} {:?} {}", expression("$", path), value.kind, value.text));
             Ok(())
         }
     }
@@ -566,10 +508,7 @@ mod tests {
         ];
         for text in good {
             assert!(check(text).is_ok(), "{text}: {:?}", check(text));
-            assert!(
-                serde_json::from_str::<serde_json::Value>(text).is_ok(),
-                "{text}"
-            );
+            assert!(serde_json::from_str::<serde_json::Value>(text).is_ok(), "{text}");
         }
         let bad = [
             "",
@@ -628,30 +567,15 @@ mod tests {
         ];
         for text in bad {
             assert!(check(text).is_err(), "{text}");
-            assert!(
-                serde_json::from_str::<serde_json::Value>(text).is_err(),
-                "{text}"
-            );
+            assert!(serde_json::from_str::<serde_json::Value>(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn unescapes_as_serde_json_does() {
-        for text in [
-            r#""a\nb\u0041\ud83d\ude00\\\"\/\b\f\r\t""#,
-            r#""\u00e9é""#,
-            "\"plain\"",
-            "\"\"",
-        ] {
-            let value = Value {
-                kind: Kind::String,
-                span: 0..text.len(),
-                text,
-            };
-            assert_eq!(
-                value.string().unwrap(),
-                serde_json::from_str::<String>(text).unwrap()
-            );
+        for text in [r#""a\nb\u0041\ud83d\ude00\\\"\/\b\f\r\t""#, r#""\u00e9é""#, "\"plain\"", "\"\""] {
+            let value = Value { kind: Kind::String, span: 0..text.len(), text };
+            assert_eq!(value.string().unwrap(), serde_json::from_str::<String>(text).unwrap());
         }
     }
 
@@ -661,9 +585,7 @@ mod tests {
         let seed = br#"{"resourceType":"Observation","a":[1.10,-2E-3,{"x":"\u00e9\ud83d\ude00"}],"t":true,"n":null}"#;
         let mut state = 7_u64;
         let mut next = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             usize::try_from(state >> 33).unwrap()
         };
         let mut agreed = 0;
@@ -681,12 +603,7 @@ mod tests {
             let ours = utf8(&bytes).and_then(check);
             match &ours {
                 Err(FhirError::DuplicateMember { .. }) => continue,
-                _ => assert_eq!(
-                    ours.is_ok(),
-                    theirs,
-                    "{:?} {ours:?}",
-                    String::from_utf8_lossy(&bytes)
-                ),
+                _ => assert_eq!(ours.is_ok(), theirs, "{:?} {ours:?}", String::from_utf8_lossy(&bytes)),
             }
             agreed += 1;
         }
@@ -695,47 +612,26 @@ mod tests {
 
     #[test]
     fn two_readings_are_refused_with_the_place() {
-        let many = (0..100)
-            .map(|i| format!("\"m{i}\":{i}"))
-            .collect::<Vec<_>>()
-            .join(",");
+        let many = (0..100).map(|i| format!("\"m{i}\":{i}")).collect::<Vec<_>>().join(",");
         for (text, place) in [
             (r#"{"a":1,"a":2}"#.to_owned(), "$.a"),
             (r#"{"a":1,"\u0061":2}"#.to_owned(), "$.a"),
-            (
-                r#"{"x":[{"y":1},{"a":1,"b":2,"a":3}]}"#.to_owned(),
-                "$.x[1].a",
-            ),
+            (r#"{"x":[{"y":1},{"a":1,"b":2,"a":3}]}"#.to_owned(), "$.x[1].a"),
             (format!("{{{many},\"m3\":0}}"), "$.m3"),
             (format!("{{{many},\"m99\":0}}"), "$.m99"),
         ] {
-            assert_eq!(
-                check(&text),
-                Err(FhirError::DuplicateMember {
-                    expression: place.to_owned()
-                }),
-                "{text}"
-            );
+            assert_eq!(check(&text), Err(FhirError::DuplicateMember { expression: place.to_owned() }), "{text}");
         }
         // The same name in other objects is no repetition.
-        check(&format!(
-            "{{{many},\"n\":{{{many}}},\"o\":[{{\"a\":1}},{{\"a\":1}}]}}"
-        ))
-        .unwrap();
+        check(&format!("{{{many},\"n\":{{{many}}},\"o\":[{{\"a\":1}},{{\"a\":1}}]}}")).unwrap();
     }
 
     #[test]
     fn names_that_serde_json_keeps_for_itself_are_refused() {
-        for name in [
-            "$serde_json::private::Number",
-            "$serde_json::private::RawValue",
-            "\\u0024serde_json::private::X",
-        ] {
+        for name in ["$serde_json::private::Number", "$serde_json::private::RawValue", "\\u0024serde_json::private::X"]
+        {
             let text = format!("{{\"a\":{{\"{name}\":\"1\"}}}}");
-            assert!(
-                matches!(check(&text), Err(FhirError::ReservedMember { .. })),
-                "{name}"
-            );
+            assert!(matches!(check(&text), Err(FhirError::ReservedMember { .. })), "{name}");
         }
     }
 
@@ -744,31 +640,16 @@ mod tests {
         let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
         check(&nested(JSON_DEPTH_MAX)).unwrap();
         let error = check(&nested(JSON_DEPTH_MAX + 1)).unwrap_err();
-        assert!(matches!(
-            error,
-            FhirError::TooDeep {
-                limit: JSON_DEPTH_MAX,
-                ..
-            }
-        ));
+        assert!(matches!(error, FhirError::TooDeep { limit: JSON_DEPTH_MAX, .. }));
         // Far deeper than any stack: refused at the limit.
-        assert!(matches!(
-            check(&"{\"a\":".repeat(1_000_000)),
-            Err(FhirError::TooDeep { .. })
-        ));
+        assert!(matches!(check(&"{\"a\":".repeat(1_000_000)), Err(FhirError::TooDeep { .. })));
         // Siblings do not add up.
         check(&format!("[{}]", vec!["{}"; 1000].join(","))).unwrap();
     }
 
     #[test]
     fn the_place_of_a_slip_is_named() {
-        let Err(FhirError::Syntax {
-            line,
-            column,
-            expression,
-            ..
-        }) = check("{\"a\":\n [1,\n  x]}")
-        else {
+        let Err(FhirError::Syntax { line, column, expression, .. }) = check("{\"a\":\n [1,\n  x]}") else {
             panic!("accepted");
         };
         assert_eq!((line, column, expression.as_str()), (3, 3, "$.a[1]"));

@@ -105,10 +105,7 @@ impl FromStr for Label {
     type Err = UnknownLabel;
 
     fn from_str(text: &str) -> Result<Self, UnknownLabel> {
-        Self::ALL
-            .into_iter()
-            .find(|label| label.as_str() == text)
-            .ok_or(UnknownLabel)
+        Self::ALL.into_iter().find(|label| label.as_str() == text).ok_or(UnknownLabel)
     }
 }
 
@@ -144,11 +141,7 @@ pub fn label_of_codings<'a>(codings: impl IntoIterator<Item = &'a SecurityCoding
             Meaning::Kind(_) => return Label::VeryRestricted,
         }
     }
-    if restricted && kind == Label::General {
-        Label::VeryRestricted
-    } else {
-        kind
-    }
+    if restricted && kind == Label::General { Label::VeryRestricted } else { kind }
 }
 
 enum Meaning {
@@ -179,12 +172,7 @@ fn meaning(coding: &SecurityCoding) -> Meaning {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
 
@@ -207,10 +195,7 @@ mod tests {
                 "r" => "http://terminology.hl7.org/CodeSystem/v3-ActReason",
                 other => other,
             };
-            SecurityCoding {
-                system: Some(system.to_owned()),
-                code: Some(code.to_owned()),
-            }
+            SecurityCoding { system: Some(system.to_owned()), code: Some(code.to_owned()) }
         };
         for (codings, expected) in [
             ("", Label::General),
@@ -249,68 +234,32 @@ mod tests {
 
     #[test]
     fn labels_of_resources() {
-        const HIV: &str =
-            r#"{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"HIV"}"#;
+        const HIV: &str = r#"{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"HIV"}"#;
         for (body, expected) in [
             (r#""resourceType":"Basic""#.to_owned(), Label::General),
-            (
-                r#""resourceType":"Basic","meta":{"security":[]}"#.to_owned(),
-                Label::General,
-            ),
-            (
-                format!(r#""meta":{{"security":[{HIV}]}},"resourceType":"Basic""#),
-                Label::Hiv,
-            ),
-            (
-                format!(r#""meta":{{"tag":[{HIV}]}},"resourceType":"Basic""#),
-                Label::General,
-            ),
+            (r#""resourceType":"Basic","meta":{"security":[]}"#.to_owned(), Label::General),
+            (format!(r#""meta":{{"security":[{HIV}]}},"resourceType":"Basic""#), Label::Hiv),
+            (format!(r#""meta":{{"tag":[{HIV}]}},"resourceType":"Basic""#), Label::General),
             // Not lists of codings: closed.
-            (
-                format!(r#""resourceType":"Basic","meta":{{"security":{HIV}}}"#),
-                Label::VeryRestricted,
-            ),
-            (
-                r#""resourceType":"Basic","meta":{"security":["HIV"]}"#.to_owned(),
-                Label::VeryRestricted,
-            ),
-            (
-                r#""resourceType":"Basic","meta":{"security":[{"display":"x"}]}"#.to_owned(),
-                Label::VeryRestricted,
-            ),
+            (format!(r#""resourceType":"Basic","meta":{{"security":{HIV}}}"#), Label::VeryRestricted),
+            (r#""resourceType":"Basic","meta":{"security":["HIV"]}"#.to_owned(), Label::VeryRestricted),
+            (r#""resourceType":"Basic","meta":{"security":[{"display":"x"}]}"#.to_owned(), Label::VeryRestricted),
             (
                 format!(
                     r#""resourceType":"Basic","contained":[{{"resourceType":"Basic","meta":{{"security":[{HIV}]}}}}]"#
                 ),
                 Label::Hiv,
             ),
+            (r#""resourceType":"Composition","confidentiality":"N""#.to_owned(), Label::General),
+            (r#""confidentiality":"R","resourceType":"Composition""#.to_owned(), Label::VeryRestricted),
+            (r#""resourceType":"Composition","confidentiality":7"#.to_owned(), Label::VeryRestricted),
+            (format!(r#""securityLabel":[{{"coding":[{HIV}]}}],"resourceType":"DocumentReference""#), Label::Hiv),
             (
-                r#""resourceType":"Composition","confidentiality":"N""#.to_owned(),
-                Label::General,
-            ),
-            (
-                r#""confidentiality":"R","resourceType":"Composition""#.to_owned(),
+                r#""resourceType":"DocumentReference","securityLabel":[{"text":"secret"}]"#.to_owned(),
                 Label::VeryRestricted,
             ),
             (
-                r#""resourceType":"Composition","confidentiality":7"#.to_owned(),
-                Label::VeryRestricted,
-            ),
-            (
-                format!(
-                    r#""securityLabel":[{{"coding":[{HIV}]}}],"resourceType":"DocumentReference""#
-                ),
-                Label::Hiv,
-            ),
-            (
-                r#""resourceType":"DocumentReference","securityLabel":[{"text":"secret"}]"#
-                    .to_owned(),
-                Label::VeryRestricted,
-            ),
-            (
-                format!(
-                    r#""resourceType":"DocumentReference","securityLabel":[{{"coding":[{HIV}]}},{{"coding":[]}}]"#
-                ),
+                format!(r#""resourceType":"DocumentReference","securityLabel":[{{"coding":[{HIV}]}},{{"coding":[]}}]"#),
                 Label::VeryRestricted,
             ),
             (
@@ -320,10 +269,7 @@ mod tests {
                 Label::Hiv,
             ),
             // Elements of that name in other types mean other things.
-            (
-                format!(r#""securityLabel":[{{"coding":[{HIV}]}}],"resourceType":"Basic""#),
-                Label::General,
-            ),
+            (format!(r#""securityLabel":[{{"coding":[{HIV}]}}],"resourceType":"Basic""#), Label::General),
         ] {
             let resource = Resource::parse(format!("{{{body}}}").into_bytes()).unwrap();
             assert_eq!(label_of(&resource), expected, "{body}");

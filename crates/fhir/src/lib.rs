@@ -32,8 +32,8 @@ pub mod samples;
 pub mod synthetic;
 
 pub use bundle::{
-    BUNDLE_BYTES_MAX, BUNDLE_ENTRIES_MAX, Bundle, BundleEntry, BundleKind, BundleRequest, Method,
-    logical_id, parse_any_bundle, parse_bundle, parse_ndjson,
+    BUNDLE_BYTES_MAX, BUNDLE_ENTRIES_MAX, Bundle, BundleEntry, BundleKind, BundleRequest, Method, logical_id,
+    parse_any_bundle, parse_bundle, parse_ndjson,
 };
 pub use compartment::{PatientReference, patient_references};
 pub use error::FhirError;
@@ -42,9 +42,7 @@ pub use identifier::{Identifier, Token, parse_token, parse_token_list, patient_i
 pub use json::JSON_DEPTH_MAX;
 pub use label::{Label, SecurityCoding, label_of};
 pub use outcome::{Issue, IssueCode, Outcome, Severity};
-pub use partition::{
-    ASSIGNMENTS_MAX, Partition, PatientGroup, PatientKey, assign_patients, partition,
-};
+pub use partition::{ASSIGNMENTS_MAX, Partition, PatientGroup, PatientKey, assign_patients, partition};
 pub use reference::{Reference, references};
 pub use resource::{RESOURCE_BYTES_MAX, Resource};
 pub use resource_type::ResourceType;

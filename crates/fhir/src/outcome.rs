@@ -114,10 +114,7 @@ impl Issue {
             severity,
             code,
             details: Details {
-                coding: [Coding {
-                    system: OUTCOME_SYSTEM,
-                    code: stable.to_owned(),
-                }],
+                coding: [Coding { system: OUTCOME_SYSTEM, code: stable.to_owned() }],
                 text: text.into(),
             },
             diagnostics: None,
@@ -187,10 +184,7 @@ impl Outcome {
 
 impl From<Issue> for Outcome {
     fn from(first: Issue) -> Self {
-        Self {
-            first,
-            more: Vec::new(),
-        }
+        Self { first, more: Vec::new() }
     }
 }
 
@@ -202,22 +196,13 @@ impl Serialize for Outcome {
             resource_type: &'static str,
             issue: Vec<&'a Issue>,
         }
-        Shape {
-            resource_type: "OperationOutcome",
-            issue: self.issues().collect(),
-        }
-        .serialize(serializer)
+        Shape { resource_type: "OperationOutcome", issue: self.issues().collect() }.serialize(serializer)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
     use crate::{FhirError, Resource};
@@ -225,21 +210,11 @@ mod tests {
     #[test]
     fn writes_the_resource() {
         let outcome = Outcome::from(
-            Issue::new(
-                Severity::Error,
-                IssueCode::NotFound,
-                "no-such-patient",
-                "no patient has this \"id\"",
-            )
-            .at("Patient.id")
-            .diagnostics("asked the roster"),
+            Issue::new(Severity::Error, IssueCode::NotFound, "no-such-patient", "no patient has this \"id\"")
+                .at("Patient.id")
+                .diagnostics("asked the roster"),
         )
-        .and(Issue::new(
-            Severity::Information,
-            IssueCode::Informational,
-            "hint",
-            "register it first",
-        ));
+        .and(Issue::new(Severity::Information, IssueCode::Informational, "hint", "register it first"));
         let bytes = outcome.to_bytes();
         assert_eq!(
             String::from_utf8(bytes.clone()).unwrap(),
@@ -252,14 +227,8 @@ mod tests {
                 r#""text":"register it first"}}]}"#
             )
         );
-        assert_eq!(
-            Resource::parse(bytes).unwrap().resource_type().as_str(),
-            "OperationOutcome"
-        );
-        assert_eq!(
-            outcome.issues().next().unwrap().stable_code(),
-            "no-such-patient"
-        );
+        assert_eq!(Resource::parse(bytes).unwrap().resource_type().as_str(), "OperationOutcome");
+        assert_eq!(outcome.issues().next().unwrap().stable_code(), "no-such-patient");
     }
 
     #[test]
@@ -271,13 +240,9 @@ mod tests {
         ] {
             let error = Resource::parse(text.as_bytes()).unwrap_err();
             assert_eq!(error.http_status(), status);
-            let value: serde_json::Value =
-                serde_json::from_slice(&error.outcome().to_bytes()).unwrap();
+            let value: serde_json::Value = serde_json::from_slice(&error.outcome().to_bytes()).unwrap();
             assert_eq!(value["issue"][0]["code"], code);
-            assert_eq!(
-                value["issue"][0]["details"]["coding"][0]["code"],
-                error.code()
-            );
+            assert_eq!(value["issue"][0]["details"]["coding"][0]["code"], error.code());
         }
         assert_eq!(FhirError::NoPatient.http_status(), 422);
     }

@@ -67,9 +67,7 @@ pub fn assign_patients(bundle: &Bundle) -> Result<Vec<PatientGroup>, FhirError> 
     } else if groups.is_empty() {
         Err(FhirError::NoPatient)
     } else {
-        Err(FhirError::Unassigned {
-            entries: unassigned,
-        })
+        Err(FhirError::Unassigned { entries: unassigned })
     }
 }
 
@@ -134,26 +132,16 @@ impl<'b> Index<'b> {
     }
 
     fn is_patient(&self, at: usize) -> bool {
-        self.resource(at)
-            .is_some_and(|r| r.resource_type() == ResourceType::PATIENT)
+        self.resource(at).is_some_and(|r| r.resource_type() == ResourceType::PATIENT)
     }
 
     fn resolve(&self, reference: &Reference) -> Option<usize> {
         match reference {
-            Reference::Relative { resource_type, id } => {
-                self.by_identity.get(&(*resource_type, id.clone())).copied()
+            Reference::Relative { resource_type, id } => self.by_identity.get(&(*resource_type, id.clone())).copied(),
+            Reference::Uuid(url) | Reference::Absolute { url, .. } => self.by_url.get(url.as_str()).copied(),
+            Reference::Conditional { resource_type, query } if *resource_type == ResourceType::PATIENT => {
+                self.by_identifier.get(&conditional_identifier(query)?).copied().flatten()
             }
-            Reference::Uuid(url) | Reference::Absolute { url, .. } => {
-                self.by_url.get(url.as_str()).copied()
-            }
-            Reference::Conditional {
-                resource_type,
-                query,
-            } if *resource_type == ResourceType::PATIENT => self
-                .by_identifier
-                .get(&conditional_identifier(query)?)
-                .copied()
-                .flatten(),
             _ => None,
         }
     }
@@ -167,9 +155,7 @@ impl<'b> Index<'b> {
         for found in patient_references(resource) {
             let target = match &found.target {
                 PatientTarget::Reference(reference) => self.resolve(reference),
-                PatientTarget::Identifier(identifier) => {
-                    self.by_identifier.get(identifier).copied().flatten()
-                }
+                PatientTarget::Identifier(identifier) => self.by_identifier.get(identifier).copied().flatten(),
             };
             if let Some(target) = target {
                 if self.is_patient(target) {
@@ -178,13 +164,10 @@ impl<'b> Index<'b> {
                 continue;
             }
             elsewhere.extend(match found.target {
-                PatientTarget::Reference(Reference::Relative { id, .. }) => {
-                    Some(PatientKey::Reference(id))
+                PatientTarget::Reference(Reference::Relative { id, .. }) => Some(PatientKey::Reference(id)),
+                PatientTarget::Reference(Reference::Absolute { url, target: Some(_) }) => {
+                    Some(PatientKey::Absolute(url))
                 }
-                PatientTarget::Reference(Reference::Absolute {
-                    url,
-                    target: Some(_),
-                }) => Some(PatientKey::Absolute(url)),
                 PatientTarget::Reference(Reference::Conditional { query, .. }) => {
                     conditional_identifier(&query).map(PatientKey::Identifier)
                 }
@@ -193,9 +176,7 @@ impl<'b> Index<'b> {
                 PatientTarget::Reference(_) => None,
             });
         }
-        if here.is_empty() { elsewhere } else { here }
-            .into_iter()
-            .collect()
+        if here.is_empty() { elsewhere } else { here }.into_iter().collect()
     }
 
     /// The entries that a resource refers to.
@@ -251,42 +232,20 @@ impl Work {
     fn new(index: &Index<'_>) -> Self {
         let read = |at: usize, entry: &BundleEntry| {
             let resource = entry.resource.as_ref();
-            resource.map_or((Vec::new(), Vec::new()), |r| {
-                (index.homes(at, r), index.targets(r))
-            })
+            resource.map_or((Vec::new(), Vec::new()), |r| (index.homes(at, r), index.targets(r)))
         };
-        let (homes, targets): (Vec<_>, Vec<_>) = index
-            .entries
-            .iter()
-            .enumerate()
-            .map(|(at, entry)| read(at, entry))
-            .unzip();
-        let has_resource = index
-            .entries
-            .iter()
-            .map(|entry| entry.resource.is_some())
-            .collect();
+        let (homes, targets): (Vec<_>, Vec<_>) =
+            index.entries.iter().enumerate().map(|(at, entry)| read(at, entry)).unzip();
+        let has_resource = index.entries.iter().map(|entry| entry.resource.is_some()).collect();
         let keys: BTreeSet<&PatientKey> = homes.iter().flatten().collect();
-        let held: Vec<&PatientKey> = keys
-            .iter()
-            .copied()
-            .filter(|key| matches!(key, PatientKey::Entry(_)))
-            .collect();
+        let held: Vec<&PatientKey> = keys.iter().copied().filter(|key| matches!(key, PatientKey::Entry(_))).collect();
         let only = match (held.as_slice(), keys.len()) {
             ([one], _) => Some((*one).clone()),
             ([], 1) => keys.first().map(|one| (*one).clone()),
             _ => None,
         };
         let placed = vec![false; homes.len()];
-        Self {
-            homes,
-            targets,
-            has_resource,
-            only,
-            groups: BTreeMap::new(),
-            placed,
-            assignments: 0,
-        }
+        Self { homes, targets, has_resource, only, groups: BTreeMap::new(), placed, assignments: 0 }
     }
 
     fn place(&mut self, key: &PatientKey, at: usize) -> Result<bool, FhirError> {
@@ -297,9 +256,7 @@ impl Work {
         if new {
             self.assignments += 1;
             if self.assignments > ASSIGNMENTS_MAX {
-                return Err(FhirError::TooManyAssignments {
-                    limit: ASSIGNMENTS_MAX,
-                });
+                return Err(FhirError::TooManyAssignments { limit: ASSIGNMENTS_MAX });
             }
             if let Some(placed) = self.placed.get_mut(at) {
                 *placed = true;
@@ -310,15 +267,12 @@ impl Work {
 
     /// Whether the entry has a resource that is in nobody's compartment.
     fn is_shared(&self, at: usize) -> bool {
-        self.has_resource.get(at).copied().unwrap_or_default()
-            && self.homes.get(at).is_some_and(Vec::is_empty)
+        self.has_resource.get(at).copied().unwrap_or_default() && self.homes.get(at).is_some_and(Vec::is_empty)
     }
 
     fn left(&self) -> Vec<usize> {
         let placed = |at: &usize| self.placed.get(*at).copied().unwrap_or_default();
-        (0..self.homes.len())
-            .filter(|at| self.is_shared(*at) && !placed(at))
-            .collect()
+        (0..self.homes.len()).filter(|at| self.is_shared(*at) && !placed(at)).collect()
     }
 
     /// Rules 1 and 2, and rule 3 along references.
@@ -329,9 +283,7 @@ impl Work {
                 owned.entry(key.clone()).or_default().push(at);
             }
         }
-        owned
-            .into_iter()
-            .try_for_each(|(key, entries)| self.follow(&key, entries))
+        owned.into_iter().try_for_each(|(key, entries)| self.follow(&key, entries))
     }
 
     /// Places entries and, from them on, every shared resource that they lead to.
@@ -339,12 +291,7 @@ impl Work {
         while let Some(at) = open.pop() {
             if self.place(key, at)? {
                 let targets = self.targets.get(at).map(Vec::as_slice).unwrap_or_default();
-                open.extend(
-                    targets
-                        .iter()
-                        .copied()
-                        .filter(|target| self.is_shared(*target)),
-                );
+                open.extend(targets.iter().copied().filter(|target| self.is_shared(*target)));
             }
         }
         Ok(())
@@ -355,12 +302,8 @@ impl Work {
     fn adopt(&mut self) -> Result<(), FhirError> {
         for at in self.left() {
             let targets = self.targets.get(at).map(Vec::as_slice).unwrap_or_default();
-            let keys: BTreeSet<PatientKey> = targets
-                .iter()
-                .filter_map(|target| self.homes.get(*target))
-                .flatten()
-                .cloned()
-                .collect();
+            let keys: BTreeSet<PatientKey> =
+                targets.iter().filter_map(|target| self.homes.get(*target)).flatten().cloned().collect();
             keys.iter().try_for_each(|key| self.follow(key, vec![at]))?;
         }
         Ok(())
@@ -371,33 +314,20 @@ impl Work {
         let Some(only) = self.only.clone() else {
             return Ok(());
         };
-        self.left()
-            .into_iter()
-            .try_for_each(|at| self.place(&only, at).map(drop))
+        self.left().into_iter().try_for_each(|at| self.place(&only, at).map(drop))
     }
 
     fn finish(self) -> Partition {
         let unassigned = self.left();
         let groups = self.groups.into_iter();
-        let groups = groups.map(|(key, entries)| PatientGroup {
-            key,
-            entries: entries.into_iter().collect(),
-        });
-        Partition {
-            groups: groups.collect(),
-            unassigned,
-        }
+        let groups = groups.map(|(key, entries)| PatientGroup { key, entries: entries.into_iter().collect() });
+        Partition { groups: groups.collect(), unassigned }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
     use crate::parse_bundle;
@@ -408,18 +338,11 @@ mod tests {
             .iter()
             .map(|entry| {
                 let (url, resource) = entry.split_once(' ').unwrap();
-                let url = if url == "-" {
-                    String::new()
-                } else {
-                    format!("\"fullUrl\":\"{url}\",")
-                };
+                let url = if url == "-" { String::new() } else { format!("\"fullUrl\":\"{url}\",") };
                 format!("{{{url}\"resource\":{{\"resourceType\":{resource}}}}}")
             })
             .collect();
-        let text = format!(
-            "{{\"resourceType\":\"Bundle\",\"type\":\"collection\",\"entry\":[{}]}}",
-            entries.join(",")
-        );
+        let text = format!("{{\"resourceType\":\"Bundle\",\"type\":\"collection\",\"entry\":[{}]}}", entries.join(","));
         parse_bundle(text.into_bytes()).unwrap()
     }
 
@@ -440,11 +363,7 @@ mod tests {
     #[test]
     fn partitions() {
         /// What it shows, the entries, and the groups or the entries left over.
-        type Case = (
-            &'static str,
-            &'static [&'static str],
-            Result<&'static str, &'static [usize]>,
-        );
+        type Case = (&'static str, &'static [&'static str], Result<&'static str, &'static [usize]>);
         let cases: &[Case] = &[
             ("empty", &[], Ok("")),
             (
@@ -534,11 +453,7 @@ mod tests {
                 ],
                 Ok("#0 [0]; #1 [1, 2, 3]"),
             ),
-            (
-                "left over among several patients",
-                &[A, r#"- "Organization""#, B, r#"- "Observation""#],
-                Err(&[1, 3]),
-            ),
+            ("left over among several patients", &[A, r#"- "Organization""#, B, r#"- "Observation""#], Err(&[1, 3])),
             (
                 "no Patient resource: by what is named",
                 &[
@@ -597,14 +512,8 @@ mod tests {
     fn left_over_entries_are_named() {
         let error = assign_patients(&bundle(&[A, B, r#"- "Organization""#])).unwrap_err();
         assert_eq!(error.expressions(), ["Bundle.entry[2].resource"]);
-        assert_eq!(
-            (error.http_status(), error.code()),
-            (422, "entry-without-patient")
-        );
-        assert!(
-            error.to_string().contains("Bundle.entry[2].resource"),
-            "{error}"
-        );
+        assert_eq!((error.http_status(), error.code()), (422, "entry-without-patient"));
+        assert!(error.to_string().contains("Bundle.entry[2].resource"), "{error}");
     }
 
     #[test]
@@ -612,23 +521,15 @@ mod tests {
         // 1,100 patients, each referring to the first of a chain of 1,000 organizations.
         let mut entries = Vec::new();
         for at in 0..1_100 {
-            entries.push(format!(
-                r#"- "Patient","id":"p{at}","managingOrganization":{{"reference":"Organization/o0"}}"#
-            ));
+            entries
+                .push(format!(r#"- "Patient","id":"p{at}","managingOrganization":{{"reference":"Organization/o0"}}"#));
         }
         for at in 0..1_000 {
-            entries.push(format!(
-                r#"- "Organization","id":"o{at}","partOf":{{"reference":"Organization/o{}"}}"#,
-                at + 1
-            ));
+            entries
+                .push(format!(r#"- "Organization","id":"o{at}","partOf":{{"reference":"Organization/o{}"}}"#, at + 1));
         }
         let entries: Vec<_> = entries.iter().map(String::as_str).collect();
         let error = assign_patients(&bundle(&entries)).unwrap_err();
-        assert_eq!(
-            error,
-            FhirError::TooManyAssignments {
-                limit: ASSIGNMENTS_MAX
-            }
-        );
+        assert_eq!(error, FhirError::TooManyAssignments { limit: ASSIGNMENTS_MAX });
     }
 }

@@ -49,22 +49,13 @@ impl Reference {
         if let Some((name, query)) = text.split_once('?')
             && let Ok(resource_type) = name.parse()
         {
-            return Self::Conditional {
-                resource_type,
-                query: query.to_owned(),
-            };
+            return Self::Conditional { resource_type, query: query.to_owned() };
         }
         let path = unversioned(text);
         if path.contains("://") {
-            return Self::Absolute {
-                url: path.to_owned(),
-                target: tail(path),
-            };
+            return Self::Absolute { url: path.to_owned(), target: tail(path) };
         }
-        match path
-            .split_once('/')
-            .map(|(name, id)| (name.parse(), id.parse()))
-        {
+        match path.split_once('/').map(|(name, id)| (name.parse(), id.parse())) {
             Some((Ok(resource_type), Ok(id))) => Self::Relative { resource_type, id },
             _ => Self::Unknown(text.to_owned()),
         }
@@ -75,10 +66,7 @@ impl Reference {
         match self {
             Self::Relative { resource_type, .. }
             | Self::Conditional { resource_type, .. }
-            | Self::Absolute {
-                target: Some((resource_type, _)),
-                ..
-            } => Some(*resource_type),
+            | Self::Absolute { target: Some((resource_type, _)), .. } => Some(*resource_type),
             _ => None,
         }
     }
@@ -107,10 +95,7 @@ impl fmt::Display for Reference {
             Self::Uuid(urn) => f.write_str(urn),
             Self::Absolute { url, .. } => f.write_str(url),
             Self::Contained(id) => write!(f, "#{id}"),
-            Self::Conditional {
-                resource_type,
-                query,
-            } => write!(f, "{resource_type}?{query}"),
+            Self::Conditional { resource_type, query } => write!(f, "{resource_type}?{query}"),
             Self::Unknown(text) => f.write_str(text),
         }
     }
@@ -136,12 +121,7 @@ pub fn references(resource: &Resource) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
 
@@ -164,18 +144,12 @@ mod tests {
                 Reference::Uuid("urn:uuid:7515d14b-843b-4210-8b6b-a33ab253d560".to_owned()),
             ),
             ("urn:oid:1.2.3", Reference::Uuid("urn:oid:1.2.3".to_owned())),
-            (
-                "https://h.example/fhir/Patient/x",
-                absolute("https://h.example/fhir/Patient/x", Some(("Patient", "x"))),
-            ),
+            ("https://h.example/fhir/Patient/x", absolute("https://h.example/fhir/Patient/x", Some(("Patient", "x")))),
             (
                 "https://h.example/fhir/Patient/x/_history/1",
                 absolute("https://h.example/fhir/Patient/x", Some(("Patient", "x"))),
             ),
-            (
-                "http://h.example/thing",
-                absolute("http://h.example/thing", None),
-            ),
+            ("http://h.example/thing", absolute("http://h.example/thing", None)),
             ("#p1", Reference::Contained("p1".to_owned())),
             ("#", Reference::Contained(String::new())),
             (

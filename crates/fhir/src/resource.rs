@@ -37,15 +37,7 @@ impl Resource {
     pub(crate) fn parse_at(bytes: Bytes, root: &str) -> Result<Self, FhirError> {
         check_size(bytes.len())?;
         let mut draft = Draft::default();
-        json::walk(
-            json::utf8(&bytes)?,
-            root,
-            JSON_DEPTH_MAX,
-            &mut Whole {
-                draft: &mut draft,
-                root,
-            },
-        )?;
+        json::walk(json::utf8(&bytes)?, root, JSON_DEPTH_MAX, &mut Whole { draft: &mut draft, root })?;
         let facts = draft.finish(root)?;
         Ok(Self { bytes, facts })
     }
@@ -92,10 +84,7 @@ impl Resource {
     /// The same resource with a copy of its bytes of its own, so that the Bundle it came in can be
     /// freed.
     pub fn detached(&self) -> Self {
-        Self {
-            bytes: Bytes::copy_from_slice(&self.bytes),
-            facts: self.facts.clone(),
-        }
+        Self { bytes: Bytes::copy_from_slice(&self.bytes), facts: self.facts.clone() }
     }
 
     pub(crate) fn links(&self) -> &[Link] {
@@ -114,12 +103,7 @@ impl Resource {
 /// Shows the type and the size alone: a record belongs in no log.
 impl fmt::Debug for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}({} bytes)",
-            self.facts.resource_type,
-            self.bytes.len()
-        )
+        write!(f, "{}({} bytes)", self.facts.resource_type, self.bytes.len())
     }
 }
 
@@ -134,11 +118,7 @@ impl Eq for Resource {}
 
 pub(crate) fn check_size(bytes: usize) -> Result<(), FhirError> {
     if bytes > RESOURCE_BYTES_MAX {
-        return Err(FhirError::TooLarge {
-            what: "the resource",
-            bytes,
-            limit: RESOURCE_BYTES_MAX,
-        });
+        return Err(FhirError::TooLarge { what: "the resource", bytes, limit: RESOURCE_BYTES_MAX });
     }
     Ok(())
 }
@@ -199,10 +179,7 @@ impl Draft {
             [only] if only.is("resourceType") => {
                 let expression = || format!("{}.resourceType", root());
                 let Some(name) = value.string() else {
-                    return Err(FhirError::BadElement {
-                        expression: expression(),
-                        reason: "expected a string",
-                    });
+                    return Err(FhirError::BadElement { expression: expression(), reason: "expected a string" });
                 };
                 let known = name.parse().map_err(|_| FhirError::UnknownResourceType {
                     expression: expression(),
@@ -212,18 +189,11 @@ impl Draft {
             }
             [only] if only.is("id") => {
                 let id = value.string().and_then(|id| id.parse().ok());
-                self.id = Some(id.ok_or_else(|| FhirError::BadId {
-                    expression: format!("{}.id", root()),
-                })?);
+                self.id = Some(id.ok_or_else(|| FhirError::BadId { expression: format!("{}.id", root()) })?);
             }
             [only] if only.is("confidentiality") => {
                 // Not a string: no code that we know, so the label fails closed.
-                self.confidentiality = Some(
-                    value
-                        .string()
-                        .map(std::borrow::Cow::into_owned)
-                        .unwrap_or_default(),
-                );
+                self.confidentiality = Some(value.string().map(std::borrow::Cow::into_owned).unwrap_or_default());
             }
             [.., parent, last] => self.take_nested(path, parent, last, value),
             [_] => {}
@@ -232,26 +202,11 @@ impl Draft {
         Ok(())
     }
 
-    fn take_nested(
-        &mut self,
-        path: &[Step<'_>],
-        parent: &Step<'_>,
-        last: &Step<'_>,
-        value: &Value<'_>,
-    ) {
-        let holder = |steps: usize| {
-            element(
-                path.get(..path.len().saturating_sub(steps))
-                    .unwrap_or_default(),
-            )
-        };
+    fn take_nested(&mut self, path: &[Step<'_>], parent: &Step<'_>, last: &Step<'_>, value: &Value<'_>) {
+        let holder = |steps: usize| element(path.get(..path.len().saturating_sub(steps)).unwrap_or_default());
         let Some(name) = last.name() else { return };
         if parent.is("identifier") && matches!(name, "system" | "value") {
-            if self
-                .identifiers
-                .last()
-                .is_none_or(|open| open.0 != path.len())
-            {
+            if self.identifiers.last().is_none_or(|open| open.0 != path.len()) {
                 self.identifiers.push((path.len(), None, None));
             }
             if let Some((_, system, own)) = self.identifiers.last_mut() {
@@ -266,18 +221,13 @@ impl Draft {
         match (name, value.kind) {
             ("reference", Kind::String) => {
                 let reference = value.string().unwrap_or_default().into_owned();
-                self.links.push(Link {
-                    element: holder(1),
-                    reference,
-                });
+                self.links.push(Link { element: holder(1), reference });
             }
             ("identifier", Kind::Object) => {
-                if let Some((_, system, own)) =
-                    self.identifiers.pop_if(|open| open.0 == path.len() + 1)
+                if let Some((_, system, own)) = self.identifiers.pop_if(|open| open.0 == path.len() + 1)
                     && let Some(value) = own
                 {
-                    self.logical_links
-                        .push((holder(1), Identifier { system, value }));
+                    self.logical_links.push((holder(1), Identifier { system, value }));
                 }
             }
             ("url", Kind::String) => {
@@ -298,9 +248,7 @@ impl Draft {
             _ => path,
         };
         match own {
-            [meta, security]
-                if meta.is("meta") && security.is("security") && value.kind != Kind::Array =>
-            {
+            [meta, security] if meta.is("meta") && security.is("security") && value.kind != Kind::Array => {
                 self.security.push(SecurityCoding::default());
             }
             [meta, security, rest @ ..] if meta.is("meta") && security.is("security") => {
@@ -318,9 +266,7 @@ impl Draft {
                 }
                 self.labelled = self.document_security.len();
             }
-            [label, Step::Index(_), list, rest @ ..]
-                if label.is("securityLabel") && list.is("coding") =>
-            {
+            [label, Step::Index(_), list, rest @ ..] if label.is("securityLabel") && list.is("coding") => {
                 if let Some(coding) = self.coding(rest, value) {
                     self.document_security.push(coding);
                 }
@@ -349,14 +295,10 @@ impl Draft {
     /// The facts, once the resource has ended.
     pub(crate) fn finish(self, root: &str) -> Result<Facts, FhirError> {
         if !self.is_object {
-            return Err(FhirError::NotAnObject {
-                expression: root.to_owned(),
-            });
+            return Err(FhirError::NotAnObject { expression: root.to_owned() });
         }
         let Some(resource_type) = self.resource_type else {
-            return Err(FhirError::MissingResourceType {
-                expression: root.to_owned(),
-            });
+            return Err(FhirError::MissingResourceType { expression: root.to_owned() });
         };
         let mut security = self.security;
         match resource_type.as_str() {
@@ -404,12 +346,7 @@ impl<'t> Sink<'t> for Whole<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
 
@@ -419,84 +356,43 @@ mod tests {
 
     #[test]
     fn bytes_are_kept_and_facts_read() {
-        let text =
-            " {\n\"id\" : \"a-1.\", \"valueDecimal\":1.10,\"resourceType\":\"Observation\"}\n";
+        let text = " {\n\"id\" : \"a-1.\", \"valueDecimal\":1.10,\"resourceType\":\"Observation\"}\n";
         let resource = check(text).unwrap();
         assert_eq!(resource.bytes(), text.as_bytes());
         assert_eq!(resource.resource_type().as_str(), "Observation");
         assert_eq!(resource.id().unwrap().as_str(), "a-1.");
         assert_eq!(resource.detached(), resource);
-        assert_eq!(
-            format!("{resource:?}"),
-            format!("Observation({} bytes)", text.len())
-        );
+        assert_eq!(format!("{resource:?}"), format!("Observation({} bytes)", text.len()));
     }
 
     #[test]
     fn numbers_keep_their_digits() {
         let digits = "9".repeat(400);
-        for number in [
-            "1.10",
-            "1E-22",
-            "1e400",
-            "-0.0",
-            "123456789012345678901234567890.10",
-            &digits,
-        ] {
+        for number in ["1.10", "1E-22", "1e400", "-0.0", "123456789012345678901234567890.10", &digits] {
             let text = format!("{{\"resourceType\":\"Basic\",\"x\":{number},\"y\":[{number}]}}");
             let resource = check(&text).unwrap();
             let value = resource.json().unwrap();
             for found in [&value["x"], &value["y"][0]] {
                 // serde_json writes the exponent of `1e400` as it came or as `1e+400`: same number.
-                assert_eq!(
-                    found.to_string().replace("e+", "e").to_lowercase(),
-                    number.to_lowercase()
-                );
+                assert_eq!(found.to_string().replace("e+", "e").to_lowercase(), number.to_lowercase());
             }
         }
     }
 
     #[test]
     fn refusals_name_the_place() {
-        let big = format!(
-            "{{\"resourceType\":\"Basic\",\"x\":\"{}\"}}",
-            "a".repeat(RESOURCE_BYTES_MAX)
-        );
-        let deep = format!(
-            "{{\"resourceType\":\"Basic\",\"x\":{}1{}}}",
-            "[".repeat(64),
-            "]".repeat(64)
-        );
+        let big = format!("{{\"resourceType\":\"Basic\",\"x\":\"{}\"}}", "a".repeat(RESOURCE_BYTES_MAX));
+        let deep = format!("{{\"resourceType\":\"Basic\",\"x\":{}1{}}}", "[".repeat(64), "]".repeat(64));
         for (text, code, place) in [
             ("", "not-json", "Resource"),
             ("[]", "not-an-object", "Resource"),
             ("\"x\"", "not-an-object", "Resource"),
             ("{}", "missing-resource-type", "Resource"),
-            (
-                "{\"a\":{\"resourceType\":\"Patient\"}}",
-                "missing-resource-type",
-                "Resource",
-            ),
-            (
-                "{\"resourceType\":\"Zebra\"}",
-                "unknown-resource-type",
-                "Resource.resourceType",
-            ),
-            (
-                "{\"resourceType\":7}",
-                "bad-element",
-                "Resource.resourceType",
-            ),
-            (
-                "{\"resourceType\":\"Patient\",\"id\":\"a_b\"}",
-                "bad-id",
-                "Resource.id",
-            ),
-            (
-                "{\"resourceType\":\"Patient\",\"id\":7}",
-                "bad-id",
-                "Resource.id",
-            ),
+            ("{\"a\":{\"resourceType\":\"Patient\"}}", "missing-resource-type", "Resource"),
+            ("{\"resourceType\":\"Zebra\"}", "unknown-resource-type", "Resource.resourceType"),
+            ("{\"resourceType\":7}", "bad-element", "Resource.resourceType"),
+            ("{\"resourceType\":\"Patient\",\"id\":\"a_b\"}", "bad-id", "Resource.id"),
+            ("{\"resourceType\":\"Patient\",\"id\":7}", "bad-id", "Resource.id"),
             (
                 "{\"resourceType\":\"Patient\",\"name\":[{\"text\":1,\"text\":2}]}",
                 "duplicate-member",
@@ -523,14 +419,8 @@ mod tests {
             r#"{"resourceType":"Condition","contained":[{"resourceType":"Patient","id":"p","subject":{"reference":"Patient/x"}}]}"#,
         )
         .unwrap();
-        assert_eq!(
-            (resource.resource_type().as_str(), resource.id()),
-            ("Condition", None)
-        );
-        assert_eq!(
-            resource.links().first().unwrap().element,
-            "contained.subject"
-        );
+        assert_eq!((resource.resource_type().as_str(), resource.id()), ("Condition", None));
+        assert_eq!(resource.links().first().unwrap().element, "contained.subject");
     }
 
     #[test]
@@ -541,11 +431,8 @@ mod tests {
                 "performer":[{"identifier":{"system":"only"}}],"basedOn":[{"identifier":{"value":"8"}}]}"#,
         )
         .unwrap();
-        let found: Vec<_> = resource
-            .logical_links()
-            .iter()
-            .map(|(e, i)| (e.as_str(), i.system.as_deref(), i.value.as_str()))
-            .collect();
+        let found: Vec<_> =
+            resource.logical_links().iter().map(|(e, i)| (e.as_str(), i.system.as_deref(), i.value.as_str())).collect();
         assert_eq!(
             found,
             [

@@ -206,12 +206,7 @@ impl fmt::Debug for ResourceType {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
 
@@ -222,26 +217,14 @@ mod tests {
         for name in NAMES {
             assert_eq!(name.parse::<ResourceType>().unwrap().as_str(), *name);
         }
-        for name in [
-            ResourceType::BUNDLE,
-            ResourceType::BINARY,
-            ResourceType::PATIENT,
-        ] {
+        for name in [ResourceType::BUNDLE, ResourceType::BINARY, ResourceType::PATIENT] {
             assert_eq!(name.as_str().parse(), Ok(name));
         }
     }
 
     #[test]
     fn others_are_refused() {
-        for name in [
-            "",
-            "patient",
-            "Resource",
-            "DomainResource",
-            "Patient ",
-            "Actor",
-            "Zebra",
-        ] {
+        for name in ["", "patient", "Resource", "DomainResource", "Patient ", "Actor", "Zebra"] {
             assert_eq!(name.parse::<ResourceType>(), Err(UnknownType), "{name}");
         }
     }

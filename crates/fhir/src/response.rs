@@ -55,10 +55,7 @@ pub struct PageLinks {
 
 /// A searchset. `total` counts all matches, on this page or not, and is left out where unknown.
 pub fn searchset(entries: &[SearchEntry<'_>], links: &PageLinks, total: Option<u64>) -> Vec<u8> {
-    let size: usize = entries
-        .iter()
-        .map(|entry| entry.resource.bytes().len() + entry.full_url.len() + 64)
-        .sum();
+    let size: usize = entries.iter().map(|entry| entry.resource.bytes().len() + entry.full_url.len() + 64).sum();
     let mut out = Writer::new(BundleKind::Searchset, size);
     if let Some(total) = total {
         out.raw(format!(",\"total\":{total}").as_bytes());
@@ -169,9 +166,7 @@ impl ResponseKind {
 pub fn instant(time: OffsetDateTime) -> String {
     // The format has no part that could fail for a time in UTC with a year of four digits; FHIR
     // knows no others.
-    time.to_offset(time::UtcOffset::UTC)
-        .format(INSTANT)
-        .unwrap_or_default()
+    time.to_offset(time::UtcOffset::UTC).format(INSTANT).unwrap_or_default()
 }
 
 fn status_line(status: u16) -> String {
@@ -221,8 +216,7 @@ impl Writer {
 
     fn json(&mut self, value: &impl Serialize) {
         // Serializing strings to memory cannot fail.
-        self.out
-            .extend(serde_json::to_vec(value).unwrap_or_default());
+        self.out.extend(serde_json::to_vec(value).unwrap_or_default());
     }
 
     fn text(&mut self, text: &str) {
@@ -230,11 +224,7 @@ impl Writer {
     }
 
     fn entry(&mut self) {
-        self.raw(if self.entries == 0 {
-            b",\"entry\":["
-        } else {
-            b","
-        });
+        self.raw(if self.entries == 0 { b",\"entry\":[" } else { b"," });
         self.entries += 1;
     }
 
@@ -250,20 +240,14 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
     use crate::{Issue, IssueCode, Severity, parse_any_bundle};
 
     #[test]
     fn searchsets_return_the_bytes_received() {
-        let bytes = b" { \"resourceType\" : \"Observation\",\n\"valueQuantity\":{\"value\":1.10} }"
-            .as_slice();
+        let bytes = b" { \"resourceType\" : \"Observation\",\n\"valueQuantity\":{\"value\":1.10} }".as_slice();
         let resource = Resource::parse(bytes).unwrap();
         let entries = [
             SearchEntry {
@@ -277,17 +261,12 @@ mod tests {
                 mode: SearchMode::Include,
             },
         ];
-        let links = PageLinks {
-            this: "https://h.example/fhir/Observation?x=\"".to_owned(),
-            next: Some("n".to_owned()),
-        };
+        let links =
+            PageLinks { this: "https://h.example/fhir/Observation?x=\"".to_owned(), next: Some("n".to_owned()) };
         let out = searchset(&entries, &links, Some(7));
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["total"].to_string(), "7");
-        assert_eq!(
-            value["link"][0]["url"],
-            "https://h.example/fhir/Observation?x=\""
-        );
+        assert_eq!(value["link"][0]["url"], "https://h.example/fhir/Observation?x=\"");
         assert_eq!(value["link"][1]["relation"], "next");
         assert_eq!(value["entry"][1]["search"]["mode"], "include");
         let bundle = parse_any_bundle(out).unwrap();
@@ -317,14 +296,8 @@ mod tests {
 
     #[test]
     fn responses() {
-        let resource =
-            Resource::parse(b"{\"resourceType\":\"Basic\",\"x\":1.10}".as_slice()).unwrap();
-        let issue = Issue::new(
-            Severity::Error,
-            IssueCode::Forbidden,
-            "denied",
-            "ask the patient",
-        );
+        let resource = Resource::parse(b"{\"resourceType\":\"Basic\",\"x\":1.10}".as_slice()).unwrap();
+        let issue = Issue::new(Severity::Error, IssueCode::Forbidden, "denied", "ask the patient");
         let out = transaction_response(
             ResponseKind::Batch,
             &[
@@ -335,20 +308,9 @@ mod tests {
                     last_modified: Some(time::macros::datetime!(2026-05-04 03:02:01.5 +2)),
                     ..ResponseEntry::default()
                 },
-                ResponseEntry {
-                    status: 403,
-                    outcome: Some(issue.into()),
-                    ..ResponseEntry::default()
-                },
-                ResponseEntry {
-                    status: 200,
-                    resource: Some(&resource),
-                    ..ResponseEntry::default()
-                },
-                ResponseEntry {
-                    status: 299,
-                    ..ResponseEntry::default()
-                },
+                ResponseEntry { status: 403, outcome: Some(issue.into()), ..ResponseEntry::default() },
+                ResponseEntry { status: 200, resource: Some(&resource), ..ResponseEntry::default() },
+                ResponseEntry { status: 299, ..ResponseEntry::default() },
             ],
         );
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
@@ -364,9 +326,6 @@ mod tests {
         assert_eq!(parse_any_bundle(out).unwrap().entries().len(), 4);
 
         let empty = transaction_response(ResponseKind::Transaction, &[]);
-        assert_eq!(
-            String::from_utf8(empty).unwrap(),
-            r#"{"resourceType":"Bundle","type":"transaction-response"}"#
-        );
+        assert_eq!(String::from_utf8(empty).unwrap(), r#"{"resourceType":"Bundle","type":"transaction-response"}"#);
     }
 }

@@ -38,12 +38,7 @@ pub static ALL: &[Sample] = samples![
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
     use crate::{PatientKey, assign_patients, parse_bundle, patient_identifiers};
@@ -51,22 +46,11 @@ mod tests {
     #[test]
     fn every_sample_is_one_patient_with_an_identifier() {
         for sample in ALL {
-            let bundle =
-                parse_bundle(sample.bytes).unwrap_or_else(|e| panic!("{}: {e}", sample.name));
-            let groups =
-                assign_patients(&bundle).unwrap_or_else(|e| panic!("{}: {e}", sample.name));
-            let [group] = groups.as_slice() else {
-                panic!("{}: {groups:?}", sample.name)
-            };
-            let PatientKey::Entry(patient) = group.key else {
-                panic!("{}: {:?}", sample.name, group.key)
-            };
-            assert_eq!(
-                group.entries.len(),
-                bundle.entries().len(),
-                "{}",
-                sample.name
-            );
+            let bundle = parse_bundle(sample.bytes).unwrap_or_else(|e| panic!("{}: {e}", sample.name));
+            let groups = assign_patients(&bundle).unwrap_or_else(|e| panic!("{}: {e}", sample.name));
+            let [group] = groups.as_slice() else { panic!("{}: {groups:?}", sample.name) };
+            let PatientKey::Entry(patient) = group.key else { panic!("{}: {:?}", sample.name, group.key) };
+            assert_eq!(group.entries.len(), bundle.entries().len(), "{}", sample.name);
             let patient = bundle.entries()[patient].resource.as_ref().unwrap();
             assert!(!patient_identifiers(patient).is_empty(), "{}", sample.name);
         }
@@ -75,12 +59,8 @@ mod tests {
     #[test]
     fn every_file_is_listed_and_together_they_are_small() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/samples");
-        let files = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|file| file.unwrap().file_name());
-        let json = files
-            .filter(|name| name.to_string_lossy().ends_with(".json"))
-            .count();
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+        let json = files.filter(|name| name.to_string_lossy().ends_with(".json")).count();
         assert_eq!(json, ALL.len());
         assert!(ALL.iter().map(|sample| sample.bytes.len()).sum::<usize>() < 2_000_000);
     }

@@ -25,11 +25,7 @@ pub const IDENTIFIER_SYSTEM: &str = "https://sealwort.example/mrn";
 pub fn bundle(seed: u64, index: u64, resources: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(resources.saturating_mul(1200).min(crate::BUNDLE_BYTES_MAX));
     out.extend_from_slice(b"{\"resourceType\":\"Bundle\",\"type\":\"transaction\",\"entry\":[");
-    for (at, resource) in record::Record::new(seed, index)
-        .make(resources.max(1))
-        .iter()
-        .enumerate()
-    {
+    for (at, resource) in record::Record::new(seed, index).make(resources.max(1)).iter().enumerate() {
         let entry = json!({
             "fullUrl": format!("urn:uuid:{}", resource.id),
             "resource": resource.body,
@@ -44,22 +40,13 @@ pub fn bundle(seed: u64, index: u64, resources: usize) -> Vec<u8> {
 
 /// The identifier of the patient that [`bundle`] makes.
 pub fn identifier(seed: u64, index: u64) -> Identifier {
-    Identifier {
-        system: Some(IDENTIFIER_SYSTEM.to_owned()),
-        value: record_number(seed, index),
-    }
+    Identifier { system: Some(IDENTIFIER_SYSTEM.to_owned()), value: record_number(seed, index) }
 }
 
 /// The id of the Patient resource that [`bundle`] makes.
-#[expect(
-    clippy::expect_used,
-    reason = "invariant: a uuid keeps the grammar of ids"
-)]
+#[expect(clippy::expect_used, reason = "invariant: a uuid keeps the grammar of ids")]
 pub fn patient_id(seed: u64, index: u64) -> ResourceId {
-    Chance::new(seed, index)
-        .uuid()
-        .parse()
-        .expect("a uuid is an id")
+    Chance::new(seed, index).uuid().parse().expect("a uuid is an id")
 }
 
 fn record_number(seed: u64, index: u64) -> String {
@@ -68,17 +55,11 @@ fn record_number(seed: u64, index: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
     use crate::{
-        Label, PatientKey, Resource, assign_patients, label_of, parse_bundle, patient_identifiers,
-        references,
+        Label, PatientKey, Resource, assign_patients, label_of, parse_bundle, patient_identifiers, references,
     };
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,26 +77,14 @@ mod tests {
             let found = parse_bundle(bytes.clone()).unwrap();
             assert_eq!(found.entries().len(), resources.max(1));
             let groups = assign_patients(&found).unwrap();
-            let [group] = groups.as_slice() else {
-                panic!("one patient")
-            };
-            assert_eq!(
-                (&group.key, group.entries.len()),
-                (&PatientKey::Entry(0), resources.max(1))
-            );
+            let [group] = groups.as_slice() else { panic!("one patient") };
+            assert_eq!((&group.key, group.entries.len()), (&PatientKey::Entry(0), resources.max(1)));
             let patient = found.entries().first().unwrap().resource.as_ref().unwrap();
             assert_eq!(patient_identifiers(patient), [identifier(1, index)]);
             assert_eq!(patient.id(), Some(&patient_id(1, index)));
-            let urls: BTreeSet<_> = found
-                .entries()
-                .iter()
-                .map(|e| e.full_url.clone().unwrap())
-                .collect();
+            let urls: BTreeSet<_> = found.entries().iter().map(|e| e.full_url.clone().unwrap()).collect();
             for (at, resource) in found.resources() {
-                assert_eq!(
-                    Some(format!("urn:uuid:{}", resource.id().unwrap())),
-                    found.entries()[at].full_url
-                );
+                assert_eq!(Some(format!("urn:uuid:{}", resource.id().unwrap())), found.entries()[at].full_url);
                 for reference in references(resource) {
                     assert!(urls.contains(reference), "{resources}: {reference}");
                 }
@@ -157,16 +126,9 @@ mod tests {
             "Practitioner",
             "Procedure",
         ] {
-            assert!(
-                types.contains_key(&name.parse().unwrap()),
-                "{name}: {types:?}"
-            );
+            assert!(types.contains_key(&name.parse().unwrap()), "{name}: {types:?}");
         }
-        let restricted: usize = labels
-            .iter()
-            .filter(|(label, _)| **label != Label::General)
-            .map(|(_, n)| n)
-            .sum();
+        let restricted: usize = labels.iter().filter(|(label, _)| **label != Label::General).map(|(_, n)| n).sum();
         for label in [Label::Psychiatry, Label::Hiv, Label::SubstanceUse] {
             assert!(labels.contains_key(&label), "{labels:?}");
         }
@@ -178,32 +140,18 @@ mod tests {
     fn small_records_of_forty_have_a_sensitive_part() {
         for index in 0..60 {
             let found = parse_bundle(bundle(9, index, 40)).unwrap();
-            assert!(
-                found
-                    .resources()
-                    .any(|(_, r)| label_of(r) != Label::General),
-                "patient {index}"
-            );
+            assert!(found.resources().any(|(_, r)| label_of(r) != Label::General), "patient {index}");
         }
     }
 
     #[test]
     fn decimals_keep_their_trailing_zeros() {
         let text = String::from_utf8(bundle(1, 1, 2_000)).unwrap();
-        let value = text
-            .split("\"value\":")
-            .filter_map(|rest| rest.split(',').next());
-        let kept = value
-            .filter(|v| v.contains('.') && v.ends_with('0'))
-            .count();
+        let value = text.split("\"value\":").filter_map(|rest| rest.split(',').next());
+        let kept = value.filter(|v| v.contains('.') && v.ends_with('0')).count();
         assert!(kept > 10, "{kept}");
         let resource = parse_bundle(text.into_bytes()).unwrap();
-        let read = resource
-            .resources()
-            .map(|(_, r): (usize, &Resource)| r.json().unwrap().to_string());
-        assert!(
-            read.zip(resource.resources())
-                .all(|(again, (_, r))| again.as_bytes() == r.bytes().as_ref())
-        );
+        let read = resource.resources().map(|(_, r): (usize, &Resource)| r.json().unwrap().to_string());
+        assert!(read.zip(resource.resources()).all(|(again, (_, r))| again.as_bytes() == r.bytes().as_ref()));
     }
 }

@@ -1,29 +1,17 @@
 //! Bytes from a peer never panic: sample Bundles, damaged at random places, are read or refused.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use sealwort_fhir::{
-    assign_patients, label_of, parse_any_bundle, parse_bundle, references, samples, synthetic,
-};
+use sealwort_fhir::{assign_patients, label_of, parse_any_bundle, parse_bundle, references, samples, synthetic};
 
 #[test]
 fn damaged_bundles_are_read_or_refused() {
     let mut state = 1_u64;
     let mut next = |below: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap() % below
     };
-    let mut seeds: Vec<Vec<u8>> = samples::ALL
-        .iter()
-        .map(|sample| sample.bytes.to_vec())
-        .filter(|bytes| bytes.len() < 20_000)
-        .collect();
+    let mut seeds: Vec<Vec<u8>> =
+        samples::ALL.iter().map(|sample| sample.bytes.to_vec()).filter(|bytes| bytes.len() < 20_000).collect();
     seeds.push(synthetic::bundle(1, 1, 12));
     let (mut read, mut refused) = (0, 0);
     for seed in &seeds {
@@ -59,8 +47,7 @@ fn damaged_bundles_are_read_or_refused() {
                 Err(error) => {
                     refused += 1;
                     assert!((400..500).contains(&error.http_status()));
-                    serde_json::from_slice::<serde_json::Value>(&error.outcome().to_bytes())
-                        .unwrap();
+                    serde_json::from_slice::<serde_json::Value>(&error.outcome().to_bytes()).unwrap();
                 }
             }
         }

@@ -2,12 +2,7 @@
 //! taken apart, every resource compared with its bytes in the file, every entry assigned. Set
 //! `SEALWORT_OPEN_DATA` to the folder, or put it at `../shared/data/open` beside the project.
 //! Where it is absent the tests say so and pass.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,27 +10,21 @@ use std::process::Command;
 
 use bytes::Bytes;
 use sealwort_fhir::{
-    Bundle, FhirError, PatientKey, Resource, assign_patients, label_of, parse_any_bundle,
-    parse_bundle, parse_ndjson, partition, references,
+    Bundle, FhirError, PatientKey, Resource, assign_patients, label_of, parse_any_bundle, parse_bundle, parse_ndjson,
+    partition, references,
 };
 use serde_json::value::RawValue;
 
 /// A file or folder of the open data, if it is there.
 fn data(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("SEALWORT_OPEN_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/open"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("SEALWORT_OPEN_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/open"), PathBuf::from);
     let path = folder.join(name);
     if path.exists() {
         return Some(path);
     }
-    eprintln!(
-        "SKIPPED: {name} is not in the open data folder; set SEALWORT_OPEN_DATA to test with it"
-    );
-    println!(
-        "SKIPPED: {name} is not in the open data folder; set SEALWORT_OPEN_DATA to test with it"
-    );
+    eprintln!("SKIPPED: {name} is not in the open data folder; set SEALWORT_OPEN_DATA to test with it");
+    println!("SKIPPED: {name} is not in the open data folder; set SEALWORT_OPEN_DATA to test with it");
     None
 }
 
@@ -86,12 +75,7 @@ fn cut_out(bytes: &[u8]) -> Vec<Option<&RawValue>> {
         #[serde(borrow)]
         resource: Option<&'a RawValue>,
     }
-    serde_json::from_slice::<Document<'_>>(bytes)
-        .unwrap()
-        .entry
-        .into_iter()
-        .map(|entry| entry.resource)
-        .collect()
+    serde_json::from_slice::<Document<'_>>(bytes).unwrap().entry.into_iter().map(|entry| entry.resource).collect()
 }
 
 /// The sum of what was read.
@@ -122,12 +106,7 @@ impl Sum {
             // Byte for byte, and the very memory of the document.
             assert_eq!(found.bytes(), expected.get().as_bytes(), "{name}");
             assert_eq!(bytes.slice_ref(found.bytes()), expected.get().as_bytes());
-            assert_eq!(
-                Resource::parse(found.bytes().clone())
-                    .unwrap()
-                    .resource_type(),
-                found.resource_type()
-            );
+            assert_eq!(Resource::parse(found.bytes().clone()).unwrap().resource_type(), found.resource_type());
             self.resources += 1;
             self.references += references(found).count();
             *self.labels.entry(label_of(found).as_str()).or_default() += 1;
@@ -135,14 +114,8 @@ impl Sum {
         match assign_patients(bundle) {
             Ok(groups) => {
                 self.groups += groups.len();
-                self.elsewhere += groups
-                    .iter()
-                    .filter(|g| !matches!(g.key, PatientKey::Entry(_)))
-                    .count();
-                let mut assigned: Vec<_> = groups
-                    .iter()
-                    .flat_map(|group| group.entries.iter().copied())
-                    .collect();
+                self.elsewhere += groups.iter().filter(|g| !matches!(g.key, PatientKey::Entry(_))).count();
+                let mut assigned: Vec<_> = groups.iter().flat_map(|group| group.entries.iter().copied()).collect();
                 assigned.sort_unstable();
                 assigned.dedup();
                 let all: Vec<_> = bundle.resources().map(|(at, _)| at).collect();
@@ -165,13 +138,7 @@ impl Sum {
     fn report(&self, title: &str) -> BTreeMap<&'static str, usize> {
         println!(
             "{title}: {} Bundles, {} resources, {} bytes, {} references, {} groups ({} by reference), labels {:?}",
-            self.files,
-            self.resources,
-            self.bytes,
-            self.references,
-            self.groups,
-            self.elsewhere,
-            self.labels
+            self.files, self.resources, self.bytes, self.references, self.groups, self.elsewhere, self.labels
         );
         let mut codes = BTreeMap::new();
         for (name, error) in &self.refused {
@@ -211,10 +178,7 @@ fn synthea_2_5() {
         return;
     };
     // Lists of hospitals and of practitioners name no patient; one file is a Group.
-    assert_eq!(
-        codes,
-        BTreeMap::from([("no-patient", 2), ("not-a-bundle", 1)])
-    );
+    assert_eq!(codes, BTreeMap::from([("no-patient", 2), ("not-a-bundle", 1)]));
     assert_eq!((sum.groups, sum.elsewhere), (47, 0));
 }
 
@@ -243,9 +207,7 @@ fn patient_summaries() {
     };
     let mut sum = Sum::default();
     let all = files(&folder, "json");
-    all.iter()
-        .filter(|path| path.to_string_lossy().contains("Bundle-"))
-        .for_each(|path| sum.bundle(path));
+    all.iter().filter(|path| path.to_string_lossy().contains("Bundle-")).for_each(|path| sum.bundle(path));
     assert!(sum.report("fhir-ips-2.0.0-examples").is_empty());
     assert_eq!((sum.files, sum.groups, sum.elsewhere), (3, 3, 0));
 }
@@ -278,10 +240,7 @@ fn files_of_one_resource() {
                     }
                 }
                 Err(error) => {
-                    println!(
-                        "  refused: {}: {error}",
-                        path.file_name().unwrap().to_string_lossy()
-                    );
+                    println!("  refused: {}: {error}", path.file_name().unwrap().to_string_lossy());
                     *refused.entry(error.code()).or_default() += 1;
                 }
             }
@@ -300,29 +259,16 @@ fn bulk_data_of_mimic() {
     let mut resources = Vec::new();
     for path in files(folder.path(), "ndjson") {
         let bytes = std::fs::read(&path).unwrap();
-        let found =
-            parse_ndjson(bytes.clone()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let lines: Vec<_> = bytes
-            .split(|b| *b == b'\n')
-            .filter(|line| !line.is_empty())
-            .collect();
+        let found = parse_ndjson(bytes.clone()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let lines: Vec<_> = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
         assert_eq!(found.len(), lines.len());
-        assert!(
-            found
-                .iter()
-                .zip(lines)
-                .all(|(resource, line)| resource.bytes() == line)
-        );
+        assert!(found.iter().zip(lines).all(|(resource, line)| resource.bytes() == line));
         resources.extend(found);
     }
     let bundle = Bundle::collection(resources).unwrap();
     let found = partition(&bundle).unwrap();
     let assigned: usize = found.groups.iter().map(|group| group.entries.len()).sum();
-    let elsewhere = found
-        .groups
-        .iter()
-        .filter(|g| !matches!(g.key, PatientKey::Entry(_)))
-        .count();
+    let elsewhere = found.groups.iter().filter(|g| !matches!(g.key, PatientKey::Entry(_))).count();
     let mut left = BTreeMap::<&str, usize>::new();
     for at in &found.unassigned {
         let resource = bundle.entries()[*at].resource.as_ref().unwrap();
@@ -335,11 +281,7 @@ fn bulk_data_of_mimic() {
     );
     assert_eq!((found.groups.len(), elsewhere), (44, 0));
     // Medications and locations of the catalogue that no patient of this half uses.
-    assert!(
-        left.keys()
-            .all(|name| matches!(*name, "Medication" | "Location" | "Organization")),
-        "{left:?}"
-    );
+    assert!(left.keys().all(|name| matches!(*name, "Medication" | "Location" | "Organization")), "{left:?}");
 }
 
 #[test]
@@ -361,10 +303,7 @@ fn files_of_the_phr_format() {
                     Ok(groups) => {
                         println!(
                             "  {name}: {:?}",
-                            groups
-                                .iter()
-                                .map(|g| (&g.key, g.entries.len()))
-                                .collect::<Vec<_>>()
+                            groups.iter().map(|g| (&g.key, g.entries.len())).collect::<Vec<_>>()
                         );
                         "several patients"
                     }
@@ -381,8 +320,6 @@ fn files_of_the_phr_format() {
             }
         }
     }
-    println!(
-        "phr-format-files: {read} read, {resources} resources, {outcomes:?}, refused {refused:?}"
-    );
+    println!("phr-format-files: {read} read, {resources} resources, {outcomes:?}, refused {refused:?}");
     assert!(read >= 10);
 }

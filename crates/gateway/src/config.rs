@@ -58,21 +58,13 @@ pub struct OpenConfig {
 
 impl Default for FhirConfig {
     fn default() -> Self {
-        Self {
-            address: ListenConfig::on_loopback(8080).address,
-            certificate: String::new(),
-            key: String::new(),
-        }
+        Self { address: ListenConfig::on_loopback(8080).address, certificate: String::new(), key: String::new() }
     }
 }
 
 impl Default for BrokerConfig {
     fn default() -> Self {
-        Self {
-            url: "https://127.0.0.1:8441".to_owned(),
-            name: "broker".to_owned(),
-            archive: "archive".to_owned(),
-        }
+        Self { url: "https://127.0.0.1:8441".to_owned(), name: "broker".to_owned(), archive: "archive".to_owned() }
     }
 }
 

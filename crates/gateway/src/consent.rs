@@ -1,9 +1,7 @@
 //! Consent at the gateway of the consent authority: a new version of the patient's directive is signed, kept,
 //! and sent to broker and archive at once. What cannot be delivered waits in the outbox.
 
-use sealwort_consent::{
-    Action, Directive, LabelTag as ConsentTag, Party, Period, Purpose, Terms, Withdrawal,
-};
+use sealwort_consent::{Action, Directive, LabelTag as ConsentTag, Party, Period, Purpose, Terms, Withdrawal};
 use sealwort_fhir::{IssueCode, Label};
 use sealwort_pki::{Identity, Role};
 use sealwort_proto::codec::Blob;
@@ -93,10 +91,8 @@ impl Gateway {
             period,
         )
         .map_err(|e| wrong(&e))?;
-        self.change(patient, |current, digest| {
-            current.grant(now, digest, vec![terms.clone()]).map_err(|e| wrong(&e))
-        })
-        .await
+        self.change(patient, |current, digest| current.grant(now, digest, vec![terms.clone()]).map_err(|e| wrong(&e)))
+            .await
     }
 
     /// Withdraws. A new epoch of keys begins.
@@ -112,10 +108,7 @@ impl Gateway {
             purposes: (!purposes.is_empty()).then_some(purposes),
         };
         let now = self.sessions.now().as_secs();
-        self.change(patient, |current, digest| {
-            current.withdraw(now, digest, &withdrawal).map_err(|e| wrong(&e))
-        })
-        .await
+        self.change(patient, |current, digest| current.withdraw(now, digest, &withdrawal).map_err(|e| wrong(&e))).await
     }
 
     /// A patient's consent: this hospital's own where it is the authority, else as the broker shows it.
@@ -261,8 +254,14 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
         .iter()
         .map(|word| {
             word.parse().map_err(|error: T::Err| {
-                GatewayError::request(422, IssueCode::CodeInvalid, "word-unknown", error.to_string(), "correct the word")
-                    .at(field)
+                GatewayError::request(
+                    422,
+                    IssueCode::CodeInvalid,
+                    "word-unknown",
+                    error.to_string(),
+                    "correct the word",
+                )
+                .at(field)
             })
         })
         .collect()

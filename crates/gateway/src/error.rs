@@ -107,7 +107,9 @@ impl GatewayError {
     pub fn is_away(&self) -> bool {
         match self {
             Self::Exchange(error) => error.is_transient(),
-            Self::Protocol(_) => self.refusal().is_some_and(|r| r.code == "peer-unreachable" || r.code == "unavailable"),
+            Self::Protocol(_) => {
+                self.refusal().is_some_and(|r| r.code == "peer-unreachable" || r.code == "unavailable")
+            }
             _ => false,
         }
     }
@@ -169,12 +171,11 @@ impl GatewayError {
         };
         let (text, remedy) = match (self, self.refusal()) {
             (Self::Request { text, remedy, .. }, _) => (text.clone(), remedy.clone()),
-            (_, Some(refusal)) => {
-                (format!("the {} refused: {}", refusal.by, refusal.reason), refusal.remedy.clone())
-            }
+            (_, Some(refusal)) => (format!("the {} refused: {}", refusal.by, refusal.reason), refusal.remedy.clone()),
             (error, None) if error.is_tampering() => (
                 error.to_string(),
-                "tell the exchange's operator and security officer at once; nothing of this reading was used".to_owned(),
+                "tell the exchange's operator and security officer at once; nothing of this reading was used"
+                    .to_owned(),
             ),
             (error, None) if error.is_away() => {
                 (error.to_string(), "the exchange is away; try again in a moment".to_owned())

@@ -40,9 +40,7 @@ impl Keys {
             let bytes = load(member, name, || Ok(Zeroizing::new(Secret::random().expose().to_vec())))?;
             Secret::from_slice(&bytes).ok_or_else(|| KeysError::Unusable(name.to_owned()))
         };
-        let authority = load(member, "authority.key", || {
-            Ok(SigningKey::generate(KeyAlgorithm::Ed25519)?.to_pkcs8()?)
-        })?;
+        let authority = load(member, "authority.key", || Ok(SigningKey::generate(KeyAlgorithm::Ed25519)?.to_pkcs8()?))?;
         Ok(Self {
             roster: secret("roster.key")?,
             bearer: secret("bearer.key")?,

@@ -84,7 +84,9 @@ pub enum StartError {
     #[error("the membership has no directory key; join again as a gateway with a new invitation")]
     NoDirectoryKey,
     /// A public address without TLS.
-    #[error("fhir.address is {address}, which others can reach, and no certificate is set; set fhir.certificate and fhir.key, or listen on loopback")]
+    #[error(
+        "fhir.address is {address}, which others can reach, and no certificate is set; set fhir.certificate and fhir.key, or listen on loopback"
+    )]
     PlainOutside {
         /// The address.
         address: SocketAddr,

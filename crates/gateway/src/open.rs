@@ -182,14 +182,11 @@ impl Gateway {
             None => PatientView::new(patient, start, authority.tags.clone()),
         };
         view.expires = authority.expires;
-        let mut walk = ChainWalk::new(session.party.exchange(), patient, view.at, authority.witness)
-            .map_err(archive_fault)?;
+        let mut walk =
+            ChainWalk::new(session.party.exchange(), patient, view.at, authority.witness).map_err(archive_fault)?;
         let fetch = ToArchive::Fetch { authority: authority.id, after: view.at.sequence };
         let mut answers = self.sessions.ask_archive(session, &[fetch]).await?;
-        let opener = Opener {
-            keys: Arc::new(authority.keys),
-            operations: Arc::clone(&session.party.operations),
-        };
+        let opener = Opener { keys: Arc::new(authority.keys), operations: Arc::clone(&session.party.operations) };
         let mut authors = Arc::new(Authors::default());
         let mut tasks: Vec<JoinHandle<Result<Vec<OpenedEntry>, ErrorKind>>> = Vec::new();
         let receipt = loop {
@@ -267,8 +264,7 @@ impl Gateway {
             return Err(unexpected(Fault::Broker));
         };
         let begun = Instant::now();
-        let (state, question) =
-            self.member.with_peers(|peers| state.on_token(*grant, established, party, peers))?;
+        let (state, question) = self.member.with_peers(|peers| state.on_token(*grant, established, party, peers))?;
         let bytes = sealwort_proto::codec::to_bytes(&question).len();
         report(5, "L → M", "token sealed under SK_TM, proof of possession", bytes, begun);
         let mut answers = self.sessions.ask_archive(session, &[question]).await?;
@@ -317,11 +313,7 @@ struct OpenedEntry {
 }
 
 impl Opener {
-    fn spawn(
-        &self,
-        authors: Arc<Authors>,
-        entries: Vec<WireEntry>,
-    ) -> JoinHandle<Result<Vec<OpenedEntry>, ErrorKind>> {
+    fn spawn(&self, authors: Arc<Authors>, entries: Vec<WireEntry>) -> JoinHandle<Result<Vec<OpenedEntry>, ErrorKind>> {
         let (keys, operations) = (Arc::clone(&self.keys), Arc::clone(&self.operations));
         tokio::task::spawn_blocking(move || {
             entries
@@ -360,6 +352,7 @@ pub(crate) fn archive_fault(kind: ErrorKind) -> GatewayError {
 }
 
 pub(crate) fn unexpected(by: Fault) -> GatewayError {
-    let kind = ErrorKind::Codec(sealwort_proto::codec::CodecError::Malformed("an answer to another question".to_owned()));
+    let kind =
+        ErrorKind::Codec(sealwort_proto::codec::CodecError::Malformed("an answer to another question".to_owned()));
     ProtocolError::new(Step::Channel, by, kind).into()
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
-use sealwort_net::{Backoff, Shutdown};
 use sealwort_net::member::Member;
+use sealwort_net::{Backoff, Shutdown};
 use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
 use sealwort_proto::crypto::{Secret, mac};
 use sealwort_proto::record::{Change, Record};

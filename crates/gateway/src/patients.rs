@@ -64,12 +64,7 @@ impl Gateway {
             Registration::new(party.exchange(), patient, locators.iter().copied(), authority, party, now);
         let registration = registration.sign(&party.key, &party.operations).map_err(own)?;
         let directive = self.first_directive(patient, now)?;
-        let known = Known {
-            patient,
-            registration: Blob(registration),
-            directive: Blob(directive),
-            registered: false,
-        };
+        let known = Known { patient, registration: Blob(registration), directive: Blob(directive), registered: false };
         // Kept before it is sent: a retry after a crash sends the very same statements.
         self.roster.put(&known, locators).await?;
         self.register(known).await
@@ -78,8 +73,7 @@ impl Gateway {
     /// Sends registration and first directive to the archive and to the broker.
     async fn register(&self, mut known: Known) -> Result<Known, GatewayError> {
         let (registration, directive) = (known.registration.clone(), known.directive.clone());
-        let question =
-            ToArchive::Register { registration: registration.clone(), directive: directive.clone() };
+        let question = ToArchive::Register { registration: registration.clone(), directive: directive.clone() };
         if self.ask_archive(question).await? != FromArchive::Kept {
             return Err(unexpected(Fault::Archive));
         }
@@ -100,8 +94,7 @@ impl Gateway {
             let kind = ErrorKind::Statement("the broker handed out the registration of another patient");
             return Err(sealwort_proto::ProtocolError::new(sealwort_proto::Step::Consent, Fault::Broker, kind).into());
         }
-        let known =
-            Known { patient: verified.patient(), registration, directive: Blob::default(), registered: true };
+        let known = Known { patient: verified.patient(), registration, directive: Blob::default(), registered: true };
         self.roster.put(&known, &verified.registration().locators).await?;
         Ok(known)
     }
@@ -127,9 +120,8 @@ impl Gateway {
         let terms = Terms::new(own_identity, [Action::Read, Action::Write], tags, Purpose::ALL, period)
             .map_err(|e| wrong(&e))?;
         let exchange = self.member.identity().exchange.as_str();
-        let directive =
-            Directive::first(exchange, Patient::new(*patient.as_bytes()), now.as_secs(), vec![terms])
-                .map_err(|e| wrong(&e))?;
+        let directive = Directive::first(exchange, Patient::new(*patient.as_bytes()), now.as_secs(), vec![terms])
+            .map_err(|e| wrong(&e))?;
         self.sign_directive(&directive)
     }
 

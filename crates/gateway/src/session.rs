@@ -18,9 +18,7 @@ use sealwort_proto::error::{Fault, ProtocolError, Step};
 use sealwort_proto::frame::{Frame, FrameDecoder, Receiver};
 use sealwort_proto::handshake::Party;
 use sealwort_proto::handshake::gateway::{Established, Presented, start};
-use sealwort_proto::message::{
-    FromArchive, FromBroker, HANDSHAKE_BYTES_MAX, MESSAGE_BYTES_MAX, ToArchive, ToBroker,
-};
+use sealwort_proto::message::{FromArchive, FromBroker, HANDSHAKE_BYTES_MAX, MESSAGE_BYTES_MAX, ToArchive, ToBroker};
 use tokio::sync::Mutex;
 
 use crate::error::GatewayError;
@@ -157,11 +155,7 @@ impl Sessions {
     }
 
     /// Asks the broker inside L–T.
-    pub(crate) async fn ask_broker(
-        &self,
-        session: &Session,
-        question: &ToBroker,
-    ) -> Result<FromBroker, GatewayError> {
+    pub(crate) async fn ask_broker(&self, session: &Session, question: &ToBroker) -> Result<FromBroker, GatewayError> {
         let channel = &session.established.with_broker;
         let (number, message) = channel.request(&to_bytes(question), self.now())?;
         let answer = send(&session.connection, CHANNEL_PATH, message, MESSAGE_BYTES_MAX).await?;
@@ -240,8 +234,7 @@ impl Answers {
                 }
                 let now = self.member.trust().now();
                 let bytes = frame.message.len();
-                let content =
-                    self.session.established.with_archive.open_reply(self.number, &frame.message, now)?;
+                let content = self.session.established.with_archive.open_reply(self.number, &frame.message, now)?;
                 let message = from_bytes(&content, MESSAGE_BYTES_MAX)
                     .map_err(|e| ProtocolError::new(Step::Channel, Fault::Archive, e))?;
                 return match message {
@@ -252,10 +245,8 @@ impl Answers {
             match self.body.next_chunk().await {
                 Some(Ok(chunk)) => self.frames.push(&chunk),
                 Some(Err(error)) => return Err(error.into()),
-                None => {
-                    let cut = sealwort_proto::codec::CodecError::Malformed("the stream ended early".to_owned());
-                    return Err(error(cut.into()).into());
-                }
+                // The far end went away in the middle of its answer: nothing is decided.
+                None => return Err(ExchangeError::NotAnAnswer { status: http::StatusCode::BAD_GATEWAY }.into()),
             }
         }
     }

@@ -33,7 +33,7 @@ impl Gateway {
         let records = Arc::new(records);
         // What waits already goes first.
         let key = self.patient_key(locators).await?;
-        if self.outbox.waiting_for(&key).await? == 0 {
+        if !self.waits(&key, locators).await? {
             match self.store_records(locators, id, Arc::clone(&records), asking).await {
                 Ok(patient) => return Ok(Written::Stored(patient)),
                 Err(error) if error.is_away() || error.is_session_lost() => {
@@ -78,6 +78,16 @@ impl Gateway {
         self.roster.put_resources(patient, names).await?;
         self.deposit(patient, id, Arc::clone(&records), asking).await?;
         Ok(patient)
+    }
+
+    /// Whether writes of this patient wait: under the pseudonym, or under an identifier from before it was known.
+    async fn waits(&self, key: &[u8], locators: &[Locator]) -> Result<bool, GatewayError> {
+        for name in std::iter::once(key).chain(locators.iter().map(|l| l.as_bytes().as_slice())) {
+            if self.outbox.waiting_for(name).await? > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// By what a patient's writes are kept in order: the pseudonym where it is known, else the first identifier.

@@ -44,7 +44,13 @@ pub(crate) fn issue(key: &Secret, user: &User) -> String {
 /// Lets a request in, or says why not.
 pub(crate) fn let_in(key: &Secret, headers: &HeaderMap, now: UnixTime) -> Result<Asking, GatewayError> {
     let refused = |code, text: &str| {
-        GatewayError::request(401, IssueCode::Login, code, text, "send Authorization: Bearer with a token of this gateway: sealwort gateway token")
+        GatewayError::request(
+            401,
+            IssueCode::Login,
+            code,
+            text,
+            "send Authorization: Bearer with a token of this gateway: sealwort gateway token",
+        )
     };
     let token = headers
         .get(AUTHORIZATION)
@@ -62,8 +68,7 @@ pub(crate) fn let_in(key: &Secret, headers: &HeaderMap, now: UnixTime) -> Result
     if !mac_matches(&mac(key, "sealwort bearer v1", &[claims.as_bytes()]), &tag) {
         return Err(wrong());
     }
-    let user: User =
-        hex::decode(claims).ok().and_then(|json| serde_json::from_slice(&json).ok()).ok_or_else(wrong)?;
+    let user: User = hex::decode(claims).ok().and_then(|json| serde_json::from_slice(&json).ok()).ok_or_else(wrong)?;
     if user.expires < now.as_secs() {
         return Err(refused("token-expired", "the bearer token has expired"));
     }

@@ -15,18 +15,12 @@ pub struct Backoff {
 impl Backoff {
     /// Waits of at most `first`, then twice that, up to `most`.
     pub fn new(first: Duration, most: Duration) -> Self {
-        Self {
-            first,
-            most,
-            attempt: 0,
-        }
+        Self { first, most, attempt: 0 }
     }
 
     /// The next wait: between half and the whole of the current bound, never more than the most.
     pub fn next_wait(&mut self) -> Duration {
-        let factor = 1u32
-            .checked_shl(self.attempt.min(DOUBLINGS_MAX))
-            .unwrap_or(u32::MAX);
+        let factor = 1u32.checked_shl(self.attempt.min(DOUBLINGS_MAX)).unwrap_or(u32::MAX);
         self.attempt = self.attempt.saturating_add(1);
         let bound = self.first.saturating_mul(factor).min(self.most);
         let half = bound / 2;
@@ -75,14 +69,8 @@ mod tests {
         let bounds = [100, 200, 400, 800, 1000, 1000];
         for bound in bounds {
             let wait = backoff.next_wait();
-            assert!(
-                wait <= Duration::from_millis(bound),
-                "{wait:?} over {bound}"
-            );
-            assert!(
-                wait >= Duration::from_millis(bound / 2),
-                "{wait:?} under half of {bound}"
-            );
+            assert!(wait <= Duration::from_millis(bound), "{wait:?} over {bound}");
+            assert!(wait >= Duration::from_millis(bound / 2), "{wait:?} under half of {bound}");
         }
         assert_eq!(backoff.attempts(), 6);
         backoff.reset();

@@ -27,9 +27,7 @@ impl Clock for SystemClock {
     fn now_millis(&self) -> u64 {
         // A clock set before 1970 reads as 1970: every certificate is then not yet valid, which
         // is the safe answer.
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 }
@@ -43,15 +41,12 @@ pub struct TestClock {
 impl TestClock {
     /// A clock that stands still at `now`.
     pub fn at(now: UnixTime) -> Self {
-        Self {
-            millis: Arc::new(AtomicU64::new(now.as_secs() * MILLIS_PER_SECOND)),
-        }
+        Self { millis: Arc::new(AtomicU64::new(now.as_secs() * MILLIS_PER_SECOND)) }
     }
 
     /// Sets the time.
     pub fn set(&self, now: UnixTime) {
-        self.millis
-            .store(now.as_secs() * MILLIS_PER_SECOND, Ordering::SeqCst);
+        self.millis.store(now.as_secs() * MILLIS_PER_SECOND, Ordering::SeqCst);
     }
 
     /// Moves the time forward.

@@ -36,9 +36,7 @@ pub enum CrlRefreshError {
 /// should be made with [`authority_client_config`](crate::tls::authority_client_config).
 pub async fn fetch_crl(client: &HopClient, endpoint: &Endpoint) -> Result<Bytes, HopError> {
     let connection = client.connect(endpoint).await?;
-    let response = connection
-        .request(Method::GET, CRL_PATH, Body::empty(), FETCH_TIMEOUT)
-        .await?;
+    let response = connection.request(Method::GET, CRL_PATH, Body::empty(), FETCH_TIMEOUT).await?;
     if response.status != StatusCode::OK {
         return Err(HopError::Http {
             endpoint: endpoint.clone(),
@@ -70,9 +68,7 @@ where
     KeepFuture: Future<Output = Result<(), KeepError>>,
     KeepError: Display,
 {
-    let answer = fetch()
-        .await
-        .map_err(|error| CrlRefreshError::Fetch(error.to_string()))?;
+    let answer = fetch().await.map_err(|error| CrlRefreshError::Fetch(error.to_string()))?;
     let summary = take(trust, &answer)?;
     if *kept != answer {
         match keep(answer.clone()).await {

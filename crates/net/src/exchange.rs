@@ -79,9 +79,7 @@ pub fn answer(message: Vec<u8>) -> Response {
 /// An answer that refuses.
 pub fn refuse(refusal: &Refusal) -> Response {
     let status = match refusal.code.as_str() {
-        "message-malformed" | "step-wrong" | "version-unknown" | "suite-unknown" => {
-            StatusCode::BAD_REQUEST
-        }
+        "message-malformed" | "step-wrong" | "version-unknown" | "suite-unknown" => StatusCode::BAD_REQUEST,
         "session-unknown" | "session-exhausted" => StatusCode::GONE,
         "unavailable" | "peer-unreachable" => StatusCode::SERVICE_UNAVAILABLE,
         "disk-full" => StatusCode::INSUFFICIENT_STORAGE,
@@ -98,9 +96,7 @@ pub async fn send(
     message: Vec<u8>,
     limit: usize,
 ) -> Result<Vec<u8>, ExchangeError> {
-    let response = connection
-        .request(Method::POST, path, Body::from(message), ANSWER_PATIENCE)
-        .await?;
+    let response = connection.request(Method::POST, path, Body::from(message), ANSWER_PATIENCE).await?;
     let response = accepted(response).await?;
     Ok(response.read(limit).await?.to_vec())
 }

@@ -42,18 +42,13 @@ impl Readiness {
     }
 
     fn set(&self, part: &'static str, reason: Option<String>) {
-        self.parts
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(part, reason);
+        self.parts.write().unwrap_or_else(PoisonError::into_inner).insert(part, reason);
     }
 }
 
 /// The two routes, to be merged into a service's own.
 pub fn router(readiness: Readiness) -> Router {
-    Router::new()
-        .route(LIVE_PATH, get(async || "ok\n"))
-        .route(READY_PATH, get(async move || ready(&readiness)))
+    Router::new().route(LIVE_PATH, get(async || "ok\n")).route(READY_PATH, get(async move || ready(&readiness)))
 }
 
 fn ready(readiness: &Readiness) -> (StatusCode, String) {
@@ -82,13 +77,7 @@ mod tests {
         let readiness = Readiness::new();
         readiness.not_ready("store", "opening");
         readiness.ready("ca");
-        assert_eq!(
-            ready(&readiness),
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "store: opening\n".to_owned()
-            )
-        );
+        assert_eq!(ready(&readiness), (StatusCode::SERVICE_UNAVAILABLE, "store: opening\n".to_owned()));
         readiness.ready("store");
         assert_eq!(ready(&readiness).0, StatusCode::OK);
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use sealwort_pki::enrolment::{
-    Admission, CRL_MESSAGE_BYTES_MAX, CrlResponse, ENROL_PATH, Invitation, JoinError, JoinRequest,
-    JoinResponse, Membership, MembershipError, MessageError, RENEW_PATH, Refusal, RenewalRequest,
+    Admission, CRL_MESSAGE_BYTES_MAX, CrlResponse, ENROL_PATH, Invitation, JoinError, JoinRequest, JoinResponse,
+    Membership, MembershipError, MessageError, RENEW_PATH, Refusal, RenewalRequest,
 };
 use sealwort_pki::{CertificateError, Identity, KeyAlgorithm, KeyError, Role, Trust, TrustError};
 use sealwort_proto::crypto::{KeyEncryptionKey, Secret};
@@ -27,8 +27,7 @@ use crate::crl::{fetch_crl, spawn_crl_refresh};
 use crate::secret_file::{self, SecretFileError};
 use crate::shutdown::Shutdown;
 use crate::tls::{
-    Credentials, CredentialsError, SharedTrust, TlsConfigError, authority_client_config,
-    pinned_root_client_config,
+    Credentials, CredentialsError, SharedTrust, TlsConfigError, authority_client_config, pinned_root_client_config,
 };
 
 /// Keys and certificates.
@@ -46,9 +45,7 @@ const RENEWAL_RETRY: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub enum MemberError {
     /// The folder holds no membership.
-    #[error(
-        "{folder} holds no membership; join the exchange first: sealwort join --invite FILE --dir {folder}"
-    )]
+    #[error("{folder} holds no membership; join the exchange first: sealwort join --invite FILE --dir {folder}")]
     NotJoined {
         /// The folder.
         folder: String,
@@ -119,32 +116,19 @@ pub struct Member {
 
 impl Member {
     /// Reads a folder's membership for a service of this role.
-    pub fn load(
-        folder: &Path,
-        role: Role,
-        policies: Policies,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, MemberError> {
+    pub fn load(folder: &Path, role: Role, policies: Policies, clock: Arc<dyn Clock>) -> Result<Self, MemberError> {
         let file = folder.join(MEMBERSHIP_FILE);
         if !file.exists() {
-            return Err(MemberError::NotJoined {
-                folder: folder.display().to_string(),
-            });
+            return Err(MemberError::NotJoined { folder: folder.display().to_string() });
         }
         let membership = Membership::from_json(&secret_file::read(&file)?)?;
         if membership.identity.role != role {
-            return Err(MemberError::WrongRole {
-                expected: role,
-                found: membership.identity,
-            });
+            return Err(MemberError::WrongRole { expected: role, found: membership.identity });
         }
         let trust = kept_trust(folder, &membership, clock)?;
         let credentials = Credentials::new(&membership.hop.chain, Arc::clone(&membership.hop.key))?;
         let party = Arc::new(party(&membership, policies, Arc::default()));
-        let directory_key = membership
-            .directory_key
-            .as_ref()
-            .map(|key| Secret::new(*key.expose_bytes()));
+        let directory_key = membership.directory_key.as_ref().map(|key| Secret::new(*key.expose_bytes()));
         Ok(Self {
             folder: folder.to_owned(),
             identity: membership.identity.clone(),
@@ -185,12 +169,7 @@ impl Member {
 
     /// Certificates and keys as they are now.
     pub fn membership(&self) -> Arc<Membership> {
-        Arc::clone(
-            &self
-                .membership
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        Arc::clone(&self.membership.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The key under which it wraps what it keeps.
@@ -206,11 +185,7 @@ impl Member {
     /// Runs `check` with the means to verify peers now.
     pub fn with_peers<T>(&self, check: impl FnOnce(&Peers<'_>) -> T) -> T {
         let trust = self.trust.current();
-        check(&Peers {
-            trust: &trust,
-            cache: &self.peers,
-            now: self.trust.now(),
-        })
+        check(&Peers { trust: &trust, cache: &self.peers, now: self.trust.now() })
     }
 
     /// Keeps the revocation list fresh and renews the certificates at two thirds of their life.
@@ -220,10 +195,7 @@ impl Member {
         shutdown: &Shutdown,
     ) -> Result<Vec<JoinHandle<()>>, MemberError> {
         let endpoint: Endpoint = ca.url.parse()?;
-        let client = HopClient::new(authority_client_config(
-            Some(&self.credentials),
-            &self.trust,
-        )?);
+        let client = HopClient::new(authority_client_config(Some(&self.credentials), &self.trust)?);
         let fetch = {
             let (client, endpoint) = (client.clone(), endpoint.clone());
             move || {
@@ -238,19 +210,8 @@ impl Member {
                 async move { secret_file::replace(&file, &answer) }
             }
         };
-        let refresh = spawn_crl_refresh(
-            self.trust.clone(),
-            fetch,
-            keep,
-            ca.crl_every.0,
-            shutdown.clone(),
-        );
-        let renewal = tokio::spawn(renewal(
-            Arc::clone(self),
-            client,
-            endpoint,
-            shutdown.clone(),
-        ));
+        let refresh = spawn_crl_refresh(self.trust.clone(), fetch, keep, ca.crl_every.0, shutdown.clone());
+        let renewal = tokio::spawn(renewal(Arc::clone(self), client, endpoint, shutdown.clone()));
         Ok(vec![refresh, renewal])
     }
 
@@ -260,36 +221,26 @@ impl Member {
         let answer = post(client, ca, RENEW_PATH, request.to_json().as_bytes()).await?;
         let current = self.membership();
         let response = JoinResponse::from_json(&answer)?;
-        let admission = request.accept(response, &self.trust.current(), current.directory_key.as_ref(), self.trust.now())?;
+        let admission =
+            request.accept(response, &self.trust.current(), current.directory_key.as_ref(), self.trust.now())?;
         let policies = self.party().policies.clone();
         let operations = Arc::clone(&self.party().operations);
         keep(&self.folder, &admission)?;
         let membership = admission.membership;
-        self.credentials
-            .renew(&membership.hop.chain, Arc::clone(&membership.hop.key))?;
+        self.credentials.renew(&membership.hop.chain, Arc::clone(&membership.hop.key))?;
         *self.party.write().unwrap_or_else(PoisonError::into_inner) =
             Arc::new(party(&membership, policies, operations));
-        *self
-            .membership
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(membership);
+        *self.membership.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(membership);
         Ok(())
     }
 }
 
 /// Joins an exchange with an invitation: keys are made here and never leave. The folder must be new.
-pub async fn join(
-    folder: &Path,
-    invitation: Invitation,
-    clock: Arc<dyn Clock>,
-) -> Result<Identity, MemberError> {
+pub async fn join(folder: &Path, invitation: Invitation, clock: Arc<dyn Clock>) -> Result<Identity, MemberError> {
     let file = folder.join(MEMBERSHIP_FILE);
     if file.exists() {
         let identity = Membership::from_json(&secret_file::read(&file)?)?.identity;
-        return Err(MemberError::Joined {
-            folder: folder.display().to_string(),
-            identity,
-        });
+        return Err(MemberError::Joined { folder: folder.display().to_string(), identity });
     }
     let now = clock.now();
     let endpoint: Endpoint = invitation.url.parse()?;
@@ -309,32 +260,15 @@ fn keep(folder: &Path, admission: &Admission) -> Result<(), MemberError> {
     })?;
     secret_file::replace(&folder.join(CRL_FILE), admission.crl.to_json().as_bytes())?;
     // The membership comes last: a folder that has it has joined.
-    secret_file::replace(
-        &folder.join(MEMBERSHIP_FILE),
-        admission.membership.to_json()?.as_bytes(),
-    )?;
+    secret_file::replace(&folder.join(MEMBERSHIP_FILE), admission.membership.to_json()?.as_bytes())?;
     Ok(())
 }
 
-async fn post(
-    client: &HopClient,
-    ca: &Endpoint,
-    path: &str,
-    message: &[u8],
-) -> Result<Vec<u8>, MemberError> {
+async fn post(client: &HopClient, ca: &Endpoint, path: &str, message: &[u8]) -> Result<Vec<u8>, MemberError> {
     let connection = client.connect(ca).await?;
-    let response = connection
-        .request(
-            Method::POST,
-            path,
-            Body::from(message.to_vec()),
-            CA_PATIENCE,
-        )
-        .await?;
+    let response = connection.request(Method::POST, path, Body::from(message.to_vec()), CA_PATIENCE).await?;
     let status = response.status;
-    let body = response
-        .read(CRL_MESSAGE_BYTES_MAX + sealwort_pki::enrolment::MESSAGE_BYTES_MAX)
-        .await?;
+    let body = response.read(CRL_MESSAGE_BYTES_MAX + sealwort_pki::enrolment::MESSAGE_BYTES_MAX).await?;
     if status == StatusCode::OK {
         return Ok(body.to_vec());
     }
@@ -351,11 +285,7 @@ fn read_public(file: &Path, limit: usize) -> Result<Vec<u8>, SecretFileError> {
     Ok(content)
 }
 
-fn kept_trust(
-    folder: &Path,
-    membership: &Membership,
-    clock: Arc<dyn Clock>,
-) -> Result<SharedTrust, MemberError> {
+fn kept_trust(folder: &Path, membership: &Membership, clock: Arc<dyn Clock>) -> Result<SharedTrust, MemberError> {
     let mut trust: Trust = membership.trust.clone();
     let file = folder.join(CRL_FILE);
     if file.exists() {
@@ -381,10 +311,7 @@ fn party(membership: &Membership, policies: Policies, operations: Arc<Operations
 
 fn key_encryption_key(file: &Path) -> Result<KeyEncryptionKey, MemberError> {
     if !file.exists() {
-        secret_file::create(
-            file,
-            zeroize::Zeroizing::new(hex::encode(Secret::random().expose())).as_bytes(),
-        )?;
+        secret_file::create(file, zeroize::Zeroizing::new(hex::encode(Secret::random().expose())).as_bytes())?;
     }
     let text = secret_file::read(file)?;
     let mut bytes = zeroize::Zeroizing::new([0u8; 32]);

@@ -59,29 +59,19 @@ pub enum SecretFileError {
 /// Reads a secret of at most [`SECRET_BYTES_MAX`] bytes. Refuses a file that others may use.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
     let file = File::open(path).map_err(|source| io_error("open", path, source))?;
-    let metadata = file
-        .metadata()
-        .map_err(|source| io_error("inspect", path, source))?;
+    let metadata = file.metadata().map_err(|source| io_error("inspect", path, source))?;
     if !metadata.is_file() {
         return Err(SecretFileError::NotAFile { path: path.into() });
     }
     let mode = metadata.mode() & PERMISSION_BITS;
     if mode & OTHERS_BITS != 0 {
-        return Err(SecretFileError::OpenToOthers {
-            path: path.into(),
-            mode,
-        });
+        return Err(SecretFileError::OpenToOthers { path: path.into(), mode });
     }
     // Room for everything at once: a growing buffer would leave copies behind.
     let mut content = Zeroizing::new(Vec::with_capacity(SECRET_BUFFER_BYTES));
-    file.take(SECRET_BYTES_MAX + 1)
-        .read_to_end(&mut content)
-        .map_err(|source| io_error("read", path, source))?;
+    file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut content).map_err(|source| io_error("read", path, source))?;
     if content.len() as u64 > SECRET_BYTES_MAX {
-        return Err(SecretFileError::TooLarge {
-            path: path.into(),
-            limit: SECRET_BYTES_MAX,
-        });
+        return Err(SecretFileError::TooLarge { path: path.into(), limit: SECRET_BYTES_MAX });
     }
     Ok(content)
 }
@@ -118,22 +108,11 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), SecretFileError> {
 /// Writes and syncs a file with a name of its own in the same folder.
 fn write_beside(path: &Path, content: &[u8]) -> Result<PathBuf, SecretFileError> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let mut name = path
-        .file_name()
-        .ok_or_else(|| SecretFileError::NotAFile { path: path.into() })?
-        .to_os_string();
-    name.push(format!(
-        ".{}-{}.new",
-        std::process::id(),
-        COUNTER.fetch_add(1, Ordering::Relaxed)
-    ));
+    let mut name = path.file_name().ok_or_else(|| SecretFileError::NotAFile { path: path.into() })?.to_os_string();
+    name.push(format!(".{}-{}.new", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
     let temporary = path.with_file_name(name);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(OWNER_ONLY)
-        .open(&temporary)
-        .and_then(|mut file| {
+    let written =
+        OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&temporary).and_then(|mut file| {
             file.write_all(content)?;
             file.sync_all()
         });
@@ -157,11 +136,7 @@ fn sync_folder(path: &Path) -> Result<(), SecretFileError> {
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> SecretFileError {
-    SecretFileError::Io {
-        action,
-        path: path.into(),
-        source,
-    }
+    SecretFileError::Io { action, path: path.into(), source }
 }
 
 /// The largest secret: a key, or a small bundle of keys.
@@ -218,17 +193,11 @@ mod tests {
     #[test]
     fn folders_absent_files_and_large_files_are_named() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            read(folder.path()),
-            Err(SecretFileError::NotAFile { .. })
-        ));
+        assert!(matches!(read(folder.path()), Err(SecretFileError::NotAFile { .. })));
         let absent = read(&folder.path().join("absent")).unwrap_err();
         assert!(absent.to_string().contains("absent"), "{absent}");
         let large = folder.path().join("large");
         create(&large, &vec![0; SECRET_BUFFER_BYTES]).unwrap();
-        assert!(matches!(
-            read(&large),
-            Err(SecretFileError::TooLarge { .. })
-        ));
+        assert!(matches!(read(&large), Err(SecretFileError::TooLarge { .. })));
     }
 }

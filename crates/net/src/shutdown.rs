@@ -67,9 +67,7 @@ impl ShutdownTrigger {
 
     /// Another holder that sees this signal.
     pub fn subscribe(&self) -> Shutdown {
-        Shutdown {
-            receiver: self.sender.subscribe(),
-        }
+        Shutdown { receiver: self.sender.subscribe() }
     }
 }
 

@@ -11,9 +11,7 @@ use crate::config::{Color, LogConfig, LogFormat, no_color};
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter is not understood.
-    #[error(
-        "log.filter `{filter}` is not understood: {reason}; write it like `info` or `info,sealwort_net=debug`"
-    )]
+    #[error("log.filter `{filter}` is not understood: {reason}; write it like `info` or `info,sealwort_net=debug`")]
     Filter {
         /// What was given.
         filter: String,
@@ -29,14 +27,9 @@ pub enum TelemetryError {
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     let filter = EnvFilter::builder()
         .parse(&config.filter)
-        .map_err(|error| TelemetryError::Filter {
-            filter: config.filter.clone(),
-            reason: error.to_string(),
-        })?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colored(config.color));
+        .map_err(|error| TelemetryError::Filter { filter: config.filter.clone(), reason: error.to_string() })?;
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colored(config.color));
     match config.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
@@ -60,10 +53,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_not_understood_is_named() {
-        let config = LogConfig {
-            filter: "sealwort_net=loud".to_owned(),
-            ..LogConfig::default()
-        };
+        let config = LogConfig { filter: "sealwort_net=loud".to_owned(), ..LogConfig::default() };
         let refused = init(&config).unwrap_err().to_string();
         assert!(refused.contains("sealwort_net=loud"), "{refused}");
     }

@@ -1,11 +1,6 @@
 //! The hops between parties over real sockets: who gets in, who does not and why, and what
 //! happens to open connections.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
@@ -32,22 +27,14 @@ async fn who(peer: Option<Extension<HopPeer>>) -> String {
     match peer {
         None => "nobody".to_owned(),
         Some(Extension(peer)) => {
-            let exporter: Vec<String> =
-                peer.exporter().iter().map(|b| format!("{b:02x}")).collect();
-            format!(
-                "{} {} {}",
-                peer.identity(),
-                peer.connection(),
-                exporter.concat()
-            )
+            let exporter: Vec<String> = peer.exporter().iter().map(|b| format!("{b:02x}")).collect();
+            format!("{} {} {}", peer.identity(), peer.connection(), exporter.concat())
         }
     }
 }
 
 fn router() -> Router {
-    Router::new()
-        .route("/who", get(who))
-        .route("/echo", post(|body: Bytes| async move { body }))
+    Router::new().route("/who", get(who)).route("/echo", post(|body: Bytes| async move { body }))
 }
 
 /// A broker that accepts gateways.
@@ -63,11 +50,7 @@ impl Broker {
         let party = world.party(Role::Broker, "b");
         let tls = world.server_tls(&party, &[Role::Gateway], ClientAuth::Required);
         let running = Running::start(Some(tls), router(), Limits::hop()).await;
-        Self {
-            world,
-            party,
-            running,
-        }
+        Self { world, party, running }
     }
 
     fn client(&self, party: &TestParty) -> HopClient {
@@ -101,21 +84,12 @@ async fn both_ends_know_each_other_and_the_connection() {
         assert_eq!(peer.fingerprint(), broker.party.hop.chain.fingerprint());
         assert_eq!(peer.serial(), broker.party.hop.serial);
         let exporter: Vec<String> = peer.exporter().iter().map(|b| format!("{b:02x}")).collect();
-        assert!(
-            text.starts_with("sealwort://test/gateway/hospital-a "),
-            "{text}"
-        );
-        assert!(
-            text.ends_with(&exporter.concat()),
-            "exporters differ: {text}"
-        );
+        assert!(text.starts_with("sealwort://test/gateway/hospital-a "), "{text}");
+        assert!(text.ends_with(&exporter.concat()), "exporters differ: {text}");
         seen.push(text);
     }
     assert_eq!(seen[0], seen[1], "one connection, one number and exporter");
-    assert_ne!(
-        seen[0], seen[2],
-        "another connection, another number and exporter"
-    );
+    assert_ne!(seen[0], seen[2], "another connection, another number and exporter");
 }
 
 #[tokio::test]
@@ -126,35 +100,19 @@ async fn the_key_exchange_is_the_hybrid_one() {
     assert_eq!(connection.key_exchange(), "X25519MLKEM768");
     // A client of another make: hybrid if it prefers it, else the classical half alone.
     for (groups, expected) in [
-        (
-            vec![kx_group::X25519MLKEM768, kx_group::X25519],
-            rustls::NamedGroup::X25519MLKEM768,
-        ),
+        (vec![kx_group::X25519MLKEM768, kx_group::X25519], rustls::NamedGroup::X25519MLKEM768),
         (vec![kx_group::X25519], rustls::NamedGroup::X25519),
     ] {
-        let stream = plain_tls(&broker, &gateway, groups, &rustls::version::TLS13)
-            .await
-            .unwrap();
+        let stream = plain_tls(&broker, &gateway, groups, &rustls::version::TLS13).await.unwrap();
         let session = stream.get_ref().1;
-        assert_eq!(
-            session.protocol_version(),
-            Some(rustls::ProtocolVersion::TLSv1_3)
-        );
+        assert_eq!(session.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
         let group = session.negotiated_key_exchange_group().unwrap().name();
         assert_eq!(group, expected);
     }
     let only_p256 = vec![rustls::crypto::aws_lc_rs::kx_group::SECP256R1];
-    assert!(
-        plain_tls(&broker, &gateway, only_p256, &rustls::version::TLS13)
-            .await
-            .is_err()
-    );
+    assert!(plain_tls(&broker, &gateway, only_p256, &rustls::version::TLS13).await.is_err());
     let any = vec![rustls::crypto::aws_lc_rs::kx_group::X25519];
-    assert!(
-        plain_tls(&broker, &gateway, any, &rustls::version::TLS12)
-            .await
-            .is_err()
-    );
+    assert!(plain_tls(&broker, &gateway, any, &rustls::version::TLS12).await.is_err());
 }
 
 /// A handshake by rustls itself, believing any server.
@@ -165,18 +123,9 @@ async fn plain_tls(
     version: &'static rustls::SupportedProtocolVersion,
 ) -> std::io::Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
     use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
-    let provider = rustls::crypto::CryptoProvider {
-        kx_groups: groups,
-        ..rustls::crypto::aws_lc_rs::default_provider()
-    };
-    let chain = party
-        .hop
-        .chain
-        .certificates()
-        .iter()
-        .cloned()
-        .map(CertificateDer::from)
-        .collect();
+    let provider =
+        rustls::crypto::CryptoProvider { kx_groups: groups, ..rustls::crypto::aws_lc_rs::default_provider() };
+    let chain = party.hop.chain.certificates().iter().cloned().map(CertificateDer::from).collect();
     let key = PrivatePkcs8KeyDer::from(party.hop.key.to_pkcs8().unwrap().to_vec());
     let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[version])
@@ -188,9 +137,7 @@ async fn plain_tls(
     config.alpn_protocols = vec![b"h2".to_vec()];
     let tcp = tokio::net::TcpStream::connect(broker.running.address).await?;
     let name = ServerName::try_from("x.invalid").unwrap();
-    tokio_rustls::TlsConnector::from(Arc::new(config))
-        .connect(name, tcp)
-        .await
+    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }
 
 #[derive(Debug)]
@@ -264,10 +211,7 @@ async fn a_revoked_client_is_refused() {
 #[tokio::test]
 async fn an_expired_client_is_refused() {
     let broker = Broker::start().await;
-    let party = broker
-        .world
-        .exchange
-        .party_with(Role::Gateway, "a", Duration::from_mins(1));
+    let party = broker.world.exchange.party_with(Role::Gateway, "a", Duration::from_mins(1));
     broker.world.clock.advance(Duration::from_hours(1));
     let error = broker.refusal(&broker.client(&party)).await;
     assert_alert(&error, AlertDescription::CertificateExpired);
@@ -286,9 +230,7 @@ async fn a_client_of_an_unknown_issuer_is_refused() {
 async fn a_client_with_its_statement_key_is_refused() {
     let broker = Broker::start().await;
     let gateway = broker.world.party(Role::Gateway, "a");
-    let client = broker
-        .world
-        .client(Some(&gateway.statement), ExpectedPeer::any(Role::Broker));
+    let client = broker.world.client(Some(&gateway.statement), ExpectedPeer::any(Role::Broker));
     let error = broker.refusal(&client).await;
     assert!(matches!(error, HopError::RefusedByPeer { .. }), "{error:?}");
 }
@@ -324,10 +266,7 @@ async fn a_client_refuses_the_wrong_server() {
     let endpoint = broker.running.endpoint();
     for (expected, code) in [
         (ExpectedPeer::any(Role::Archive), "wrong-role"),
-        (
-            ExpectedPeer::named(Role::Broker, "other".parse().unwrap()),
-            "wrong-name",
-        ),
+        (ExpectedPeer::named(Role::Broker, "other".parse().unwrap()), "wrong-name"),
     ] {
         let client = broker.world.client(Some(&gateway.hop), expected);
         let error = refused(&client, &endpoint).await;
@@ -358,10 +297,7 @@ async fn an_open_connection_closes_when_the_client_is_revoked() {
     let other = broker.world.party(Role::Gateway, "b");
     let expected = ExpectedPeer::any(Role::Broker);
     let tls = tls::client_config(Some(&credentials(&gateway.hop)), &far, expected).unwrap();
-    let connection = HopClient::new(tls)
-        .connect(&broker.running.endpoint())
-        .await
-        .unwrap();
+    let connection = HopClient::new(tls).connect(&broker.running.endpoint()).await.unwrap();
     let unharmed = broker.connect(&other).await;
     assert!(common::get(&connection, "/who").await.is_ok());
 
@@ -383,24 +319,12 @@ async fn an_open_connection_closes_when_the_server_is_revoked() {
     let gateway = broker.world.party(Role::Gateway, "a");
     let expected = ExpectedPeer::any(Role::Broker);
     let tls = tls::client_config(Some(&credentials(&gateway.hop)), &far, expected).unwrap();
-    let connection = HopClient::new(tls)
-        .connect(&broker.running.endpoint())
-        .await
-        .unwrap();
+    let connection = HopClient::new(tls).connect(&broker.running.endpoint()).await.unwrap();
     // Only the gateway learns of it.
     let crl = broker.world.exchange.crl(2, &[broker.party.hop.serial]);
-    far.set_crl(&crl, broker.world.exchange.issuing.certificate())
-        .unwrap();
-    let reason = tokio::time::timeout(Duration::from_secs(1), connection.closed())
-        .await
-        .unwrap();
-    assert!(
-        matches!(
-            reason,
-            CloseReason::PeerRefused(CertificateError::Revoked { .. })
-        ),
-        "{reason:?}"
-    );
+    far.set_crl(&crl, broker.world.exchange.issuing.certificate()).unwrap();
+    let reason = tokio::time::timeout(Duration::from_secs(1), connection.closed()).await.unwrap();
+    assert!(matches!(reason, CloseReason::PeerRefused(CertificateError::Revoked { .. })), "{reason:?}");
     let error = common::get(&connection, "/who").await.unwrap_err();
     assert_eq!(error.code(), "certificate-revoked");
 }
@@ -409,17 +333,11 @@ async fn an_open_connection_closes_when_the_server_is_revoked() {
 async fn an_open_connection_closes_when_the_certificate_expires_or_the_list_ends() {
     for (lifetime, later) in [(60, 100), (48 * 3600, 24 * 3600 + 1)] {
         let broker = Broker::start().await;
-        let gateway =
-            broker
-                .world
-                .exchange
-                .party_with(Role::Gateway, "a", Duration::from_secs(lifetime));
+        let gateway = broker.world.exchange.party_with(Role::Gateway, "a", Duration::from_secs(lifetime));
         let connection = broker.connect(&gateway).await;
         broker.world.clock.advance(Duration::from_secs(later));
         broker.world.trust.announce();
-        tokio::time::timeout(Duration::from_secs(1), connection.closed())
-            .await
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(1), connection.closed()).await.unwrap();
     }
 }
 
@@ -430,50 +348,25 @@ async fn expiry_is_noticed_without_being_told() {
     let trust = SharedTrust::new(exchange.trust(), clock);
     let broker = exchange.party(Role::Broker, "b");
     let gateway = exchange.party_with(Role::Gateway, "a", Duration::from_secs(2));
-    let server = tls::server_config(
-        &credentials(&broker.hop),
-        &trust,
-        &[Role::Gateway],
-        ClientAuth::Required,
-    )
-    .unwrap();
+    let server = tls::server_config(&credentials(&broker.hop), &trust, &[Role::Gateway], ClientAuth::Required).unwrap();
     let running = Running::start(Some(server), router(), Limits::hop()).await;
     let far = SharedTrust::new(exchange.trust(), Arc::new(TestClock::at(exchange.now)));
-    let tls = tls::client_config(
-        Some(&credentials(&gateway.hop)),
-        &far,
-        ExpectedPeer::any(Role::Broker),
-    )
-    .unwrap();
-    let connection = HopClient::new(tls)
-        .connect(&running.endpoint())
-        .await
-        .unwrap();
-    tokio::time::timeout(Duration::from_secs(5), connection.closed())
-        .await
-        .unwrap();
+    let tls = tls::client_config(Some(&credentials(&gateway.hop)), &far, ExpectedPeer::any(Role::Broker)).unwrap();
+    let connection = HopClient::new(tls).connect(&running.endpoint()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), connection.closed()).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_request_faster_than_the_closing_is_refused() {
     let broker = Broker::start().await;
     let gateway = broker.world.party(Role::Gateway, "a");
-    let far = SharedTrust::new(
-        broker.world.exchange.trust(),
-        Arc::new(TestClock::at(TEST_NOW)),
-    );
+    let far = SharedTrust::new(broker.world.exchange.trust(), Arc::new(TestClock::at(TEST_NOW)));
     let expected = ExpectedPeer::any(Role::Broker);
     let tls = tls::client_config(Some(&credentials(&gateway.hop)), &far, expected).unwrap();
-    let connection = HopClient::new(tls)
-        .connect(&broker.running.endpoint())
-        .await
-        .unwrap();
+    let connection = HopClient::new(tls).connect(&broker.running.endpoint()).await.unwrap();
     assert_eq!(common::get(&connection, "/who").await.unwrap().0, 200);
     // The clock moves and nobody is told: only the check on entry can notice.
-    broker
-        .world
-        .clock
-        .advance(Duration::from_secs(24 * 3600 + 1));
+    broker.world.clock.advance(Duration::from_secs(24 * 3600 + 1));
     let (status, text) = common::get(&connection, "/who").await.unwrap();
     assert_eq!(status, 403);
     assert!(text.contains("revocation-unknown"), "{text}");
@@ -488,21 +381,11 @@ async fn an_optional_certificate_is_verified_when_shown() {
     let expected = ExpectedPeer::any(Role::Ca);
     let gateway = world.party(Role::Gateway, "a");
 
-    let connection = world
-        .client(None, expected.clone())
-        .connect(&running.endpoint())
-        .await
-        .unwrap();
+    let connection = world.client(None, expected.clone()).connect(&running.endpoint()).await.unwrap();
     assert_eq!(common::get(&connection, "/who").await.unwrap().1, "nobody");
     let known = world.client(Some(&gateway.hop), expected.clone());
     let connection = known.connect(&running.endpoint()).await.unwrap();
-    assert!(
-        common::get(&connection, "/who")
-            .await
-            .unwrap()
-            .1
-            .contains("gateway/a")
-    );
+    assert!(common::get(&connection, "/who").await.unwrap().1.contains("gateway/a"));
     world.revoke(2, &[gateway.hop.serial]);
     let error = refused(&known, &running.endpoint()).await;
     assert_alert(&error, AlertDescription::CertificateRevoked);
@@ -518,13 +401,8 @@ async fn joining_needs_nothing_but_the_roots_fingerprint() {
     let running = Running::start(Some(tls), router(), Limits::default()).await;
     let endpoint = running.endpoint();
 
-    let pinned = |fingerprint| {
-        HopClient::new(tls::pinned_root_client_config(fingerprint, world.clock()).unwrap())
-    };
-    let connection = pinned(Fingerprint::of(&root))
-        .connect(&endpoint)
-        .await
-        .unwrap();
+    let pinned = |fingerprint| HopClient::new(tls::pinned_root_client_config(fingerprint, world.clock()).unwrap());
+    let connection = pinned(Fingerprint::of(&root)).connect(&endpoint).await.unwrap();
     assert_eq!(common::get(&connection, "/who").await.unwrap().1, "nobody");
     let found = connection.pinned_authority().unwrap();
     assert_eq!(found.exchange.as_str(), "test");
@@ -533,17 +411,12 @@ async fn joining_needs_nothing_but_the_roots_fingerprint() {
     assert!(connection.peer().is_none());
 
     let wrong = TestExchange::new("test");
-    let error = refused(
-        &pinned(Fingerprint::of(wrong.root.certificate())),
-        &endpoint,
-    )
-    .await;
+    let error = refused(&pinned(Fingerprint::of(wrong.root.certificate())), &endpoint).await;
     assert_eq!(error.code(), "unknown-issuer");
 
     // The same root, but not a CA behind it.
     let gateway = world.party(Role::Gateway, "a");
-    let shown = Credentials::with_root(&gateway.hop.chain, Arc::new(copy(&gateway.hop.key)), &root)
-        .unwrap();
+    let shown = Credentials::with_root(&gateway.hop.chain, Arc::new(copy(&gateway.hop.key)), &root).unwrap();
     let tls = tls::server_config(&shown, &world.trust, &[], ClientAuth::Optional).unwrap();
     let running = Running::start(Some(tls), router(), Limits::default()).await;
     let error = refused(&pinned(Fingerprint::of(&root)), &running.endpoint()).await;
@@ -551,12 +424,7 @@ async fn joining_needs_nothing_but_the_roots_fingerprint() {
 
     // The right root appended to a chain of another exchange.
     let stranger = wrong.party(Role::Ca, "ca");
-    let shown = Credentials::with_root(
-        &stranger.hop.chain,
-        Arc::new(copy(&stranger.hop.key)),
-        &root,
-    )
-    .unwrap();
+    let shown = Credentials::with_root(&stranger.hop.chain, Arc::new(copy(&stranger.hop.key)), &root).unwrap();
     let tls = tls::server_config(&shown, &world.trust, &[], ClientAuth::Optional).unwrap();
     let running = Running::start(Some(tls), router(), Limits::default()).await;
     let error = refused(&pinned(Fingerprint::of(&root)), &running.endpoint()).await;
@@ -567,10 +435,8 @@ async fn joining_needs_nothing_but_the_roots_fingerprint() {
 async fn a_ca_is_reached_without_a_list_and_the_list_opens_the_rest() {
     let world = World::new();
     let ca = world.party(Role::Ca, "ca");
-    let answer = CrlResponse {
-        crl: world.exchange.crl(7, &[]),
-        issuing: world.exchange.issuing.certificate().to_vec(),
-    };
+    let answer =
+        CrlResponse { crl: world.exchange.crl(7, &[]), issuing: world.exchange.issuing.certificate().to_vec() };
     let json = answer.to_json();
     let served = json.clone();
     let routes = Router::new().route("/v1/crl", get(async move || served.clone()));
@@ -600,15 +466,9 @@ async fn a_ca_is_reached_without_a_list_and_the_list_opens_the_rest() {
         Duration::from_millis(50),
         shutdown,
     );
-    tokio::time::timeout(PATIENCE, changes.changed())
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(PATIENCE, changes.changed()).await.unwrap().unwrap();
     assert_eq!(trust.current().crl_number(), Some(7));
-    let answer = tokio::time::timeout(PATIENCE, kept.recv())
-        .await
-        .unwrap()
-        .unwrap();
+    let answer = tokio::time::timeout(PATIENCE, kept.recv()).await.unwrap().unwrap();
     assert_eq!(answer, json.as_bytes());
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(kept.try_recv().is_err(), "kept again without a change");
@@ -620,10 +480,7 @@ async fn a_ca_is_reached_without_a_list_and_the_list_opens_the_rest() {
     assert_eq!(crl::take(&restarted, &answer).unwrap().number, 7);
     // An older list does not replace it.
     assert!(crl::take(&restarted, b"{}").is_err());
-    let older = CrlResponse {
-        crl: world.exchange.crl(6, &[]),
-        issuing: world.exchange.issuing.certificate().to_vec(),
-    };
+    let older = CrlResponse { crl: world.exchange.crl(6, &[]), issuing: world.exchange.issuing.certificate().to_vec() };
     assert!(crl::take(&restarted, older.to_json().as_bytes()).is_err());
     assert_eq!(restarted.current().crl_number(), Some(7));
 }
@@ -634,15 +491,12 @@ async fn renewed_credentials_are_shown_from_the_next_connection_on() {
     let before = world.party(Role::Broker, "b");
     let after = world.party(Role::Broker, "b");
     let shown = credentials(&before.hop);
-    let tls =
-        tls::server_config(&shown, &world.trust, &[Role::Gateway], ClientAuth::Required).unwrap();
+    let tls = tls::server_config(&shown, &world.trust, &[Role::Gateway], ClientAuth::Required).unwrap();
     let running = Running::start(Some(tls), router(), Limits::hop()).await;
     let gateway = world.party(Role::Gateway, "a");
     let client = world.client(Some(&gateway.hop), ExpectedPeer::any(Role::Broker));
     let first = client.connect(&running.endpoint()).await.unwrap();
-    shown
-        .renew(&after.hop.chain, Arc::new(copy(&after.hop.key)))
-        .unwrap();
+    shown.renew(&after.hop.chain, Arc::new(copy(&after.hop.key))).unwrap();
     let second = client.connect(&running.endpoint()).await.unwrap();
     assert_eq!(first.peer().unwrap().serial(), before.hop.serial);
     assert_eq!(second.peer().unwrap().serial(), after.hop.serial);
@@ -660,34 +514,20 @@ async fn requests_share_a_connection_and_closing_ends_them_all() {
         let connection = connection.clone();
         tokio::spawn(async move {
             let body = format!("number {number}");
-            let response = connection
-                .request(Method::POST, "/echo", body.clone(), PATIENCE)
-                .await
-                .unwrap();
+            let response = connection.request(Method::POST, "/echo", body.clone(), PATIENCE).await.unwrap();
             assert_eq!(response.read(100).await.unwrap(), body.as_bytes());
         })
     });
     for request in requests.collect::<Vec<_>>() {
         request.await.unwrap();
     }
-    let error = connection
-        .request(Method::POST, "/echo", vec![0; 1000], PATIENCE)
-        .await
-        .unwrap()
-        .read(999)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, HopError::BodyTooLarge { limit: 999, .. }),
-        "{error:?}"
-    );
+    let error =
+        connection.request(Method::POST, "/echo", vec![0; 1000], PATIENCE).await.unwrap().read(999).await.unwrap_err();
+    assert!(matches!(error, HopError::BodyTooLarge { limit: 999, .. }), "{error:?}");
     let clone = connection.clone();
     clone.close();
     assert!(matches!(connection.closed().await, CloseReason::ByUs));
-    let error = connection
-        .request(Method::GET, "/who", Body::empty(), PATIENCE)
-        .await
-        .unwrap_err();
+    let error = connection.request(Method::GET, "/who", Body::empty(), PATIENCE).await.unwrap_err();
     assert!(matches!(error, HopError::Closed { .. }), "{error:?}");
 }
 
@@ -699,9 +539,7 @@ async fn a_server_that_goes_away_is_noticed() {
     let client = broker.client(&gateway);
     let endpoint = broker.running.endpoint();
     assert_eq!(broker.running.stop().await.cut, 0);
-    tokio::time::timeout(PATIENCE, connection.closed())
-        .await
-        .unwrap();
+    tokio::time::timeout(PATIENCE, connection.closed()).await.unwrap();
     let error = refused(&client, &endpoint).await;
     assert!(matches!(error, HopError::Connect { .. }), "{error:?}");
     assert!(error.is_transient());

@@ -1,11 +1,6 @@
 //! Peers that are slow, silent, greedy or too many: each is ended within its timeout, and the
 //! others are served. Raw sockets play the peers.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
@@ -49,10 +44,7 @@ fn short() -> Limits {
 fn routes() -> Router {
     Router::new()
         .route("/ok", get(async || "ok"))
-        .route(
-            "/length",
-            post(|body: Bytes| async move { body.len().to_string() }),
-        )
+        .route("/length", post(|body: Bytes| async move { body.len().to_string() }))
         .route("/ignore", post(async || "did not look"))
         .route(
             "/slow",
@@ -67,9 +59,7 @@ fn routes() -> Router {
 /// A body that never ends and is always ready.
 fn endless() -> Response {
     let chunk = Bytes::from(vec![7; 64 * 1024]);
-    let frames = std::iter::repeat_with(move || {
-        Ok::<_, std::io::Error>(http_body::Frame::data(chunk.clone()))
-    });
+    let frames = std::iter::repeat_with(move || Ok::<_, std::io::Error>(http_body::Frame::data(chunk.clone())));
     let body = StreamBody::new(futures_iter(frames));
     Response::new(Body::new(body))
 }
@@ -88,10 +78,7 @@ async fn until_closed(mut stream: TcpStream) -> (String, Duration) {
     let mut answer = Vec::new();
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "still open after {PATIENCE:?}");
-    (
-        String::from_utf8_lossy(&answer).into_owned(),
-        start.elapsed(),
-    )
+    (String::from_utf8_lossy(&answer).into_owned(), start.elapsed())
 }
 
 async fn send(address: std::net::SocketAddr, bytes: &[u8]) -> TcpStream {
@@ -102,9 +89,7 @@ async fn send(address: std::net::SocketAddr, bytes: &[u8]) -> TcpStream {
 
 /// One request over HTTP/1 on a connection of its own.
 async fn http1(address: std::net::SocketAddr, request: &str) -> String {
-    until_closed(send(address, request.as_bytes()).await)
-        .await
-        .0
+    until_closed(send(address, request.as_bytes()).await).await.0
 }
 
 const GET_OK: &str = "GET /ok HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
@@ -121,10 +106,7 @@ async fn silent_and_half_spoken_connections_are_closed() {
     let cases: &[(&str, &[u8])] = &[
         ("nothing at all", b""),
         ("half a request line", b"GET /o"),
-        (
-            "half the headers",
-            b"GET /ok HTTP/1.1\r\nhost: x\r\nx-slow: ",
-        ),
+        ("half the headers", b"GET /ok HTTP/1.1\r\nhost: x\r\nx-slow: "),
         ("half an HTTP/2 preface", b"PRI * HTTP/2.0\r\n"),
         ("an HTTP/2 preface and silence", HTTP2_START),
         ("half an HTTP/2 header block", &half_headers),
@@ -132,10 +114,7 @@ async fn silent_and_half_spoken_connections_are_closed() {
     for (name, bytes) in cases {
         let stream = send(running.address, bytes).await;
         let (_, took) = until_closed(stream).await;
-        assert!(
-            took < Duration::from_secs(3),
-            "{name}: closed only after {took:?}"
-        );
+        assert!(took < Duration::from_secs(3), "{name}: closed only after {took:?}");
         println!("{name}: closed after {took:?}");
     }
     assert!(http1(running.address, GET_OK).await.ends_with("ok"));
@@ -153,9 +132,7 @@ async fn headers_that_trickle_are_closed_all_the_same() {
         }
     });
     let mut rest = Vec::new();
-    let _ = tokio::time::timeout(PATIENCE, reader.read_to_end(&mut rest))
-        .await
-        .unwrap();
+    let _ = tokio::time::timeout(PATIENCE, reader.read_to_end(&mut rest)).await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(3));
     trickle.await.unwrap();
 }
@@ -189,11 +166,7 @@ async fn half_open_handshakes_are_closed_and_do_not_block_others() {
     for stream in held {
         until_closed(stream).await;
     }
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -201,11 +174,7 @@ async fn handshakes_beyond_the_limit_are_closed_at_once() {
     let world = World::new();
     let broker = world.party(Role::Broker, "b");
     let tls = world.server_tls(&broker, &[Role::Gateway], ClientAuth::Required);
-    let limits = Limits {
-        handshakes_max: 2,
-        handshake_timeout: Duration::from_mins(1),
-        ..short()
-    };
+    let limits = Limits { handshakes_max: 2, handshake_timeout: Duration::from_mins(1), ..short() };
     let running = Running::start(Some(tls), routes(), limits).await;
     let _first = send(running.address, b"\x16").await;
     let _second = send(running.address, b"\x16").await;
@@ -228,14 +197,8 @@ async fn a_silent_tls_client_is_closed() {
         let client = world.client(Some(&gateway.hop), ExpectedPeer::any(role));
         let connection = client.connect(&running.endpoint()).await.unwrap();
         let start = Instant::now();
-        tokio::time::timeout(PATIENCE, connection.closed())
-            .await
-            .unwrap();
-        assert!(
-            start.elapsed() < Duration::from_secs(3),
-            "{:?}",
-            start.elapsed()
-        );
+        tokio::time::timeout(PATIENCE, connection.closed()).await.unwrap();
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     }
 }
 
@@ -263,13 +226,7 @@ async fn an_oversize_body_is_answered_with_413() {
     let running = plain(short()).await;
     let limit = short().body_bytes_max;
     for (name, request) in [
-        (
-            "announced",
-            format!(
-                "POST /length HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
-                limit + 1
-            ),
-        ),
+        ("announced", format!("POST /length HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", limit + 1)),
         (
             "chunked",
             format!(
@@ -281,10 +238,7 @@ async fn an_oversize_body_is_answered_with_413() {
     ] {
         let mut stream = send(running.address, request.as_bytes()).await;
         let mut answer = vec![0; 1000];
-        let count = tokio::time::timeout(PATIENCE, stream.read(&mut answer))
-            .await
-            .unwrap()
-            .unwrap();
+        let count = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
         let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
         assert!(answer.starts_with("HTTP/1.1 413"), "{name}: {answer}");
         assert!(answer.contains("body-too-large"), "{name}: {answer}");
@@ -293,27 +247,17 @@ async fn an_oversize_body_is_answered_with_413() {
         "POST /length HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {limit}\r\n\r\n{}",
         "y".repeat(usize::try_from(limit).unwrap())
     );
-    assert!(
-        http1(running.address, &exact)
-            .await
-            .ends_with(&limit.to_string())
-    );
+    assert!(http1(running.address, &exact).await.ends_with(&limit.to_string()));
 }
 
 #[tokio::test]
 async fn oversize_headers_are_refused() {
     let running = plain(short()).await;
-    let huge = format!(
-        "GET /ok HTTP/1.1\r\nhost: x\r\nx-huge: {}\r\n\r\n",
-        "y".repeat(200_000)
-    );
+    let huge = format!("GET /ok HTTP/1.1\r\nhost: x\r\nx-huge: {}\r\n\r\n", "y".repeat(200_000));
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let _ = stream.write_all(huge.as_bytes()).await;
     let mut answer = vec![0; 100];
-    let count = tokio::time::timeout(PATIENCE, stream.read(&mut answer))
-        .await
-        .unwrap()
-        .unwrap_or(0);
+    let count = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap_or(0);
     let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
     assert!(count == 0 || answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
@@ -338,11 +282,7 @@ async fn a_peer_that_does_not_read_its_response_is_closed() {
     let start = Instant::now();
     let drained = running.stop().await;
     assert_eq!(drained.cut, 0);
-    assert!(
-        start.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     drop(stream);
 }
 
@@ -355,12 +295,7 @@ async fn over_http2_a_response_that_is_not_read_ends_and_the_others_go_on() {
     let gateway = world.party(Role::Gateway, "a");
     let client = world.client(Some(&gateway.hop), ExpectedPeer::any(Role::Broker));
     let connection = client.connect(&running.endpoint()).await.unwrap();
-    let endless = async || {
-        connection
-            .request(Method::GET, "/endless", Body::empty(), PATIENCE)
-            .await
-            .unwrap()
-    };
+    let endless = async || connection.request(Method::GET, "/endless", Body::empty(), PATIENCE).await.unwrap();
     let unread = [endless().await, endless().await, endless().await];
     let mut read = endless().await;
     let start = Instant::now();
@@ -370,10 +305,7 @@ async fn over_http2_a_response_that_is_not_read_ends_and_the_others_go_on() {
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!(common::get(&connection, "/ok").await.unwrap().0, 200);
     }
-    assert!(
-        bytes > 4 * 1024 * 1024,
-        "only {bytes} bytes went past the unread ones"
-    );
+    assert!(bytes > 4 * 1024 * 1024, "only {bytes} bytes went past the unread ones");
     for mut response in unread {
         let mut held = 0;
         let ended = loop {
@@ -402,11 +334,7 @@ async fn overload_is_shed_with_503_and_probes_still_answer() {
             }),
         )
         .merge(health::router(Readiness::new()));
-    let limits = Limits {
-        requests_max: 2,
-        request_timeout: Duration::from_mins(1),
-        ..short()
-    };
+    let limits = Limits { requests_max: 2, request_timeout: Duration::from_mins(1), ..short() };
     let running = Running::start(None, router, limits).await;
     let hold = "GET /hold HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     let address = running.address;
@@ -420,21 +348,14 @@ async fn overload_is_shed_with_503_and_probes_still_answer() {
     assert!(shed.contains("retry-after: 1"), "{shed}");
     assert!(shed.contains("overloaded"), "{shed}");
     for probe in ["/livez", "/readyz"] {
-        let answer = http1(
-            address,
-            &format!("GET {probe} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
-        )
-        .await;
+        let answer = http1(address, &format!("GET {probe} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
     release.notify_waiters();
     assert!(first.await.unwrap().ends_with("held"));
     assert!(second.await.unwrap().ends_with("held"));
     release.notify_one();
-    assert!(
-        http1(address, hold).await.ends_with("held"),
-        "places were not given back"
-    );
+    assert!(http1(address, hold).await.ends_with("held"), "places were not given back");
 }
 
 #[tokio::test]
@@ -443,8 +364,7 @@ async fn refusals_speak_the_services_language() {
         .limits(short())
         .refusals(|refusal| Response::new(Body::from(format!("<{}>", refusal.code()))));
     let running = Running::start_server(server).await;
-    let request =
-        "POST /length HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9999999\r\n\r\n";
+    let request = "POST /length HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9999999\r\n\r\n";
     let answer = http1(running.address, request).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     assert!(answer.ends_with("<body-too-large>"), "{answer}");
@@ -452,26 +372,15 @@ async fn refusals_speak_the_services_language() {
 
 #[tokio::test]
 async fn connections_beyond_the_limits_are_closed_and_places_come_back() {
-    for limits in [
-        Limits {
-            connections_max: 2,
-            ..short()
-        },
-        Limits {
-            connections_per_address_max: Some(2),
-            ..short()
-        },
-    ] {
+    for limits in [Limits { connections_max: 2, ..short() }, Limits { connections_per_address_max: Some(2), ..short() }]
+    {
         let running = plain(limits).await;
         let first = send(running.address, b"").await;
         let second = send(running.address, b"").await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         let third = TcpStream::connect(running.address).await.unwrap();
         let (answer, took) = until_closed(third).await;
-        assert!(
-            answer.is_empty() && took < Duration::from_millis(300),
-            "{answer:?} {took:?}"
-        );
+        assert!(answer.is_empty() && took < Duration::from_millis(300), "{answer:?} {took:?}");
         drop((first, second));
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert!(http1(running.address, GET_OK).await.ends_with("ok"));
@@ -501,22 +410,15 @@ async fn shutdown_lets_requests_finish_and_refuses_new_ones() {
     let start = Instant::now();
     let drained = running.stop().await;
     assert_eq!(drained.cut, 0);
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     assert_eq!(work.await.unwrap().unwrap(), (200, "done".to_owned()));
     assert!(client.connect(&endpoint).await.is_err());
 }
 
 #[tokio::test]
 async fn work_that_outlasts_the_drain_is_cut() {
-    let limits = Limits {
-        drain_timeout: Duration::from_millis(300),
-        request_timeout: Duration::from_mins(1),
-        ..short()
-    };
+    let limits =
+        Limits { drain_timeout: Duration::from_millis(300), request_timeout: Duration::from_mins(1), ..short() };
     let running = plain(limits).await;
     let stream = send(running.address, b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -533,14 +435,8 @@ async fn streaming_routes_stream_in_both_directions() {
     async fn echo(body: Body) -> Response {
         Response::new(body)
     }
-    let router = Router::new()
-        .route("/stream", post(echo))
-        .route_layer(axum::middleware::from_fn(server::streams));
-    let limits = Limits {
-        request_timeout: Duration::from_millis(200),
-        body_bytes_max: 64 * 1024 * 1024,
-        ..short()
-    };
+    let router = Router::new().route("/stream", post(echo)).route_layer(axum::middleware::from_fn(server::streams));
+    let limits = Limits { request_timeout: Duration::from_millis(200), body_bytes_max: 64 * 1024 * 1024, ..short() };
     let world = World::new();
     let broker = world.party(Role::Broker, "b");
     let tls = world.server_tls(&broker, &[], ClientAuth::Required);
@@ -552,16 +448,10 @@ async fn streaming_routes_stream_in_both_directions() {
     let (sender, receiver) = mpsc::channel::<Bytes>(1);
     let pieces = futures::stream::unfold(receiver, |mut receiver| async {
         let piece = receiver.recv().await?;
-        Some((
-            Ok::<_, std::io::Error>(http_body::Frame::data(piece)),
-            receiver,
-        ))
+        Some((Ok::<_, std::io::Error>(http_body::Frame::data(piece)), receiver))
     });
     let body = Body::new(StreamBody::new(Box::pin(pieces)).boxed_unsync());
-    let mut response = connection
-        .request(Method::POST, "/stream", body, PATIENCE)
-        .await
-        .unwrap();
+    let mut response = connection.request(Method::POST, "/stream", body, PATIENCE).await.unwrap();
     assert_eq!(response.status, StatusCode::OK);
     // Each piece comes back before the next is sent, so nothing waits for the end.
     for number in 0..10u8 {
@@ -602,10 +492,7 @@ async fn a_response_body_can_be_handed_on() {
     let relay = Router::new().route(
         "/big",
         get(async move || {
-            let response = connection
-                .request(Method::GET, "/big", Body::empty(), PATIENCE)
-                .await
-                .unwrap();
+            let response = connection.request(Method::GET, "/big", Body::empty(), PATIENCE).await.unwrap();
             Response::new(response.body.into_body())
         }),
     );
@@ -614,24 +501,14 @@ async fn a_response_body_can_be_handed_on() {
     let gateway = world.party(Role::Gateway, "a");
     let client = world.client(Some(&gateway.hop), ExpectedPeer::any(Role::Broker));
     let connection = client.connect(&front.endpoint()).await.unwrap();
-    let response = connection
-        .request(Method::GET, "/big", Body::empty(), PATIENCE)
-        .await
-        .unwrap();
-    assert_eq!(
-        response.read(4_000_000).await.unwrap(),
-        vec![1u8; 3_000_000]
-    );
+    let response = connection.request(Method::GET, "/big", Body::empty(), PATIENCE).await.unwrap();
+    assert_eq!(response.read(4_000_000).await.unwrap(), vec![1u8; 3_000_000]);
 }
 
 /// Ten thousand streams opened and reset at once (CVE-2023-44487): the connection is closed.
 #[tokio::test]
 async fn rapid_reset_ends_the_connection() {
-    let running = plain(Limits {
-        body_timeout: PATIENCE,
-        ..short()
-    })
-    .await;
+    let running = plain(Limits { body_timeout: PATIENCE, ..short() }).await;
     let mut stream = send(running.address, HTTP2_START).await;
     let (mut reader, mut writer) = stream.split();
     let attack = async {
@@ -656,14 +533,8 @@ async fn rapid_reset_ends_the_connection() {
         seen
     };
     let start = Instant::now();
-    let (seen, ()) = tokio::time::timeout(PATIENCE, async { tokio::join!(watch, attack) })
-        .await
-        .unwrap();
-    println!(
-        "closed after {:?}, {} bytes of answer",
-        start.elapsed(),
-        seen.len()
-    );
+    let (seen, ()) = tokio::time::timeout(PATIENCE, async { tokio::join!(watch, attack) }).await.unwrap();
+    println!("closed after {:?}, {} bytes of answer", start.elapsed(), seen.len());
     assert_eq!(goaway_code(&seen), Some(ENHANCE_YOUR_CALM), "{seen:?}");
     assert!(http1(running.address, GET_OK).await.ends_with("ok"));
 }

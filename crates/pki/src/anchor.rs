@@ -18,16 +18,9 @@ pub(crate) struct Anchor {
 impl Anchor {
     pub(crate) fn new(der: &[u8]) -> Result<Self, &'static str> {
         let (not_before, not_after) = profile::validity(&profile::certificate(der)?)?;
-        let parsed = webpki::anchor_from_trusted_cert(&CertificateDer::from(der))
-            .map_err(|_| "the encoding")?
-            .to_owned();
-        Ok(Self {
-            der: der.to_vec(),
-            fingerprint: Fingerprint::of(der),
-            parsed,
-            not_before,
-            not_after,
-        })
+        let parsed =
+            webpki::anchor_from_trusted_cert(&CertificateDer::from(der)).map_err(|_| "the encoding")?.to_owned();
+        Ok(Self { der: der.to_vec(), fingerprint: Fingerprint::of(der), parsed, not_before, not_after })
     }
 
     pub(crate) fn is_valid_at(&self, now: UnixTime) -> bool {
@@ -38,10 +31,6 @@ impl Anchor {
         if self.is_valid_at(now) {
             return Ok(());
         }
-        Err(CertificateError::IssuerNotValid {
-            which,
-            not_before: self.not_before,
-            not_after: self.not_after,
-        })
+        Err(CertificateError::IssuerNotValid { which, not_before: self.not_before, not_after: self.not_after })
     }
 }

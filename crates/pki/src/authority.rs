@@ -7,23 +7,21 @@ use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CidrSubnet,
-    CustomExtension, DistinguishedName, DnType, GeneralSubtree, IsCa, Issuer, KeyIdMethod,
-    KeyUsagePurpose, NameConstraints, SubjectPublicKeyInfo,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CidrSubnet, CustomExtension,
+    DistinguishedName, DnType, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, NameConstraints,
+    SubjectPublicKeyInfo,
 };
 use thiserror::Error;
 use yasna::models::ObjectIdentifier;
 
-pub use crate::request::{
-    CertificateRequest, REQUEST_BYTES_MAX, RequestError, make_csr, parse_csr,
-};
+pub use crate::request::{CertificateRequest, REQUEST_BYTES_MAX, RequestError, make_csr, parse_csr};
 pub use crate::revocation::{Revocation, RevocationReason, UnknownReason};
 
 use crate::profile::{self, CERTIFICATE_POLICIES_OID, ISSUING_PATH_LENGTH, ROOT_PATH_LENGTH};
 use crate::request::{Signer, alternative_name, purposes, subject};
 use crate::{
-    CertificateChain, ChainError, ExchangeName, Fingerprint, Identity, KeyAlgorithm, KeyError,
-    KeyUse, PublicKey, Role, SerialNumber, SigningKey, UnixTime,
+    CertificateChain, ChainError, ExchangeName, Fingerprint, Identity, KeyAlgorithm, KeyError, KeyUse, PublicKey, Role,
+    SerialNumber, SigningKey, UnixTime,
 };
 
 /// How long a party's certificates last unless configured otherwise.
@@ -88,9 +86,7 @@ pub enum AuthorityError {
     #[error(transparent)]
     Request(#[from] RequestError),
     /// Another identity than the one that may be issued.
-    #[error(
-        "the request asks for {found}, but {expected} was invited: join again with the identity of the invitation"
-    )]
+    #[error("the request asks for {found}, but {expected} was invited: join again with the identity of the invitation")]
     WrongIdentity {
         /// The identity that may be issued.
         expected: Identity,
@@ -123,9 +119,7 @@ pub enum AuthorityError {
         not_after: UnixTime,
     },
     /// The stored certificate and key do not belong together, or break the profile.
-    #[error(
-        "the authority's certificate and key do not belong together, at {0}: restore both from one backup"
-    )]
+    #[error("the authority's certificate and key do not belong together, at {0}: restore both from one backup")]
     Inconsistent(&'static str),
     /// A revocation list must end after it begins.
     #[error("the revocation list would end before it begins")]
@@ -152,11 +146,9 @@ impl AuthorityError {
             Self::SameKey => "request-same-key",
             Self::WrongExchange { .. } => "wrong-exchange",
             Self::IssuingEnded { .. } => "issuing-certificate-ended",
-            Self::Inconsistent(_)
-            | Self::EmptyPeriod
-            | Self::Key(_)
-            | Self::Chain(_)
-            | Self::Writer(_) => "authority-failed",
+            Self::Inconsistent(_) | Self::EmptyPeriod | Self::Key(_) | Self::Chain(_) | Self::Writer(_) => {
+                "authority-failed"
+            }
         }
     }
 }
@@ -180,26 +172,14 @@ impl RootAuthority {
         let mut params = authority_params(&exchange, "root", &key, ROOT_PATH_LENGTH)?;
         set_validity(&mut params, now, now.plus(lifetime));
         let certificate = params.self_signed(&signer)?.der().to_vec();
-        Ok(Self {
-            exchange,
-            key,
-            certificate,
-        })
+        Ok(Self { exchange, key, certificate })
     }
 
     /// Takes a stored root certificate (DER) and its key.
-    pub fn load(
-        exchange: ExchangeName,
-        certificate: Vec<u8>,
-        key: SigningKey,
-    ) -> Result<Self, AuthorityError> {
+    pub fn load(exchange: ExchangeName, certificate: Vec<u8>, key: SigningKey) -> Result<Self, AuthorityError> {
         profile::check_root(&certificate).map_err(AuthorityError::Inconsistent)?;
         check_key(&certificate, &key)?;
-        Ok(Self {
-            exchange,
-            key,
-            certificate,
-        })
+        Ok(Self { exchange, key, certificate })
     }
 
     /// Makes an issuing key and signs its certificate.
@@ -221,16 +201,9 @@ impl RootAuthority {
             ],
         });
         set_validity(&mut params, now, now.plus(lifetime));
-        let certificate = params.signed_by(
-            &Signer::new(&key)?,
-            &issuer(&self.certificate, Signer::new(&self.key)?)?,
-        )?;
-        IssuingAuthority::load(
-            self.exchange.clone(),
-            certificate.der().to_vec(),
-            key,
-            &self.certificate,
-        )
+        let certificate =
+            params.signed_by(&Signer::new(&key)?, &issuer(&self.certificate, Signer::new(&self.key)?)?)?;
+        IssuingAuthority::load(self.exchange.clone(), certificate.der().to_vec(), key, &self.certificate)
     }
 
     /// The root certificate, DER.
@@ -263,12 +236,7 @@ impl IssuingAuthority {
         let (_, not_after) = profile::certificate(&certificate)
             .and_then(|certificate| profile::validity(&certificate))
             .map_err(AuthorityError::Inconsistent)?;
-        Ok(Self {
-            exchange,
-            key,
-            certificate,
-            not_after,
-        })
+        Ok(Self { exchange, key, certificate, not_after })
     }
 
     /// The exchange it issues for.
@@ -301,15 +269,10 @@ impl IssuingAuthority {
     ) -> Result<Issued, AuthorityError> {
         let identity = request.identity();
         if identity.exchange != self.exchange {
-            return Err(AuthorityError::WrongExchange {
-                expected: self.exchange.clone(),
-                found: identity.clone(),
-            });
+            return Err(AuthorityError::WrongExchange { expected: self.exchange.clone(), found: identity.clone() });
         }
         if now > self.not_after {
-            return Err(AuthorityError::IssuingEnded {
-                not_after: self.not_after,
-            });
+            return Err(AuthorityError::IssuingEnded { not_after: self.not_after });
         }
         let serial = random_serial()?;
         let not_after = now.plus(lifetime).min(self.not_after);
@@ -343,19 +306,13 @@ impl IssuingAuthority {
                 });
             }
             if request.key_use() != expected {
-                return Err(AuthorityError::WrongUse {
-                    expected,
-                    found: request.key_use(),
-                });
+                return Err(AuthorityError::WrongUse { expected, found: request.key_use() });
             }
         }
         if hop.public_key() == statement.public_key() {
             return Err(AuthorityError::SameKey);
         }
-        Ok(IssuedPair {
-            hop: self.issue(hop, lifetime, now)?,
-            statement: self.issue(statement, lifetime, now)?,
-        })
+        Ok(IssuedPair { hop: self.issue(hop, lifetime, now)?, statement: self.issue(statement, lifetime, now)? })
     }
 
     /// Writes revocation list `number` (DER), in force from `this_update`
@@ -430,9 +387,7 @@ pub fn renewal_time(not_before: UnixTime, not_after: UnixTime) -> UnixTime {
 /// Random bytes from the system's source, for secrets and serial numbers.
 pub fn random_bytes<const N: usize>() -> Result<[u8; N], KeyError> {
     let mut bytes = [0; N];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| KeyError::Library)?;
+    SystemRandom::new().fill(&mut bytes).map_err(|_| KeyError::Library)?;
     Ok(bytes)
 }
 
@@ -466,10 +421,7 @@ pub(crate) fn set_validity(params: &mut CertificateParams, now: UnixTime, not_af
     params.not_after = not_after.to_date();
 }
 
-fn issuer<'a>(
-    certificate: &[u8],
-    signer: Signer<'a>,
-) -> Result<Issuer<'static, Signer<'a>>, rcgen::Error> {
+fn issuer<'a>(certificate: &[u8], signer: Signer<'a>) -> Result<Issuer<'static, Signer<'a>>, rcgen::Error> {
     Issuer::from_ca_cert_der(&certificate.into(), signer)
 }
 

@@ -56,10 +56,7 @@ impl CertificateChain {
         if count == 0 || count > CHAIN_CERTIFICATES_MAX {
             return Err(ChainError::Count(count));
         }
-        let wrong = certificates
-            .iter()
-            .map(Vec::len)
-            .find(|length| *length == 0 || *length > CERTIFICATE_BYTES_MAX);
+        let wrong = certificates.iter().map(Vec::len).find(|length| *length == 0 || *length > CERTIFICATE_BYTES_MAX);
         match wrong {
             Some(length) => Err(ChainError::Length(length)),
             None => Ok(Self(certificates)),
@@ -121,10 +118,7 @@ impl Fingerprint {
 impl SerialNumber {
     /// From 16 bytes, big-endian; `None` outside the range.
     pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
-        bytes
-            .first()
-            .is_some_and(|first| (1..=0x7f).contains(first))
-            .then_some(Self(bytes))
+        bytes.first().is_some_and(|first| (1..=0x7f).contains(first)).then_some(Self(bytes))
     }
 
     /// 16 bytes, big-endian; also the content of its DER integer.
@@ -134,9 +128,7 @@ impl SerialNumber {
 
     /// From the content of a DER integer; only our own form is accepted.
     pub(crate) fn from_der_integer(content: &[u8]) -> Option<Self> {
-        <[u8; 16]>::try_from(content)
-            .ok()
-            .and_then(Self::from_bytes)
+        <[u8; 16]>::try_from(content).ok().and_then(Self::from_bytes)
     }
 
     /// From 16 random bytes: one bit is set and one cleared.
@@ -171,11 +163,7 @@ macro_rules! hexadecimal {
                 hex::decode_to_slice(text, &mut bytes).map_err(|_| $wrong)?;
                 let value = $check(bytes).ok_or($wrong)?;
                 // The decoder takes capitals too; one value, one spelling.
-                if value.to_string() == text {
-                    Ok(value)
-                } else {
-                    Err($wrong)
-                }
+                if value.to_string() == text { Ok(value) } else { Err($wrong) }
             }
         }
 
@@ -193,9 +181,7 @@ macro_rules! hexadecimal {
         }
     };
 }
-hexadecimal!(Fingerprint, ChainError::Fingerprint, |bytes| Some(
-    Fingerprint(bytes)
-));
+hexadecimal!(Fingerprint, ChainError::Fingerprint, |bytes| Some(Fingerprint(bytes)));
 hexadecimal!(SerialNumber, ChainError::Serial, SerialNumber::from_bytes);
 
 #[cfg(test)]
@@ -213,10 +199,7 @@ mod tests {
             (vec![one.clone(), one.clone()], Ok(())),
             (vec![one.clone(); 3], Err(ChainError::Count(3))),
             (vec![one.clone(), vec![]], Err(ChainError::Length(0))),
-            (
-                vec![too_long],
-                Err(ChainError::Length(CERTIFICATE_BYTES_MAX + 1)),
-            ),
+            (vec![too_long], Err(ChainError::Length(CERTIFICATE_BYTES_MAX + 1))),
         ] {
             assert_eq!(CertificateChain::new(certificates).map(|_| ()), expected);
         }
@@ -228,10 +211,7 @@ mod tests {
         let text = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(fingerprint.to_string(), text);
         assert_eq!(text.parse(), Ok(fingerprint));
-        assert_eq!(
-            text.to_uppercase().parse::<Fingerprint>(),
-            Err(ChainError::Fingerprint)
-        );
+        assert_eq!(text.to_uppercase().parse::<Fingerprint>(), Err(ChainError::Fingerprint));
 
         for (text, good) in [
             ("01000000000000000000000000000000", true),
@@ -245,10 +225,7 @@ mod tests {
         }
         for byte in [0, 0x7f, 0x80, 0xff] {
             let serial = SerialNumber::from_random([byte; 16]);
-            assert_eq!(
-                SerialNumber::from_bytes(*serial.as_bytes()).unwrap(),
-                serial
-            );
+            assert_eq!(SerialNumber::from_bytes(*serial.as_bytes()).unwrap(), serial);
         }
     }
 }

@@ -44,17 +44,13 @@ pub enum CrlError {
     )]
     BadSignature,
     /// Its time has passed.
-    #[error(
-        "the revocation list ended at {next_update}: the authority did not renew it, or an old one was replayed"
-    )]
+    #[error("the revocation list ended at {next_update}: the authority did not renew it, or an old one was replayed")]
     Stale {
         /// Its nextUpdate.
         next_update: UnixTime,
     },
     /// Made in the future.
-    #[error(
-        "the revocation list begins at {this_update}, which is later than our clock: check both clocks"
-    )]
+    #[error("the revocation list begins at {this_update}, which is later than our clock: check both clocks")]
     NotYetValid {
         /// Its thisUpdate.
         this_update: UnixTime,
@@ -99,8 +95,7 @@ impl VerifiedCrl {
         if list.issuer().as_raw() != issuing.subject().as_raw() {
             return Err(CrlError::BadSignature);
         }
-        list.verify_signature(issuing.public_key())
-            .map_err(|_| CrlError::BadSignature)?;
+        list.verify_signature(issuing.public_key()).map_err(|_| CrlError::BadSignature)?;
 
         let summary = summary(&list)?;
         let revoked = list
@@ -109,14 +104,10 @@ impl VerifiedCrl {
             .collect::<Option<HashSet<_>>>()
             .ok_or(CrlError::Malformed("a serial number"))?;
         if now >= summary.next_update {
-            return Err(CrlError::Stale {
-                next_update: summary.next_update,
-            });
+            return Err(CrlError::Stale { next_update: summary.next_update });
         }
         if summary.this_update > now.plus(CLOCK_SKEW_MAX) {
-            return Err(CrlError::NotYetValid {
-                this_update: summary.this_update,
-            });
+            return Err(CrlError::NotYetValid { this_update: summary.this_update });
         }
         Ok(Self { summary, revoked })
     }
@@ -133,9 +124,7 @@ fn summary(list: &CertificateRevocationList<'_>) -> Result<CrlSummary, CrlError>
         number: number.ok_or(CrlError::Malformed("the number"))?,
         this_update: UnixTime::from_timestamp(list.last_update().timestamp())
             .ok_or(CrlError::Malformed("thisUpdate"))?,
-        next_update: next_update
-            .and_then(UnixTime::from_timestamp)
-            .ok_or(CrlError::Malformed("nextUpdate"))?,
+        next_update: next_update.and_then(UnixTime::from_timestamp).ok_or(CrlError::Malformed("nextUpdate"))?,
         revoked: list.iter_revoked_certificates().count(),
     })
 }

@@ -3,25 +3,19 @@
 
 use thiserror::Error;
 
-use crate::{
-    CrlError, ExchangeName, ISSUERS_MAX, Identity, KeyUse, PartyName, Role, SerialNumber, UnixTime,
-};
+use crate::{CrlError, ExchangeName, ISSUERS_MAX, Identity, KeyUse, PartyName, Role, SerialNumber, UnixTime};
 
 /// A certificate is refused. Unless said otherwise, the peer is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CertificateError {
     /// No path to the pinned root.
-    #[error(
-        "the certificate was not issued under this exchange's root: the party must join this exchange"
-    )]
+    #[error("the certificate was not issued under this exchange's root: the party must join this exchange")]
     UnknownIssuer,
     /// Its signature, or its issuing certificate's, does not verify.
     #[error("the certificate's signature does not verify: it was changed after it was issued")]
     BadSignature,
     /// Its time has passed.
-    #[error(
-        "the certificate of {identity} expired at {not_after}: it must be renewed, or joined again"
-    )]
+    #[error("the certificate of {identity} expired at {not_after}: it must be renewed, or joined again")]
     Expired {
         /// Whose.
         identity: Identity,
@@ -78,9 +72,7 @@ pub enum CertificateError {
         found: Identity,
     },
     /// Another party of the right role.
-    #[error(
-        "{found} is not the expected party {expected}: check which address belongs to which party"
-    )]
+    #[error("{found} is not the expected party {expected}: check which address belongs to which party")]
     WrongName {
         /// The name that would do.
         expected: PartyName,
@@ -98,9 +90,7 @@ pub enum CertificateError {
         found: KeyUse,
     },
     /// The identity's role and the policy's role differ; the authority is at fault.
-    #[error(
-        "the certificate of {identity} has the policy of a {policy}: the authority issued it wrongly"
-    )]
+    #[error("the certificate of {identity} has the policy of a {policy}: the authority issued it wrongly")]
     RoleMismatch {
         /// What the identity says.
         identity: Identity,
@@ -135,9 +125,7 @@ pub enum TrustError {
     )]
     BadRoot(&'static str),
     /// The issuing certificate beside the list is not the root's.
-    #[error(
-        "the issuing certificate was not issued by this exchange's root, or is unusable, at {0}"
-    )]
+    #[error("the issuing certificate was not issued by this exchange's root, or is unusable, at {0}")]
     BadIssuing(&'static str),
     /// The issuing certificate beside the list is outside its validity.
     #[error("the issuing certificate is valid from {not_before} to {not_after} only")]
@@ -161,9 +149,7 @@ pub enum TrustError {
         offered: u64,
     },
     /// Two different lists with one number.
-    #[error(
-        "two different revocation lists have number {0}: the authority was rolled back or copied"
-    )]
+    #[error("two different revocation lists have number {0}: the authority was rolled back or copied")]
     Conflict(u64),
     /// More than [`ISSUERS_MAX`] issuing certificates are in force.
     #[error("more than {ISSUERS_MAX} issuing certificates are in force")]

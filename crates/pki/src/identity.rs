@@ -45,9 +45,7 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IdentityError {
     /// A name breaks `[a-z0-9][a-z0-9-]{0,62}`.
-    #[error(
-        "{0:?} is not a name: use 1 to 63 lower-case letters, digits and hyphens, not starting with a hyphen"
-    )]
+    #[error("{0:?} is not a name: use 1 to 63 lower-case letters, digits and hyphens, not starting with a hyphen")]
     Name(String),
     /// No such role.
     #[error("{0:?} is not a role: use ca, broker (htsc), archive (himc) or gateway (lhc)")]
@@ -95,11 +93,7 @@ impl fmt::Display for Role {
 impl Identity {
     /// The party `name` with `role` in `exchange`.
     pub const fn new(exchange: ExchangeName, role: Role, name: PartyName) -> Self {
-        Self {
-            exchange,
-            role,
-            name,
-        }
+        Self { exchange, role, name }
     }
 }
 
@@ -116,18 +110,13 @@ impl FromStr for Identity {
         let wrong = || IdentityError::Uri(shortened(text));
         let rest = text.strip_prefix(SCHEME).ok_or_else(wrong)?;
         let mut parts = rest.split('/');
-        let (Some(exchange), Some(role), Some(name), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(exchange), Some(role), Some(name), None) = (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(wrong());
         };
         let identity = Self::new(exchange.parse()?, role.parse()?, name.parse()?);
         // A role alias would give one party two spellings.
-        if role == identity.role.as_str() {
-            Ok(identity)
-        } else {
-            Err(wrong())
-        }
+        if role == identity.role.as_str() { Ok(identity) } else { Err(wrong()) }
     }
 }
 
@@ -145,11 +134,7 @@ macro_rules! name {
             type Err = IdentityError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                if is_name(text) {
-                    Ok(Self(text.into()))
-                } else {
-                    Err(IdentityError::Name(shortened(text)))
-                }
+                if is_name(text) { Ok(Self(text.into())) } else { Err(IdentityError::Name(shortened(text))) }
             }
         }
 
@@ -184,9 +169,7 @@ as_text!(ExchangeName, PartyName, Role, Identity);
 
 fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    text.len() <= NAME_BYTES_MAX
-        && text.bytes().all(allowed)
-        && text.bytes().next().is_some_and(|first| first != b'-')
+    text.len() <= NAME_BYTES_MAX && text.bytes().all(allowed) && text.bytes().next().is_some_and(|first| first != b'-')
 }
 
 /// Enough of a wrong text to recognise it; a peer does not choose our log size.
@@ -239,10 +222,7 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(role));
         }
-        assert_eq!(
-            "Broker".parse::<Role>(),
-            Err(IdentityError::Role("Broker".into()))
-        );
+        assert_eq!("Broker".parse::<Role>(), Err(IdentityError::Role("Broker".into())));
     }
 
     #[test]

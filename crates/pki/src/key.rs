@@ -7,8 +7,8 @@ use std::fmt;
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
-    KeyPair, ParsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    ParsedPublicKey, VerificationAlgorithm,
 };
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -59,17 +59,13 @@ pub struct BadSignature;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum KeyError {
     /// The private key is not PKCS#8 of a supported algorithm.
-    #[error(
-        "the private key is not an Ed25519 or P-256 key in PKCS#8: make a new one by joining again"
-    )]
+    #[error("the private key is not an Ed25519 or P-256 key in PKCS#8: make a new one by joining again")]
     BadPrivateKey,
     /// The public key is not a canonical SubjectPublicKeyInfo of a supported algorithm.
     #[error("the public key is not an Ed25519 or P-256 key in its canonical encoding")]
     BadPublicKey,
     /// The cryptographic library refused; its random source may have failed.
-    #[error(
-        "the cryptographic library could not make a key or signature: check the system's random source"
-    )]
+    #[error("the cryptographic library could not make a key or signature: check the system's random source")]
     Library,
 }
 
@@ -123,9 +119,7 @@ impl SigningKey {
     pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
         let pair = match algorithm {
             KeyAlgorithm::Ed25519 => Ed25519KeyPair::generate().map(Pair::Ed25519),
-            KeyAlgorithm::EcdsaP256 => {
-                EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map(Pair::EcdsaP256)
-            }
+            KeyAlgorithm::EcdsaP256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map(Pair::EcdsaP256),
         };
         Self::from_pair(pair.map_err(|_| KeyError::Library)?)
     }
@@ -192,10 +186,7 @@ impl PublicKey {
     /// From SubjectPublicKeyInfo DER (RFC 5280, 4.1.2.7); only the canonical
     /// encoding is accepted.
     pub fn from_bytes(spki: &[u8]) -> Result<Self, KeyError> {
-        KeyAlgorithm::ALL
-            .into_iter()
-            .find_map(|algorithm| Self::parse(algorithm, spki))
-            .ok_or(KeyError::BadPublicKey)
+        KeyAlgorithm::ALL.into_iter().find_map(|algorithm| Self::parse(algorithm, spki)).ok_or(KeyError::BadPublicKey)
     }
 
     /// SubjectPublicKeyInfo DER.
@@ -215,9 +206,7 @@ impl PublicKey {
 
     /// Checks `signature` over `message`.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
-        self.parsed
-            .verify_sig(message, signature)
-            .map_err(|_| BadSignature)
+        self.parsed.verify_sig(message, signature).map_err(|_| BadSignature)
     }
 
     fn parse(algorithm: KeyAlgorithm, spki: &[u8]) -> Option<Self> {
@@ -227,11 +216,7 @@ impl PublicKey {
         let parsed = ParsedPublicKey::new(algorithm.verification(), spki).ok()?;
         // The library also reads raw and compressed points; one key, one encoding.
         let canonical = parsed.as_der().ok()?;
-        (canonical.as_ref() == spki).then(|| Self {
-            algorithm,
-            spki: spki.into(),
-            parsed,
-        })
+        (canonical.as_ref() == spki).then(|| Self { algorithm, spki: spki.into(), parsed })
     }
 }
 
@@ -245,12 +230,7 @@ impl Eq for PublicKey {}
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "PublicKey({}, {})",
-            self.algorithm,
-            hex::encode(&self.spki)
-        )
+        write!(f, "PublicKey({}, {})", self.algorithm, hex::encode(&self.spki))
     }
 }
 
@@ -286,23 +266,14 @@ mod tests {
     #[test]
     fn other_encodings_of_a_public_key_are_refused() {
         for algorithm in KeyAlgorithm::ALL {
-            let spki = SigningKey::generate(algorithm)
-                .unwrap()
-                .public_key()
-                .to_bytes();
+            let spki = SigningKey::generate(algorithm).unwrap().public_key().to_bytes();
             let raw = match algorithm {
                 KeyAlgorithm::Ed25519 => spki[spki.len() - 32..].to_vec(),
                 KeyAlgorithm::EcdsaP256 => spki[spki.len() - 65..].to_vec(),
             };
             let trailing = [spki.as_slice(), &[0]].concat();
             let cut = spki[..spki.len() - 1].to_vec();
-            for wrong in [
-                raw,
-                trailing,
-                cut,
-                vec![],
-                vec![0; PUBLIC_KEY_BYTES_MAX + 1],
-            ] {
+            for wrong in [raw, trailing, cut, vec![], vec![0; PUBLIC_KEY_BYTES_MAX + 1]] {
                 assert_eq!(PublicKey::from_bytes(&wrong), Err(KeyError::BadPublicKey));
             }
         }
@@ -311,10 +282,7 @@ mod tests {
     #[test]
     fn wrong_private_keys_are_refused_and_right_ones_not_printed() {
         for wrong in [&b""[..], b"0", &[0x30; 48]] {
-            assert_eq!(
-                SigningKey::from_pkcs8(wrong).map(|_| ()),
-                Err(KeyError::BadPrivateKey)
-            );
+            assert_eq!(SigningKey::from_pkcs8(wrong).map(|_| ()), Err(KeyError::BadPrivateKey));
         }
         let key = SigningKey::generate(KeyAlgorithm::Ed25519).unwrap();
         assert_eq!(format!("{key:?}"), "SigningKey(ed25519, [redacted])");

@@ -27,14 +27,12 @@ mod time;
 mod trust;
 
 pub use chain::{
-    CERTIFICATE_BYTES_MAX, CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, CertificateChain, ChainError,
-    Fingerprint, SerialNumber,
+    CERTIFICATE_BYTES_MAX, CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, CertificateChain, ChainError, Fingerprint,
+    SerialNumber,
 };
 pub use crl::{CRL_BYTES_MAX, CrlError, CrlSummary};
 pub use error::{CertificateError, NoRevocationList, TrustError};
 pub use identity::{ExchangeName, Identity, IdentityError, NAME_BYTES_MAX, PartyName, Role};
-pub use key::{
-    BadSignature, KeyAlgorithm, KeyError, KeyUse, PUBLIC_KEY_BYTES_MAX, PublicKey, SigningKey,
-};
+pub use key::{BadSignature, KeyAlgorithm, KeyError, KeyUse, PUBLIC_KEY_BYTES_MAX, PublicKey, SigningKey};
 pub use time::UnixTime;
 pub use trust::{Expected, ISSUERS_MAX, Trust, VerifiedParty};

@@ -95,10 +95,8 @@ pub(crate) fn party_fields(der: &[u8]) -> Result<PartyFields, &'static str> {
         identity: identity.ok_or("the subject alternative name")?,
         policy_role: policy_role.ok_or("the certificate policies")?,
         key_use: key_use.ok_or("the extended key usage")?,
-        public_key: PublicKey::from_bytes(certificate.public_key().raw)
-            .map_err(|_| "the public key")?,
-        serial: SerialNumber::from_der_integer(certificate.raw_serial())
-            .ok_or("the serial number")?,
+        public_key: PublicKey::from_bytes(certificate.public_key().raw).map_err(|_| "the public key")?,
+        serial: SerialNumber::from_der_integer(certificate.raw_serial()).ok_or("the serial number")?,
         not_before,
         not_after,
     })
@@ -107,11 +105,7 @@ pub(crate) fn party_fields(der: &[u8]) -> Result<PartyFields, &'static str> {
 /// Checks that `issuing` (DER) is an issuing certificate signed by `root`
 /// (DER). Its validity is the caller's to check.
 pub(crate) fn check_issuing(issuing: &[u8], root: &[u8]) -> Result<(), &'static str> {
-    check_authority(
-        &certificate(issuing)?,
-        &certificate(root)?,
-        ISSUING_PATH_LENGTH,
-    )
+    check_authority(&certificate(issuing)?, &certificate(root)?, ISSUING_PATH_LENGTH)
 }
 
 /// Checks that `root` (DER) is a self-signed root certificate.
@@ -132,13 +126,11 @@ fn check_authority(
         return Err("the signature algorithm");
     }
     PublicKey::from_bytes(subject.public_key().raw).map_err(|_| "the public key")?;
-    subject
-        .verify_signature(Some(issuer.public_key()))
-        .map_err(|_| "the signature")?;
+    subject.verify_signature(Some(issuer.public_key())).map_err(|_| "the signature")?;
     let basic = subject.basic_constraints().ok().flatten();
-    if !basic.is_some_and(|basic| {
-        basic.critical && basic.value.ca && basic.value.path_len_constraint == Some(path_length)
-    }) {
+    if !basic
+        .is_some_and(|basic| basic.critical && basic.value.ca && basic.value.path_len_constraint == Some(path_length))
+    {
         return Err("the basic constraints");
     }
     let usage = subject.key_usage().ok().flatten();
@@ -167,8 +159,7 @@ pub(crate) fn only_identity(names: &[GeneralName<'_>]) -> Result<Identity, &'sta
 /// The key use, if the purposes are exactly those of one.
 pub(crate) fn key_use_of(purposes: &ExtendedKeyUsage<'_>) -> Result<KeyUse, &'static str> {
     let hop = purposes.server_auth && purposes.client_auth;
-    let statement =
-        matches!(purposes.other.as_slice(), [other] if is_oid(other, STATEMENT_PURPOSE_OID));
+    let statement = matches!(purposes.other.as_slice(), [other] if is_oid(other, STATEMENT_PURPOSE_OID));
     let foreign = purposes.any
         || purposes.code_signing
         || purposes.email_protection
@@ -184,15 +175,10 @@ pub(crate) fn key_use_of(purposes: &ExtendedKeyUsage<'_>) -> Result<KeyUse, &'st
 }
 
 fn role_of_policy(policy: &Oid<'_>) -> Result<Role, &'static str> {
-    Role::ALL
-        .into_iter()
-        .find(|role| is_oid(policy, role_policy_oid(*role)))
-        .ok_or("the certificate policies")
+    Role::ALL.into_iter().find(|role| is_oid(policy, role_policy_oid(*role))).ok_or("the certificate policies")
 }
 
-pub(crate) fn validity(
-    certificate: &X509Certificate<'_>,
-) -> Result<(UnixTime, UnixTime), &'static str> {
+pub(crate) fn validity(certificate: &X509Certificate<'_>) -> Result<(UnixTime, UnixTime), &'static str> {
     let validity = certificate.validity();
     let not_before = UnixTime::from_timestamp(validity.not_before.timestamp());
     let not_after = UnixTime::from_timestamp(validity.not_after.timestamp());
@@ -200,8 +186,7 @@ pub(crate) fn validity(
 }
 
 fn is_oid(oid: &Oid<'_>, components: &[u64]) -> bool {
-    oid.iter()
-        .is_some_and(|found| found.eq(components.iter().copied()))
+    oid.iter().is_some_and(|found| found.eq(components.iter().copied()))
 }
 
 /// Certificates that may stand between the root and a party's.

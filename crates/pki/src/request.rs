@@ -3,8 +3,8 @@
 //! the authority.
 
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, PublicKeyData, SanType,
-    SignatureAlgorithm, SubjectPublicKeyInfo,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, PublicKeyData, SanType, SignatureAlgorithm,
+    SubjectPublicKeyInfo,
 };
 use thiserror::Error;
 use x509_parser::certification_request::X509CertificationRequest;
@@ -35,9 +35,7 @@ pub enum RequestError {
     #[error("the certificate request is malformed at {0}")]
     Malformed(&'static str),
     /// Not signed by the key it names.
-    #[error(
-        "the certificate request is not signed by its own key: the requester has not shown that it holds it"
-    )]
+    #[error("the certificate request is not signed by its own key: the requester has not shown that it holds it")]
     BadSignature,
 }
 
@@ -59,19 +57,13 @@ impl CertificateRequest {
 }
 
 /// Writes a request for `identity` and `key_use`, signed by `key`. DER.
-pub fn make_csr(
-    key: &SigningKey,
-    identity: &Identity,
-    key_use: KeyUse,
-) -> Result<Vec<u8>, KeyError> {
+pub fn make_csr(key: &SigningKey, identity: &Identity, key_use: KeyUse) -> Result<Vec<u8>, KeyError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = subject(identity);
     params.subject_alt_names = vec![alternative_name(identity).ok_or(KeyError::Library)?];
     params.extended_key_usages = purposes(key_use);
     let signer = Signer::new(key)?;
-    let request = params
-        .serialize_request(&signer)
-        .map_err(|_| KeyError::Library)?;
+    let request = params.serialize_request(&signer).map_err(|_| KeyError::Library)?;
     Ok(request.der().to_vec())
 }
 
@@ -85,11 +77,9 @@ pub fn parse_csr(der: &[u8]) -> Result<CertificateRequest, RequestError> {
         return Err(RequestError::Malformed("the encoding"));
     };
     let info = &request.certification_request_info;
-    let public_key = PublicKey::from_bytes(info.subject_pki.raw)
-        .map_err(|_| RequestError::Malformed("the public key"))?;
-    request
-        .verify_signature()
-        .map_err(|_| RequestError::BadSignature)?;
+    let public_key =
+        PublicKey::from_bytes(info.subject_pki.raw).map_err(|_| RequestError::Malformed("the public key"))?;
+    request.verify_signature().map_err(|_| RequestError::BadSignature)?;
 
     let mut identity = None;
     let mut key_use = None;
@@ -116,10 +106,7 @@ pub fn parse_csr(der: &[u8]) -> Result<CertificateRequest, RequestError> {
 /// The subject, for people: `CN=<role> <name>`.
 pub(crate) fn subject(identity: &Identity) -> DistinguishedName {
     let mut name = DistinguishedName::new();
-    name.push(
-        DnType::CommonName,
-        format!("{} {}", identity.role, identity.name),
-    );
+    name.push(DnType::CommonName, format!("{} {}", identity.role, identity.name));
     name
 }
 
@@ -131,13 +118,8 @@ pub(crate) fn alternative_name(identity: &Identity) -> Option<SanType> {
 /// The key purposes of one use.
 pub(crate) fn purposes(key_use: KeyUse) -> Vec<ExtendedKeyUsagePurpose> {
     match key_use {
-        KeyUse::Hop => vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ],
-        KeyUse::Statement => vec![ExtendedKeyUsagePurpose::Other(
-            STATEMENT_PURPOSE_OID.to_vec(),
-        )],
+        KeyUse::Hop => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+        KeyUse::Statement => vec![ExtendedKeyUsagePurpose::Other(STATEMENT_PURPOSE_OID.to_vec())],
     }
 }
 
@@ -149,8 +131,7 @@ pub(crate) struct Signer<'a> {
 
 impl<'a> Signer<'a> {
     pub(crate) fn new(key: &'a SigningKey) -> Result<Self, KeyError> {
-        let public = SubjectPublicKeyInfo::from_der(key.public_key().as_bytes())
-            .map_err(|_| KeyError::BadPublicKey)?;
+        let public = SubjectPublicKeyInfo::from_der(key.public_key().as_bytes()).map_err(|_| KeyError::BadPublicKey)?;
         Ok(Self { key, public })
     }
 }
@@ -167,8 +148,6 @@ impl PublicKeyData for Signer<'_> {
 
 impl rcgen::SigningKey for Signer<'_> {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        self.key
-            .sign(message)
-            .map_err(|_| rcgen::Error::RingUnspecified)
+        self.key.sign(message).map_err(|_| rcgen::Error::RingUnspecified)
     }
 }

@@ -44,9 +44,7 @@ impl Revocation {
                 RevocationReason::KeyCompromise => rcgen::RevocationReason::KeyCompromise,
                 RevocationReason::AffiliationChanged => rcgen::RevocationReason::AffiliationChanged,
                 RevocationReason::Superseded => rcgen::RevocationReason::Superseded,
-                RevocationReason::CessationOfOperation => {
-                    rcgen::RevocationReason::CessationOfOperation
-                }
+                RevocationReason::CessationOfOperation => rcgen::RevocationReason::CessationOfOperation,
                 RevocationReason::PrivilegeWithdrawn => rcgen::RevocationReason::PrivilegeWithdrawn,
             }),
             invalidity_date: None,
@@ -79,9 +77,7 @@ impl RevocationReason {
 
     /// The reason with that number.
     pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.number() == number)
+        Self::ALL.into_iter().find(|reason| reason.number() == number)
     }
 
     /// The name in RFC 5280, with hyphens.
@@ -101,10 +97,7 @@ impl std::str::FromStr for RevocationReason {
     type Err = UnknownReason;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
-            .ok_or(UnknownReason)
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(UnknownReason)
     }
 }
 

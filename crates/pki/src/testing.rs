@@ -6,13 +6,10 @@
 use std::time::Duration;
 
 use crate::authority::{
-    ISSUING_LIFETIME, IssuingAuthority, PARTY_LIFETIME, ROOT_LIFETIME, Revocation,
-    RevocationReason, RootAuthority, make_csr, parse_csr,
+    ISSUING_LIFETIME, IssuingAuthority, PARTY_LIFETIME, ROOT_LIFETIME, Revocation, RevocationReason, RootAuthority,
+    make_csr, parse_csr,
 };
-use crate::{
-    CertificateChain, Identity, KeyAlgorithm, KeyUse, Role, SerialNumber, SigningKey, Trust,
-    UnixTime,
-};
+use crate::{CertificateChain, Identity, KeyAlgorithm, KeyUse, Role, SerialNumber, SigningKey, Trust, UnixTime};
 
 /// When test exchanges begin: 2030-01-01T00:00:00Z.
 pub const TEST_NOW: UnixTime = UnixTime::from_secs(1_893_456_000);
@@ -61,15 +58,8 @@ impl TestExchange {
     pub fn with(name: &str, algorithm: KeyAlgorithm, now: UnixTime) -> Self {
         let exchange = name.parse().unwrap();
         let root = RootAuthority::create(exchange, algorithm, ROOT_LIFETIME, now).unwrap();
-        let issuing = root
-            .issue_issuing(algorithm, ISSUING_LIFETIME, now)
-            .unwrap();
-        Self {
-            root,
-            issuing,
-            now,
-            algorithm,
-        }
+        let issuing = root.issue_issuing(algorithm, ISSUING_LIFETIME, now).unwrap();
+        Self { root, issuing, now, algorithm }
     }
 
     /// The identity `role`/`name` of this exchange.
@@ -89,18 +79,10 @@ impl TestExchange {
             let key = SigningKey::generate(self.algorithm).unwrap();
             let request = parse_csr(&make_csr(&key, &identity, key_use).unwrap()).unwrap();
             let issued = self.issuing.issue(&request, lifetime, self.now).unwrap();
-            TestCredential {
-                key,
-                chain: issued.chain,
-                serial: issued.serial,
-            }
+            TestCredential { key, chain: issued.chain, serial: issued.serial }
         };
         let (hop, statement) = (credential(KeyUse::Hop), credential(KeyUse::Statement));
-        TestParty {
-            identity,
-            hop,
-            statement,
-        }
+        TestParty { identity, hop, statement }
     }
 
     /// Revocation list `number`, in force for a day from [`TestExchange::now`].
@@ -112,17 +94,13 @@ impl TestExchange {
         };
         let revoked: Vec<_> = revoked.iter().map(entry).collect();
         let next_update = self.now.plus(Duration::from_hours(24));
-        self.issuing
-            .make_crl(number, &revoked, self.now, next_update)
-            .unwrap()
+        self.issuing.make_crl(number, &revoked, self.now, next_update).unwrap()
     }
 
     /// A trust with list number 1, which is empty.
     pub fn trust(&self) -> Trust {
         let mut trust = self.trust_without_crl();
-        trust
-            .set_crl(&self.crl(1, &[]), self.issuing.certificate(), self.now)
-            .unwrap();
+        trust.set_crl(&self.crl(1, &[]), self.issuing.certificate(), self.now).unwrap();
         trust
     }
 

@@ -8,9 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// Seconds since 1970-01-01T00:00:00Z, leap seconds not counted.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct UnixTime(u64);
 
@@ -74,19 +72,10 @@ mod tests {
     #[test]
     fn times_print_as_dates_and_saturate() {
         assert_eq!(UnixTime::from_secs(0).to_string(), "1970-01-01T00:00:00Z");
-        assert_eq!(
-            UnixTime::from_secs(u64::MAX).to_string(),
-            "9999-12-31T23:59:59Z"
-        );
+        assert_eq!(UnixTime::from_secs(u64::MAX).to_string(), "9999-12-31T23:59:59Z");
         let hour = Duration::from_hours(1);
         assert_eq!(UnixTime::from_secs(5).minus(hour), UnixTime::from_secs(0));
-        assert_eq!(
-            UnixTime::from_secs(7200).since(UnixTime::from_secs(3600)),
-            hour
-        );
-        assert_eq!(
-            UnixTime::from_secs(1).since(UnixTime::from_secs(2)),
-            Duration::ZERO
-        );
+        assert_eq!(UnixTime::from_secs(7200).since(UnixTime::from_secs(3600)), hour);
+        assert_eq!(UnixTime::from_secs(1).since(UnixTime::from_secs(2)), Duration::ZERO);
     }
 }

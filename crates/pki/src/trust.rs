@@ -12,8 +12,8 @@ use crate::anchor::Anchor;
 use crate::crl::VerifiedCrl;
 use crate::profile::{self, PartyFields};
 use crate::{
-    CertificateChain, CertificateError, CrlSummary, ExchangeName, Fingerprint, Identity, KeyUse,
-    NoRevocationList, PartyName, PublicKey, Role, SerialNumber, TrustError, UnixTime,
+    CertificateChain, CertificateError, CrlSummary, ExchangeName, Fingerprint, Identity, KeyUse, NoRevocationList,
+    PartyName, PublicKey, Role, SerialNumber, TrustError, UnixTime,
 };
 
 /// How many issuing certificates of one root are followed at the same time.
@@ -54,11 +54,7 @@ pub struct VerifiedParty {
 impl<'a> Expected<'a> {
     /// Any party of the exchange.
     pub const fn anybody(key_use: KeyUse) -> Self {
-        Self {
-            roles: &[],
-            name: None,
-            key_use,
-        }
+        Self { roles: &[], name: None, key_use }
     }
 
     /// Any party with this role.
@@ -69,20 +65,12 @@ impl<'a> Expected<'a> {
             Role::Archive => &[Role::Archive],
             Role::Gateway => &[Role::Gateway],
         };
-        Self {
-            roles,
-            name: None,
-            key_use,
-        }
+        Self { roles, name: None, key_use }
     }
 
     /// Any party with one of these roles.
     pub const fn one_of(roles: &'a [Role], key_use: KeyUse) -> Self {
-        Self {
-            roles,
-            name: None,
-            key_use,
-        }
+        Self { roles, name: None, key_use }
     }
 
     /// The same, and with this name.
@@ -94,16 +82,10 @@ impl<'a> Expected<'a> {
 
     fn check(&self, identity: &Identity, key_use: KeyUse) -> Result<(), CertificateError> {
         if !self.roles.is_empty() && !self.roles.contains(&identity.role) {
-            return Err(CertificateError::WrongRole {
-                expected: self.roles.to_vec(),
-                found: identity.clone(),
-            });
+            return Err(CertificateError::WrongRole { expected: self.roles.to_vec(), found: identity.clone() });
         }
         if let Some(name) = self.name.filter(|name| **name != identity.name) {
-            return Err(CertificateError::WrongName {
-                expected: name.clone(),
-                found: identity.clone(),
-            });
+            return Err(CertificateError::WrongName { expected: name.clone(), found: identity.clone() });
         }
         if self.key_use != key_use {
             return Err(CertificateError::WrongUse {
@@ -121,11 +103,7 @@ impl Trust {
     /// before the first [`Trust::set_crl`].
     pub fn new(exchange: ExchangeName, root: &[u8]) -> Result<Self, TrustError> {
         profile::check_root(root).map_err(TrustError::BadRoot)?;
-        Ok(Self {
-            exchange,
-            root: Anchor::new(root).map_err(TrustError::BadRoot)?,
-            issuers: Vec::new(),
-        })
+        Ok(Self { exchange, root: Anchor::new(root).map_err(TrustError::BadRoot)?, issuers: Vec::new() })
     }
 
     /// The exchange whose root is pinned.
@@ -142,34 +120,19 @@ impl Trust {
     /// (both DER, as the authority serves them). The list must be signed by the
     /// issuing certificate, that by the root, and the number must not fall. On
     /// an error the list before stays in force.
-    pub fn set_crl(
-        &mut self,
-        crl: &[u8],
-        issuing: &[u8],
-        now: UnixTime,
-    ) -> Result<CrlSummary, TrustError> {
+    pub fn set_crl(&mut self, crl: &[u8], issuing: &[u8], now: UnixTime) -> Result<CrlSummary, TrustError> {
         let anchor = self.issuing_anchor(issuing)?;
         if !anchor.is_valid_at(now) {
-            return Err(TrustError::IssuingNotValid {
-                not_before: anchor.not_before,
-                not_after: anchor.not_after,
-            });
+            return Err(TrustError::IssuingNotValid { not_before: anchor.not_before, not_after: anchor.not_after });
         }
         let list = VerifiedCrl::new(crl, issuing, now)?;
         let summary = list.summary;
         let digest = Fingerprint::of(crl);
-        let issuer = Issuer {
-            anchor,
-            list,
-            digest,
-        };
+        let issuer = Issuer { anchor, list, digest };
         if let Some(held) = self.issuers.iter_mut().find(|held| held.is(issuing)) {
             let number = held.list.summary.number;
             if summary.number < number {
-                return Err(TrustError::Rollback {
-                    held: number,
-                    offered: summary.number,
-                });
+                return Err(TrustError::Rollback { held: number, offered: summary.number });
             }
             if summary.number == number && digest != held.digest {
                 return Err(TrustError::Conflict(number));
@@ -192,17 +155,12 @@ impl Trust {
 
     /// The list with the highest number; `None` before the first.
     pub fn newest(&self) -> Option<CrlSummary> {
-        self.issuers
-            .iter()
-            .map(|issuer| issuer.list.summary)
-            .max_by_key(|list| list.number)
+        self.issuers.iter().map(|issuer| issuer.list.summary).max_by_key(|list| list.number)
     }
 
     /// Whether a list in force revokes this certificate.
     pub fn is_revoked(&self, serial: SerialNumber) -> bool {
-        self.issuers
-            .iter()
-            .any(|issuer| issuer.list.revokes(serial))
+        self.issuers.iter().any(|issuer| issuer.list.revokes(serial))
     }
 
     /// Verifies a received chain. Costs one signature check, because issuing
@@ -249,16 +207,10 @@ impl Trust {
         }
 
         if fields.identity.exchange != self.exchange {
-            return Err(CertificateError::WrongExchange {
-                expected: self.exchange.clone(),
-                found: fields.identity,
-            });
+            return Err(CertificateError::WrongExchange { expected: self.exchange.clone(), found: fields.identity });
         }
         if fields.policy_role != fields.identity.role {
-            return Err(CertificateError::RoleMismatch {
-                identity: fields.identity,
-                policy: fields.policy_role,
-            });
+            return Err(CertificateError::RoleMismatch { identity: fields.identity, policy: fields.policy_role });
         }
         expected.check(&fields.identity, fields.key_use)?;
         let party = VerifiedParty {
@@ -284,10 +236,7 @@ impl Trust {
         now: UnixTime,
     ) -> Result<(), CertificateError> {
         self.root.check("root", now)?;
-        let issuer = self
-            .issuers
-            .iter()
-            .find(|issuer| issuer.anchor.fingerprint == party.issuing);
+        let issuer = self.issuers.iter().find(|issuer| issuer.anchor.fingerprint == party.issuing);
         if let Some(issuer) = issuer {
             issuer.anchor.check("issuing", now)?;
         }
@@ -305,9 +254,7 @@ impl Trust {
     ) -> Result<(), CertificateError> {
         check_validity(&fields.identity, fields.not_before, fields.not_after, now)?;
         let der = CertificateDer::from(leaf);
-        let time = rustls_pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(
-            now.as_secs(),
-        ));
+        let time = rustls_pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.as_secs()));
         EndEntityCert::try_from(&der)
             .and_then(|certificate| {
                 certificate
@@ -331,22 +278,14 @@ impl Trust {
                 | webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
                 | webpki::Error::UnsupportedSignatureAlgorithmContext(_)
                 | webpki::Error::SignatureAlgorithmMismatch => CertificateError::BadSignature,
-                webpki::Error::CaUsedAsEndEntity => {
-                    CertificateError::Malformed("the basic constraints")
-                }
-                webpki::Error::NameConstraintViolation => {
-                    CertificateError::Malformed("the subject alternative name")
-                }
+                webpki::Error::CaUsedAsEndEntity => CertificateError::Malformed("the basic constraints"),
+                webpki::Error::NameConstraintViolation => CertificateError::Malformed("the subject alternative name"),
                 _ => CertificateError::Malformed("the encoding"),
             })
     }
 
     /// An issuing certificate without a list: the root may still have signed it.
-    fn unknown_issuing(
-        &self,
-        issuing: &[u8],
-        fields: &PartyFields,
-    ) -> Result<Anchor, CertificateError> {
+    fn unknown_issuing(&self, issuing: &[u8], fields: &PartyFields) -> Result<Anchor, CertificateError> {
         self.issuing_anchor(issuing).map_err(|_| {
             // The claim is not verified; naming it helps whoever mixed up two exchanges.
             if fields.identity.exchange == self.exchange {
@@ -363,10 +302,7 @@ impl Trust {
     }
 
     fn wrong_exchange(&self, fields: &PartyFields) -> CertificateError {
-        CertificateError::WrongExchange {
-            expected: self.exchange.clone(),
-            found: fields.identity.clone(),
-        }
+        CertificateError::WrongExchange { expected: self.exchange.clone(), found: fields.identity.clone() }
     }
 }
 
@@ -448,41 +384,24 @@ fn check_validity(
 ) -> Result<(), CertificateError> {
     let identity = || identity.clone();
     if now < not_before {
-        Err(CertificateError::NotYetValid {
-            identity: identity(),
-            not_before,
-        })
+        Err(CertificateError::NotYetValid { identity: identity(), not_before })
     } else if now > not_after {
-        Err(CertificateError::Expired {
-            identity: identity(),
-            not_after,
-        })
+        Err(CertificateError::Expired { identity: identity(), not_after })
     } else {
         Ok(())
     }
 }
 
 /// No list in force means that everybody may have been revoked.
-fn check_revocation(
-    issuer: Option<&Issuer>,
-    party: &VerifiedParty,
-    now: UnixTime,
-) -> Result<(), CertificateError> {
-    let issuer = issuer.ok_or(CertificateError::RevocationUnknown(
-        NoRevocationList::Absent,
-    ))?;
+fn check_revocation(issuer: Option<&Issuer>, party: &VerifiedParty, now: UnixTime) -> Result<(), CertificateError> {
+    let issuer = issuer.ok_or(CertificateError::RevocationUnknown(NoRevocationList::Absent))?;
     // A revocation stands even when the list that told it is stale.
     if issuer.list.revokes(party.serial) {
-        return Err(CertificateError::Revoked {
-            identity: party.identity.clone(),
-            serial: party.serial,
-        });
+        return Err(CertificateError::Revoked { identity: party.identity.clone(), serial: party.serial });
     }
     let next_update = issuer.list.summary.next_update;
     if now >= next_update {
-        return Err(CertificateError::RevocationUnknown(
-            NoRevocationList::Stale { next_update },
-        ));
+        return Err(CertificateError::RevocationUnknown(NoRevocationList::Stale { next_update }));
     }
     Ok(())
 }

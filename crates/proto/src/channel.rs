@@ -310,11 +310,7 @@ impl Channel {
         Ok(Opened { number: sealed.number, reply_to: sealed.reply_to, content })
     }
 
-    fn receiving_key(
-        &self,
-        generation: u32,
-        number: u64,
-    ) -> Result<(Arc<AeadKey>, Option<Generation>), ProtocolError> {
+    fn receiving_key(&self, generation: u32, number: u64) -> Result<(Arc<AeadKey>, Option<Generation>), ProtocolError> {
         let receiving = lock(&self.receiving);
         if number == 0 || receiving.seen(number) {
             return Err(self.error(ErrorKind::Replayed { number }));

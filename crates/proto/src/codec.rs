@@ -32,10 +32,7 @@ pub fn to_bytes<T: Encode<()>>(value: &T) -> Vec<u8> {
 }
 
 /// Decodes a message of at most `limit` bytes and refuses every form but the deterministic one.
-pub fn from_bytes<T: for<'b> Decode<'b, ()> + Encode<()>>(
-    bytes: &[u8],
-    limit: usize,
-) -> Result<T, CodecError> {
+pub fn from_bytes<T: for<'b> Decode<'b, ()> + Encode<()>>(bytes: &[u8], limit: usize) -> Result<T, CodecError> {
     if bytes.len() > limit {
         return Err(CodecError::TooLong { length: bytes.len(), limit });
     }

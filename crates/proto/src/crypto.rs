@@ -193,10 +193,7 @@ impl Prk {
             info.extend_from_slice(part);
         }
         let mut out = Zeroizing::new([0u8; 32]);
-        self.0
-            .expand(&[&info], Length32)
-            .and_then(|okm| okm.fill(out.as_mut()))
-            .expect("HKDF-Expand of 32 bytes");
+        self.0.expand(&[&info], Length32).and_then(|okm| okm.fill(out.as_mut())).expect("HKDF-Expand of 32 bytes");
         Secret(*out)
     }
 }
@@ -208,9 +205,7 @@ impl AeadKey {
     /// Prepares a key.
     #[expect(clippy::expect_used, reason = "a 32-byte key always fits AES-256")]
     pub fn new(secret: &Secret) -> Self {
-        Self(LessSafeKey::new(
-            UnboundKey::new(&AES_256_GCM, secret.expose()).expect("a 32-byte key"),
-        ))
+        Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, secret.expose()).expect("a 32-byte key")))
     }
 
     /// Encrypts in place and appends the tag. `number` makes the nonce.
@@ -231,11 +226,8 @@ impl AeadKey {
         operations: &Operations,
     ) -> Result<(), ErrorKind> {
         count(&operations.open);
-        let length = self
-            .0
-            .open_in_place(nonce(number), Aad::from(associated), buffer)
-            .map_err(|_| ErrorKind::Sealed)?
-            .len();
+        let length =
+            self.0.open_in_place(nonce(number), Aad::from(associated), buffer).map_err(|_| ErrorKind::Sealed)?.len();
         buffer.truncate(length);
         Ok(())
     }
@@ -303,10 +295,8 @@ impl KemSecret {
 impl KemKey {
     /// Generates a key pair.
     pub fn generate() -> Result<Self, ErrorKind> {
-        let ml_kem =
-            DecapsulationKey::generate(&ML_KEM_768).map_err(|_| ErrorKind::Crypto("ML-KEM key generation"))?;
-        let x25519 =
-            PrivateKey::generate(&X25519).map_err(|_| ErrorKind::Crypto("X25519 key generation"))?;
+        let ml_kem = DecapsulationKey::generate(&ML_KEM_768).map_err(|_| ErrorKind::Crypto("ML-KEM key generation"))?;
+        let x25519 = PrivateKey::generate(&X25519).map_err(|_| ErrorKind::Crypto("X25519 key generation"))?;
         Self::from_parts(ml_kem, x25519)
     }
 
@@ -354,13 +344,7 @@ pub fn encapsulate(public: &[u8], operations: &Operations) -> Result<(Vec<u8>, K
 }
 
 /// The X-Wing combiner: SHA3-256(ss_M ‖ ss_X ‖ ct_X ‖ pk_X ‖ label).
-fn combine(
-    ss_m: &[u8],
-    private: &PrivateKey,
-    peer: &[u8],
-    ct_x: &[u8],
-    pk_x: &[u8],
-) -> Result<KemSecret, ErrorKind> {
+fn combine(ss_m: &[u8], private: &PrivateKey, peer: &[u8], ct_x: &[u8], pk_x: &[u8]) -> Result<KemSecret, ErrorKind> {
     agree(private, UnparsedPublicKey::new(&X25519, peer), ErrorKind::Encapsulation, |ss_x| {
         let mut context = digest::Context::new(&digest::SHA3_256);
         for part in [ss_m, ss_x, ct_x, pk_x, X_WING_LABEL] {
@@ -403,7 +387,7 @@ mod tests {
                 hex::decode(line.split_whitespace().last().unwrap()).unwrap()
             };
             // The seed expands with SHAKE-256 to ML-KEM's d and z and to the X25519 key; the expansion is on file.
-                        let mut seed = ml_kem::Seed::default();
+            let mut seed = ml_kem::Seed::default();
             seed.copy_from_slice(&field("expanded_m"));
             let peer = ml_kem::ml_kem_768::DecapsulationKey::from_seed(seed);
             #[allow(deprecated)]
@@ -421,8 +405,7 @@ mod tests {
             ciphertext.extend_from_slice(ephemeral.compute_public_key().unwrap().as_ref());
 
             let ml_kem = DecapsulationKey::new(&ML_KEM_768, &expanded[..]).unwrap();
-            let secret =
-                KemKey { ml_kem, x25519, public }.decapsulate(&ciphertext, &Operations::default()).unwrap();
+            let secret = KemKey { ml_kem, x25519, public }.decapsulate(&ciphertext, &Operations::default()).unwrap();
             assert_eq!(secret.expose().to_vec(), field("ss"));
         }
     }

@@ -71,12 +71,7 @@ impl Half {
     fn node(&self, tag: LabelTag) -> Secret {
         Prk::from_secret(&self.secret).expand(
             "sealwort label half v1",
-            &[
-                self.side.label().as_bytes(),
-                self.patient.as_bytes(),
-                &self.epoch.to_be_bytes(),
-                tag.as_bytes(),
-            ],
+            &[self.side.label().as_bytes(), self.patient.as_bytes(), &self.epoch.to_be_bytes(), tag.as_bytes()],
         )
     }
 }
@@ -182,22 +177,17 @@ impl KeyRing {
 }
 
 /// `HKDF(half_T ‖ half_M; patient, epoch, author, label)`.
-fn join(
-    broker: &Secret,
-    archive: &Secret,
-    patient: Pseudonym,
-    epoch: u64,
-    author: &str,
-    tag: LabelTag,
-) -> RecordKey {
+fn join(broker: &Secret, archive: &Secret, patient: Pseudonym, epoch: u64, author: &str, tag: LabelTag) -> RecordKey {
     let mut both = zeroize::Zeroizing::new([0u8; 64]);
     let (first, second) = both.split_at_mut(32);
     first.copy_from_slice(broker.expose());
     second.copy_from_slice(archive.expose());
-    RecordKey(extract(b"sealwort record v1", both.as_ref()).expand(
-        "sealwort record v1",
-        &[patient.as_bytes(), &epoch.to_be_bytes(), author.as_bytes(), tag.as_bytes()],
-    ))
+    RecordKey(
+        extract(b"sealwort record v1", both.as_ref()).expand(
+            "sealwort record v1",
+            &[patient.as_bytes(), &epoch.to_be_bytes(), author.as_bytes(), tag.as_bytes()],
+        ),
+    )
 }
 
 #[cfg(test)]
@@ -214,8 +204,7 @@ mod tests {
         let broker = Half::generate(Side::Broker, PATIENT, 1);
         let archive = Half::generate(Side::Archive, PATIENT, 1);
         let reader = KeyRing::new(PATIENT, vec![broker.for_reader(TAG)], vec![archive.for_reader(TAG)]);
-        let writer =
-            KeyRing::new(PATIENT, vec![broker.for_author(TAG, "a")], vec![archive.for_author(TAG, "a")]);
+        let writer = KeyRing::new(PATIENT, vec![broker.for_author(TAG, "a")], vec![archive.for_author(TAG, "a")]);
         let key = |ring: &KeyRing, author, tag| ring.record_key(1, author, tag).map(|k| k.0);
         assert_eq!(key(&reader, "a", TAG).unwrap(), key(&writer, "a", TAG).unwrap());
         assert_ne!(key(&reader, "a", TAG), key(&reader, "b", TAG));

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use sealwort_pki::{
-    CertificateChain, CertificateError, Expected, KeyUse, Role, Trust, UnixTime, VerifiedParty,
-};
+use sealwort_pki::{CertificateChain, CertificateError, Expected, KeyUse, Role, Trust, UnixTime, VerifiedParty};
 
 use crate::codec::Blob;
 use crate::crypto::hash;

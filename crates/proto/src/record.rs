@@ -155,11 +155,8 @@ pub fn seal_bytes(
     let header_bytes = to_bytes(header);
     entry_key(record_key, header.entry).seal(0, &header_bytes, &mut bytes, operations);
     count(&operations.hash);
-    let envelope = Envelope {
-        header: Blob(header_bytes),
-        ciphertext: ciphertext_digest(&bytes),
-        length: bytes.len() as u64,
-    };
+    let envelope =
+        Envelope { header: Blob(header_bytes), ciphertext: ciphertext_digest(&bytes), length: bytes.len() as u64 };
     let envelope = statement::sign(Kind::Entry, &to_bytes(&envelope), key, operations)?;
     let hash = log::entry_hash(&envelope);
     Ok(SealedEntry { wire: WireEntry { envelope: Blob(envelope), ciphertext: Some(Blob(bytes)) }, hash })
@@ -257,12 +254,7 @@ impl VerifiedEntry {
     ) -> Result<Vec<u8>, ErrorKind> {
         count(&operations.hash);
         self.check_ciphertext(&ciphertext)?;
-        entry_key(record_key, self.header.entry).open(
-            0,
-            self.envelope.header.as_ref(),
-            &mut ciphertext,
-            operations,
-        )?;
+        entry_key(record_key, self.header.entry).open(0, self.envelope.header.as_ref(), &mut ciphertext, operations)?;
         Ok(ciphertext)
     }
 }

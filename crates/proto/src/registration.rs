@@ -135,10 +135,7 @@ pub fn verify(
         Moment::Reading => peers.verify_author(&chain, UnixTime::from_secs(claimed.registered_at))?,
     };
     if hospital.identity().to_string() != claimed.registered_by {
-        return Err(ErrorKind::WrongParty {
-            expected: claimed.registered_by,
-            found: hospital.identity().to_string(),
-        });
+        return Err(ErrorKind::WrongParty { expected: claimed.registered_by, found: hospital.identity().to_string() });
     }
     unverified.verify(hospital.public_key(), operations)?;
     if claimed.locators.is_empty()

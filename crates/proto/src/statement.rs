@@ -3,8 +3,7 @@
 //! one kind can never stand for another.
 
 use coset::{
-    ContentType, CoseSign1, CoseSign1Builder, HeaderBuilder, RegisteredLabelWithPrivate,
-    TaggedCborSerializable, iana,
+    ContentType, CoseSign1, CoseSign1Builder, HeaderBuilder, RegisteredLabelWithPrivate, TaggedCborSerializable, iana,
 };
 use sealwort_pki::{KeyAlgorithm, PublicKey, SigningKey};
 
@@ -38,15 +37,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
-        Self::Request,
-        Self::Token,
-        Self::Possession,
-        Self::Registration,
-        Self::Directive,
-        Self::Entry,
-        Self::Receipt,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Request, Self::Token, Self::Possession, Self::Registration, Self::Directive, Self::Entry, Self::Receipt];
 
     /// The COSE content type.
     pub const fn content_type(self) -> &'static str {
@@ -103,8 +95,8 @@ pub fn parse(kind: Kind, bytes: &[u8]) -> Result<Unverified, ErrorKind> {
     if bytes.len() > STATEMENT_BYTES_MAX {
         return Err(CodecError::TooLong { length: bytes.len(), limit: STATEMENT_BYTES_MAX }.into());
     }
-    let sign1 = CoseSign1::from_tagged_slice(bytes)
-        .map_err(|e| ErrorKind::Codec(CodecError::Malformed(e.to_string())))?;
+    let sign1 =
+        CoseSign1::from_tagged_slice(bytes).map_err(|e| ErrorKind::Codec(CodecError::Malformed(e.to_string())))?;
     let header = &sign1.protected.header;
     let expected = ContentType::Text(kind.content_type().to_owned());
     if header.content_type.as_ref() != Some(&expected) {
@@ -141,9 +133,7 @@ impl Unverified {
             return Err(ErrorKind::Signature);
         }
         self.sign1
-            .verify_signature(self.kind.content_type().as_bytes(), |signature, message| {
-                key.verify(message, signature)
-            })
+            .verify_signature(self.kind.content_type().as_bytes(), |signature, message| key.verify(message, signature))
             .map_err(|_| ErrorKind::Signature)?;
         Ok(self.sign1.payload.unwrap_or_default())
     }

@@ -25,7 +25,7 @@ use sealwort_proto::registration::{self, Moment, Registration};
 use sealwort_proto::transmission::broker::Permission;
 use sealwort_proto::transmission::gateway::Sought;
 use sealwort_proto::{
-    EntryId, ErrorKind, Fault, LabelTag, Locator, Pseudonym, ProtocolError, SUITE, Step, transmission,
+    EntryId, ErrorKind, Fault, LabelTag, Locator, ProtocolError, Pseudonym, SUITE, Step, transmission,
 };
 
 const HOP_LT: [u8; 32] = [1; 32];
@@ -179,25 +179,16 @@ impl World {
         else {
             panic!("step 1")
         };
-        let (t, challenge) =
-            transmission::broker::on_request(request.as_ref(), &session.broker, &self.broker, now)?;
-        let (l, ToBroker::Accept(accept)) = l.on_challenge(&challenge, &session.gateway, &self.gateway, now)?
-        else {
+        let (t, challenge) = transmission::broker::on_request(request.as_ref(), &session.broker, &self.broker, now)?;
+        let (l, ToBroker::Accept(accept)) = l.on_challenge(&challenge, &session.gateway, &self.gateway, now)? else {
             panic!("step 3")
         };
         assert_eq!(accept.time_stamp, challenge.time_stamp + 1);
         let t = t.on_acceptance(&accept, &session.broker, &self.broker, now)?;
         let permission = Permission { tags: vec![TAG], directive_version: 1, epoch: 1 };
-        let (token, sealed) = t.issue(
-            permission,
-            empty(PATIENT),
-            &session.broker,
-            &session.broker_to_archive,
-            &self.broker,
-            now,
-        )?;
-        let grant =
-            TokenGrant { sealed, token, sub_halves: vec![], registration: registration.to_vec().into() };
+        let (token, sealed) =
+            t.issue(permission, empty(PATIENT), &session.broker, &session.broker_to_archive, &self.broker, now)?;
+        let grant = TokenGrant { sealed, token, sub_halves: vec![], registration: registration.to_vec().into() };
         Ok((l, grant))
     }
 }
@@ -229,8 +220,7 @@ fn all_sixteen_steps_lead_to_an_opened_record() {
         let operations = &world.gateway.operations;
         registration::verify(&registration, "demo", Moment::Acceptance, &peers, operations).unwrap();
         let (l, mut grant) = world.token(&session, &registration).unwrap();
-        let (half_t, half_m) =
-            (Half::generate(Side::Broker, PATIENT, 1), Half::generate(Side::Archive, PATIENT, 1));
+        let (half_t, half_m) = (Half::generate(Side::Broker, PATIENT, 1), Half::generate(Side::Archive, PATIENT, 1));
         grant.sub_halves = vec![half_t.for_reader(TAG)];
         let grant: TokenGrant = from_bytes(&to_bytes(&grant), MESSAGE_BYTES_MAX).unwrap();
         let (l, ToArchive::Present { sealed, possession }) =
@@ -282,8 +272,7 @@ fn all_sixteen_steps_lead_to_an_opened_record() {
             id: "p".into(),
             content: b"{\"resourceType\":\"Patient\"}".to_vec(),
         };
-        let sealed =
-            record::seal(&header, &resource, &authority.keys, &world.gateway.key, operations).unwrap();
+        let sealed = record::seal(&header, &resource, &authority.keys, &world.gateway.key, operations).unwrap();
         let mut authors = Authors::default();
         authors.add(&world.gateway.chain, TEST_NOW, &peers).unwrap();
         let entry = authors.verify(sealed.wire.envelope.as_ref(), operations).unwrap();
@@ -397,8 +386,7 @@ fn another_hop_means_another_key() {
     let (_, _, acceptance) =
         archive::on_introduction(&introduction, &world.archive, &world.peers(), &world.broker.identity).unwrap();
     let (t, presentation) = t.on_acceptance(&acceptance, &world.broker, &world.peers()).unwrap();
-    let Presented::Continue(_, share) =
-        l.on_presentation(&presentation, &world.gateway, &world.peers()).unwrap()
+    let Presented::Continue(_, share) = l.on_presentation(&presentation, &world.gateway, &world.peers()).unwrap()
     else {
         panic!()
     };

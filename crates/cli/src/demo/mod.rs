@@ -73,7 +73,10 @@ pub(crate) async fn run(args: DemoArgs, output: Output) -> Result<(), CliError> 
         world.stop().await;
         return Ok(());
     }
-    output.notice(format!("\nHospital B may read the first patient again. Try:\n  {}\n\nCtrl-C ends the demo.", told.curl));
+    output.notice(format!(
+        "\nHospital B may read the first patient again. Try:\n  {}\n\nCtrl-C ends the demo.",
+        told.curl
+    ));
     world.until_signal().await?;
     world.stop().await;
     Ok(())

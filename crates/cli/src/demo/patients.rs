@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use sealwort_fhir::{
-    Bundle, Identifier, PatientKey, assign_patients, logical_id, parse_bundle, patient_identifiers, samples,
-    synthetic,
+    Bundle, Identifier, PatientKey, assign_patients, logical_id, parse_bundle, patient_identifiers, samples, synthetic,
 };
 
 use crate::error::CliError;
@@ -33,8 +32,7 @@ pub(super) struct LoadedPatient {
 pub(super) fn load(files: &[PathBuf], generated: Option<u64>) -> Result<Vec<Loaded>, CliError> {
     let mut loaded = Vec::new();
     for file in files {
-        let bytes =
-            std::fs::read(file).map_err(|e| CliError::Local(format!("cannot read {}: {e}", file.display())))?;
+        let bytes = std::fs::read(file).map_err(|e| CliError::Local(format!("cannot read {}: {e}", file.display())))?;
         loaded.push(read(file.display().to_string(), Bytes::from(bytes))?);
     }
     if files.is_empty() {

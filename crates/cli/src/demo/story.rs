@@ -108,7 +108,12 @@ pub(super) async fn tell(
     }
     bar.finish_and_clear();
     let write_ms = begun.elapsed().as_millis();
-    telling::show(output, &steps, telling::AUTHENTICATION, "The nine steps of mutual authentication, as they happened:");
+    telling::show(
+        output,
+        &steps,
+        telling::AUTHENTICATION,
+        "The nine steps of mutual authentication, as they happened:",
+    );
 
     let mut denied_before_consent = true;
     for person in &people {
@@ -134,7 +139,9 @@ pub(super) async fn tell(
     }
     let read_ms = begun.elapsed().as_millis();
     telling::show(output, &steps, telling::TRANSMISSION, "The seven steps of transmission, as hospital B reads:");
-    output.message(format!("\nHospital B read {resources_read} resources; the bytes are those that A wrote: {read_equals_written}."));
+    output.message(format!(
+        "\nHospital B read {resources_read} resources; the bytes are those that A wrote: {read_equals_written}."
+    ));
 
     let (mut denied_after_withdrawal, mut slowest) = (true, Duration::ZERO);
     for person in &people {
@@ -191,13 +198,10 @@ fn people(bundles: &[Loaded]) -> Vec<Person> {
     let mut people: Vec<Person> = Vec::new();
     for bundle in bundles {
         for patient in &bundle.patients {
-            let known = people
-                .iter_mut()
-                .find(|person| patient.identifiers.iter().any(|i| person.identifiers.contains(i)));
-            let resources = patient
-                .resources
-                .iter()
-                .map(|(kind, id, bytes)| ((kind.clone(), id.clone()), bytes.clone()));
+            let known =
+                people.iter_mut().find(|person| patient.identifiers.iter().any(|i| person.identifiers.contains(i)));
+            let resources =
+                patient.resources.iter().map(|(kind, id, bytes)| ((kind.clone(), id.clone()), bytes.clone()));
             match known {
                 Some(person) => person.resources.extend(resources),
                 None => people.push(Person {
@@ -227,7 +231,9 @@ impl Person {
 
 async fn consent(world: &World, change: &str, person: &Person) -> Result<(), CliError> {
     let body = match change {
-        "grant" => json!({"patient": person.token()?, "to": "hospital-b", "actions": ["read"], "purposes": ["TREAT"], "days": 1}),
+        "grant" => {
+            json!({"patient": person.token()?, "to": "hospital-b", "actions": ["read"], "purposes": ["TREAT"], "days": 1})
+        }
         _ => json!({"patient": person.token()?, "to": "hospital-b"}),
     };
     let body = Bytes::from(body.to_string());

@@ -1,10 +1,5 @@
 //! Tests of the consent crate: data through one `check` function for each subject.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod decisions;
 mod encoding;

@@ -12,14 +12,7 @@ const REQUESTS_EACH: usize = 10;
 const HOSPITALS: [&str; 2] = ["a", "b"];
 
 /// A provision as drawn: hospital, actions, labels, purposes, from, until.
-type Row = (
-    &'static str,
-    Vec<Action>,
-    Vec<u8>,
-    Vec<Purpose>,
-    u64,
-    Option<u64>,
-);
+type Row = (&'static str, Vec<Action>, Vec<u8>, Vec<Purpose>, u64, Option<u64>);
 
 fn draw(random: &mut Generator) -> Row {
     let from = random.below(12);
@@ -38,14 +31,7 @@ fn draw(random: &mut Generator) -> Row {
     )
 }
 
-fn plainly_permits(
-    row: &Row,
-    hospital: &str,
-    action: Action,
-    purpose: Purpose,
-    now: u64,
-    label: u8,
-) -> bool {
+fn plainly_permits(row: &Row, hospital: &str, action: Action, purpose: Purpose, now: u64, label: u8) -> bool {
     let (grantee, actions, labels, purposes, from, until) = row;
     if *grantee != hospital || now < *from {
         return false;
@@ -64,20 +50,11 @@ fn cedar_agrees_with_a_plain_reading() {
     let (mut requests, mut full, mut partial, mut denied) = (0, 0, 0, 0);
     for round in 0..DIRECTIVES {
         let rows: Vec<Row> = (0..random.below(9)).map(|_| draw(&mut random)).collect();
-        let terms = rows
-            .iter()
-            .map(|(grantee, actions, labels, purposes, from, until)| {
-                let actions = actions.iter().copied();
-                let period = Period::new(*from, *until).unwrap();
-                Terms::new(
-                    party(grantee),
-                    actions,
-                    tags(labels),
-                    purposes.iter().copied(),
-                    period,
-                )
-                .unwrap()
-            });
+        let terms = rows.iter().map(|(grantee, actions, labels, purposes, from, until)| {
+            let actions = actions.iter().copied();
+            let period = Period::new(*from, *until).unwrap();
+            Terms::new(party(grantee), actions, tags(labels), purposes.iter().copied(), period).unwrap()
+        });
         let directive = Directive::first(EXCHANGE, PATIENT, ISSUED, terms.collect()).unwrap();
         // Through the bytes, as at broker and archive.
         let directive = Directive::from_bytes(&directive.to_bytes()).unwrap();
@@ -94,10 +71,7 @@ fn cedar_agrees_with_a_plain_reading() {
             let expected: Vec<u8> = labels
                 .iter()
                 .copied()
-                .filter(|label| {
-                    rows.iter()
-                        .any(|row| plainly_permits(row, hospital, action, purpose, now, *label))
-                })
+                .filter(|label| rows.iter().any(|row| plainly_permits(row, hospital, action, purpose, now, *label)))
                 .collect();
             let decision = compiled.decide(&Request {
                 party: party(hospital),
@@ -107,36 +81,25 @@ fn cedar_agrees_with_a_plain_reading() {
                 purpose,
                 now,
             });
-            let place =
-                format!("round {round}: {hospital} {action} {purpose} {now} {labels:?}\n{rows:?}");
+            let place = format!("round {round}: {hospital} {action} {purpose} {now} {labels:?}\n{rows:?}");
             assert_eq!(decision.permitted(), tags(&expected), "{place}");
             assert_eq!(decision.missing().is_some(), expected.is_empty(), "{place}");
-            let evaluation_failed = decision
-                .missing()
-                .is_some_and(|it| it.code() == "consent-evaluation-failed");
+            let evaluation_failed = decision.missing().is_some_and(|it| it.code() == "consent-evaluation-failed");
             assert!(!evaluation_failed, "{place}");
             // Every provision named does permit one of the labels, and covers them together.
             let mut named = BTreeSet::new();
             for id in decision.provisions() {
                 let tags = directive.provision(*id).unwrap().terms().tags();
-                assert!(
-                    tags.iter().any(|tag| decision.permitted().contains(tag)),
-                    "{place}"
-                );
+                assert!(tags.iter().any(|tag| decision.permitted().contains(tag)), "{place}");
                 named.extend(tags.iter().copied());
             }
-            assert!(
-                decision.permitted().iter().all(|tag| named.contains(tag)),
-                "{place}"
-            );
+            assert!(decision.permitted().iter().all(|tag| named.contains(tag)), "{place}");
 
             // What is permitted still is in the last second before `permitted_until`.
             if let Some(until) = decision.permitted_until() {
                 assert!(until > now, "{place}");
                 let holds = |label: &u8| {
-                    rows.iter().any(|row| {
-                        plainly_permits(row, hospital, action, purpose, until - 1, *label)
-                    })
+                    rows.iter().any(|row| plainly_permits(row, hospital, action, purpose, until - 1, *label))
                 };
                 assert!(expected.iter().all(holds), "{place}");
             }
@@ -148,11 +111,6 @@ fn cedar_agrees_with_a_plain_reading() {
             }
         }
     }
-    println!(
-        "{requests} requests: {full} permitted, {partial} in part, {denied} denied; no difference"
-    );
-    assert!(
-        full > 500 && partial > 500 && denied > 500,
-        "the draw must reach every outcome"
-    );
+    println!("{requests} requests: {full} permitted, {partial} in part, {denied} denied; no difference");
+    assert!(full > 500 && partial > 500 && denied > 500, "the draw must reach every outcome");
 }

@@ -13,36 +13,11 @@ const PROVISIONS: u64 = 20;
 #[test]
 fn print_the_cost_of_a_decision() {
     println!("build with debug assertions: {}", cfg!(debug_assertions));
-    measure(
-        "20 provisions over 7 hospitals, 4 labels permitted",
-        7,
-        &[1, 2, 3, 4],
-        5_000,
-    );
-    measure(
-        "20 provisions over 7 hospitals, 16 labels, half withheld",
-        7,
-        &SIXTEEN,
-        5_000,
-    );
-    measure(
-        "20 provisions of 1 hospital, 4 labels permitted",
-        1,
-        &[1, 2, 3, 4],
-        5_000,
-    );
-    measure(
-        "20 provisions of 1 hospital, 16 labels, half withheld",
-        1,
-        &SIXTEEN,
-        5_000,
-    );
-    measure(
-        "20 provisions of 1 hospital, all over: denied and explained",
-        1,
-        &[1, 2],
-        2_000_000_000,
-    );
+    measure("20 provisions over 7 hospitals, 4 labels permitted", 7, &[1, 2, 3, 4], 5_000);
+    measure("20 provisions over 7 hospitals, 16 labels, half withheld", 7, &SIXTEEN, 5_000);
+    measure("20 provisions of 1 hospital, 4 labels permitted", 1, &[1, 2, 3, 4], 5_000);
+    measure("20 provisions of 1 hospital, 16 labels, half withheld", 1, &SIXTEEN, 5_000);
+    measure("20 provisions of 1 hospital, all over: denied and explained", 1, &[1, 2], 2_000_000_000);
 }
 
 const SIXTEEN: [u8; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
@@ -55,11 +30,7 @@ fn measure(what: &str, hospitals: u64, labels: &[u8], now: u64) {
                 &format!("hospital-{}", number % hospitals),
                 &[Action::Read, Action::Write],
                 &SIXTEEN[..8],
-                &[
-                    Purpose::Treatment,
-                    Purpose::EmergencyTreatment,
-                    Purpose::PatientRequest,
-                ],
+                &[Purpose::Treatment, Purpose::EmergencyTreatment, Purpose::PatientRequest],
                 period(number, 1_000_000_000 + number),
             )
         })
@@ -69,10 +40,7 @@ fn measure(what: &str, hospitals: u64, labels: &[u8], now: u64) {
     let started = Instant::now();
     let compiled = CompiledDirective::compile(&directive).unwrap();
     let compiling = started.elapsed();
-    let request = Request {
-        now,
-        ..request("hospital-0", labels)
-    };
+    let request = Request { now, ..request("hospital-0", labels) };
     let mut times: Vec<_> = (0..ROUNDS)
         .map(|_| {
             let started = Instant::now();
@@ -83,7 +51,5 @@ fn measure(what: &str, hospitals: u64, labels: &[u8], now: u64) {
     times.sort_unstable();
     let median = times[times.len() / 2];
     let provisions = compiled.decide(&request).provisions().len();
-    println!(
-        "{what}: median {median:?} ({provisions} provisions permit); compiled in {compiling:?}"
-    );
+    println!("{what}: median {median:?} ({provisions} provisions permit); compiled in {compiling:?}");
 }

@@ -3,31 +3,21 @@
 use std::collections::BTreeSet;
 
 use sealwort_consent::{
-    Action, Change, CompiledDirective, Directive, DirectiveError, LabelTag, PROVISIONS_MAX,
-    Patient, Predecessor, Purpose, Request, SuccessorError, Terms, Withdrawal, check_successor,
+    Action, Change, CompiledDirective, Directive, DirectiveError, LabelTag, PROVISIONS_MAX, Patient, Predecessor,
+    Purpose, Request, SuccessorError, Terms, Withdrawal, check_successor,
 };
 
 use crate::testkit::{
-    DIGEST, EXCHANGE, Generator, ISSUED, PATIENT, directive, for_ever, party, period, reading, tag,
-    tags, terms, withdrawal,
+    DIGEST, EXCHANGE, Generator, ISSUED, PATIENT, directive, for_ever, party, period, reading, tag, tags, terms,
+    withdrawal,
 };
 
 fn follow(current: &Directive, next: &Directive) -> Result<Change, SuccessorError> {
-    check_successor(
-        Some(Predecessor {
-            directive: current,
-            digest: DIGEST,
-        }),
-        next,
-    )
+    check_successor(Some(Predecessor { directive: current, digest: DIGEST }), next)
 }
 
 fn ids(directive: &Directive) -> Vec<u32> {
-    directive
-        .provisions()
-        .iter()
-        .map(|provision| provision.id().as_u32())
-        .collect()
+    directive.provisions().iter().map(|provision| provision.id().as_u32()).collect()
 }
 
 /// The bytes of a directive with one field of its outer array changed.
@@ -83,16 +73,10 @@ struct Inner {
 #[test]
 fn the_first_directive_has_version_one() {
     let first = directive(vec![reading("b", &[1])]);
-    assert_eq!(
-        (first.version(), first.epoch(), first.previous()),
-        (1, 1, [0; 32])
-    );
+    assert_eq!((first.version(), first.epoch(), first.previous()), (1, 1, [0; 32]));
     assert_eq!(check_successor(None, &first), Ok(Change::First));
     let second = first.grant(ISSUED, DIGEST, Vec::new()).unwrap();
-    let refused = SuccessorError::Version {
-        expected: 1,
-        found: 2,
-    };
+    let refused = SuccessorError::Version { expected: 1, found: 2 };
     assert_eq!(check_successor(None, &second), Err(refused));
     let name = Directive::first("Demo", PATIENT, ISSUED, Vec::new());
     assert_eq!(name, Err(DirectiveError::ExchangeName));
@@ -101,13 +85,8 @@ fn the_first_directive_has_version_one() {
 #[test]
 fn a_grant_widens_in_the_same_epoch() {
     let first = directive(vec![reading("b", &[1])]);
-    let second = first
-        .grant(2_000, DIGEST, vec![reading("c", &[1]), reading("b", &[2])])
-        .unwrap();
-    assert_eq!(
-        (second.version(), second.epoch(), second.issued_at()),
-        (2, 1, 2_000)
-    );
+    let second = first.grant(2_000, DIGEST, vec![reading("c", &[1]), reading("b", &[2])]).unwrap();
+    assert_eq!((second.version(), second.epoch(), second.issued_at()), (2, 1, 2_000));
     assert_eq!(second.previous(), DIGEST);
     assert_eq!(ids(&second), [1, 2, 3]);
     assert_eq!(follow(&first, &second), Ok(Change::Widened));
@@ -124,33 +103,21 @@ fn granting_twice_changes_nothing() {
 
 #[test]
 fn a_wider_grant_takes_the_place_of_what_it_covers() {
-    let first = directive(vec![
-        reading("b", &[1]),
-        reading("c", &[1]),
-        reading("b", &[2]),
-    ]);
-    let second = first
-        .grant(ISSUED, DIGEST, vec![reading("b", &[1, 2, 3])])
-        .unwrap();
+    let first = directive(vec![reading("b", &[1]), reading("c", &[1]), reading("b", &[2])]);
+    let second = first.grant(ISSUED, DIGEST, vec![reading("b", &[1, 2, 3])]).unwrap();
     assert_eq!(ids(&second), [2, 4]);
     assert_eq!(follow(&first, &second), Ok(Change::Widened));
 }
 
 #[test]
 fn a_withdrawal_starts_an_epoch_and_never_reuses_an_id() {
-    let first = directive(vec![
-        reading("b", &[1]),
-        reading("c", &[1]),
-        reading("c", &[2]),
-    ]);
+    let first = directive(vec![reading("b", &[1]), reading("c", &[1]), reading("c", &[2])]);
     let second = first.withdraw(2_000, DIGEST, &withdrawal("c")).unwrap();
     assert_eq!((second.version(), second.epoch()), (2, 2));
     assert_eq!(ids(&second), [1]);
     assert_eq!(second.last_provision().as_u32(), 3);
     assert_eq!(follow(&first, &second), Ok(Change::Narrowed));
-    let third = second
-        .grant(2_000, DIGEST, vec![reading("c", &[1])])
-        .unwrap();
+    let third = second.grant(2_000, DIGEST, vec![reading("c", &[1])]).unwrap();
     assert_eq!((third.version(), third.epoch()), (3, 2));
     assert_eq!(ids(&third), [1, 4]);
     assert_eq!(follow(&second, &third), Ok(Change::Widened));
@@ -163,29 +130,13 @@ fn a_withdrawal_that_touches_nothing_is_refused() {
     let first = directive(vec![reading("b", &[1])]);
     let check = |withdrawal: Withdrawal| {
         let refused = first.withdraw(ISSUED, DIGEST, &withdrawal);
-        assert_eq!(
-            refused,
-            Err(DirectiveError::NothingToWithdraw),
-            "{withdrawal:?}"
-        );
+        assert_eq!(refused, Err(DirectiveError::NothingToWithdraw), "{withdrawal:?}");
     };
     check(withdrawal("c"));
-    check(Withdrawal {
-        actions: Some(vec![Action::Write]),
-        ..withdrawal("b")
-    });
-    check(Withdrawal {
-        tags: Some(tags(&[2])),
-        ..withdrawal("b")
-    });
-    check(Withdrawal {
-        purposes: Some(vec![Purpose::Research]),
-        ..withdrawal("b")
-    });
-    check(Withdrawal {
-        tags: Some(Vec::new()),
-        ..withdrawal("b")
-    });
+    check(Withdrawal { actions: Some(vec![Action::Write]), ..withdrawal("b") });
+    check(Withdrawal { tags: Some(tags(&[2])), ..withdrawal("b") });
+    check(Withdrawal { purposes: Some(vec![Purpose::Research]), ..withdrawal("b") });
+    check(Withdrawal { tags: Some(Vec::new()), ..withdrawal("b") });
 }
 
 /// Random withdrawals against the set of single permissions, counted one by one.
@@ -193,21 +144,11 @@ fn a_withdrawal_that_touches_nothing_is_refused() {
 fn a_partial_withdrawal_takes_exactly_what_it_names() {
     type Cell = (Action, LabelTag, Purpose);
     let cells = |directive: &Directive| -> BTreeSet<Cell> {
-        let provisions = directive
-            .provisions()
-            .iter()
-            .map(sealwort_consent::Provision::terms);
+        let provisions = directive.provisions().iter().map(sealwort_consent::Provision::terms);
         provisions
             .flat_map(|it| {
-                let pairs = it
-                    .actions()
-                    .iter()
-                    .flat_map(|action| it.tags().iter().map(move |tag| (*action, *tag)));
-                pairs.flat_map(|(action, tag)| {
-                    it.purposes()
-                        .iter()
-                        .map(move |purpose| (action, tag, *purpose))
-                })
+                let pairs = it.actions().iter().flat_map(|action| it.tags().iter().map(move |tag| (*action, *tag)));
+                pairs.flat_map(|(action, tag)| it.purposes().iter().map(move |purpose| (action, tag, *purpose)))
             })
             .collect()
     };
@@ -218,13 +159,7 @@ fn a_partial_withdrawal_takes_exactly_what_it_names() {
         let sentences: Vec<Terms> = (0..=random.below(4))
             .map(|_| {
                 let (actions, labels) = (random.some(&Action::ALL), random.some(&labels));
-                terms(
-                    "b",
-                    &actions,
-                    &labels,
-                    &random.some(&Purpose::ALL[..4]),
-                    for_ever(),
-                )
+                terms("b", &actions, &labels, &random.some(&Purpose::ALL[..4]), for_ever())
             })
             .collect();
         let first = directive(sentences);
@@ -239,30 +174,16 @@ fn a_partial_withdrawal_takes_exactly_what_it_names() {
             .iter()
             .copied()
             .filter(|(action, tag, purpose)| {
-                let named = withdrawal
-                    .actions
-                    .as_ref()
-                    .is_none_or(|it| it.contains(action))
+                let named = withdrawal.actions.as_ref().is_none_or(|it| it.contains(action))
                     && withdrawal.tags.as_ref().is_none_or(|it| it.contains(tag))
-                    && withdrawal
-                        .purposes
-                        .as_ref()
-                        .is_none_or(|it| it.contains(purpose));
+                    && withdrawal.purposes.as_ref().is_none_or(|it| it.contains(purpose));
                 !named
             })
             .collect();
         match first.withdraw(ISSUED, DIGEST, &withdrawal) {
             Ok(second) => {
-                assert_eq!(
-                    cells(&second),
-                    kept,
-                    "round {round}: {withdrawal:?}\n{first:?}"
-                );
-                assert_eq!(
-                    follow(&first, &second),
-                    Ok(Change::Narrowed),
-                    "round {round}"
-                );
+                assert_eq!(cells(&second), kept, "round {round}: {withdrawal:?}\n{first:?}");
+                assert_eq!(follow(&first, &second), Ok(Change::Narrowed), "round {round}");
                 touched += 1;
             }
             Err(error) => {
@@ -277,21 +198,16 @@ fn a_partial_withdrawal_takes_exactly_what_it_names() {
 #[test]
 fn a_withdrawal_is_felt_by_the_next_decision() {
     let first = directive(vec![reading("b", &[1, 2, 3])]);
-    let withdrawal = Withdrawal {
-        tags: Some(tags(&[2])),
-        ..withdrawal("b")
-    };
+    let withdrawal = Withdrawal { tags: Some(tags(&[2])), ..withdrawal("b") };
     let second = first.withdraw(ISSUED, DIGEST, &withdrawal).unwrap();
-    let decision = CompiledDirective::compile(&second)
-        .unwrap()
-        .decide(&Request {
-            party: party("b"),
-            patient: PATIENT,
-            action: Action::Read,
-            tags: tags(&[1, 2, 3]),
-            purpose: Purpose::Treatment,
-            now: ISSUED,
-        });
+    let decision = CompiledDirective::compile(&second).unwrap().decide(&Request {
+        party: party("b"),
+        patient: PATIENT,
+        action: Action::Read,
+        tags: tags(&[1, 2, 3]),
+        purpose: Purpose::Treatment,
+        now: ISSUED,
+    });
     assert_eq!(decision.permitted(), tags(&[1, 3]));
     assert_eq!(decision.withheld(), [tag(2)]);
 }
@@ -300,55 +216,21 @@ fn a_withdrawal_is_felt_by_the_next_decision() {
 fn each_rule_of_succession_has_a_negative() {
     let first = directive(vec![reading("b", &[1, 2]), reading("c", &[1])]);
     let first = first.grant(ISSUED, DIGEST, Vec::new()).unwrap();
-    let next = first
-        .grant(ISSUED, DIGEST, vec![reading("d", &[1])])
-        .unwrap();
+    let next = first.grant(ISSUED, DIGEST, vec![reading("d", &[1])]).unwrap();
     assert_eq!(follow(&first, &next), Ok(Change::Widened));
     let check = |rule: &str, change: fn(&mut Outer), code: &str| {
         let refused = follow(&first, &alter(&next, change)).expect_err(rule);
         assert_eq!(refused.code(), code, "{rule}: {refused}");
     };
-    check(
-        "other exchange",
-        |it| it.exchange = "demo2".to_owned(),
-        "successor-other-exchange",
-    );
-    check(
-        "other patient",
-        |it| it.patient = [1; 32].into(),
-        "successor-other-patient",
-    );
-    check(
-        "same version again",
-        |it| it.version = 2,
-        "successor-version",
-    );
-    check(
-        "a version left out",
-        |it| it.version = 4,
-        "successor-version",
-    );
-    check(
-        "a fork",
-        |it| it.previous = [2; 32].into(),
-        "successor-previous-digest",
-    );
-    check(
-        "issued earlier",
-        |it| it.issued_at -= 1,
-        "successor-issued-earlier",
-    );
+    check("other exchange", |it| it.exchange = "demo2".to_owned(), "successor-other-exchange");
+    check("other patient", |it| it.patient = [1; 32].into(), "successor-other-patient");
+    check("same version again", |it| it.version = 2, "successor-version");
+    check("a version left out", |it| it.version = 4, "successor-version");
+    check("a fork", |it| it.previous = [2; 32].into(), "successor-previous-digest");
+    check("issued earlier", |it| it.issued_at -= 1, "successor-issued-earlier");
     check("epoch raised by two", |it| it.epoch = 3, "successor-epoch");
-    check(
-        "provision dropped",
-        |it| drop(it.provisions.remove(0)),
-        "successor-epoch-not-raised",
-    );
-    check(
-        "provision rewritten",
-        |it| it.provisions[0].purposes = vec![0, 1],
-        "successor-provision-rewritten",
-    );
+    check("provision dropped", |it| drop(it.provisions.remove(0)), "successor-epoch-not-raised");
+    check("provision rewritten", |it| it.provisions[0].purposes = vec![0, 1], "successor-provision-rewritten");
     check(
         "label dropped",
         |it| {
@@ -415,17 +297,9 @@ fn each_rule_of_succession_has_a_negative() {
     let fallen = alter(&raised.grant(ISSUED, DIGEST, Vec::new()).unwrap(), |it| {
         it.epoch = 1;
     });
-    assert_eq!(
-        follow(&raised, &fallen),
-        Err(SuccessorError::Epoch {
-            current: 2,
-            found: 1
-        })
-    );
+    assert_eq!(follow(&raised, &fallen), Err(SuccessorError::Epoch { current: 2, found: 1 }));
     // An id that was withdrawn is not given again.
-    let granted = raised
-        .grant(ISSUED, DIGEST, vec![reading("c", &[1])])
-        .unwrap();
+    let granted = raised.grant(ISSUED, DIGEST, vec![reading("c", &[1])]).unwrap();
     let reused = alter(&granted, |it| {
         it.provisions[1].id = 2;
         it.last_provision = 2;
@@ -446,13 +320,7 @@ fn an_epoch_may_be_raised_without_need() {
 #[test]
 fn what_is_over_may_be_left_out_in_the_same_epoch() {
     let treat = [Purpose::Treatment];
-    let first = directive(vec![terms(
-        "b",
-        &[Action::Read],
-        &[1],
-        &treat,
-        period(0, 3_000),
-    )]);
+    let first = directive(vec![terms("b", &[Action::Read], &[1], &treat, period(0, 3_000))]);
     let without = |issued_at| {
         let next = first.grant(issued_at, DIGEST, Vec::new()).unwrap();
         alter(&next, |it| it.provisions.clear())
@@ -468,13 +336,7 @@ fn what_is_over_makes_room_when_the_list_is_full() {
     let name = |number: usize| format!("h{number}");
     let sentences = (0..PROVISIONS_MAX).map(|number| {
         let until = if number < 2 { 3_000 } else { 9_000 };
-        terms(
-            &name(number),
-            &[Action::Read],
-            &[1],
-            &treat,
-            period(0, until),
-        )
+        terms(&name(number), &[Action::Read], &[1], &treat, period(0, until))
     });
     let full = directive(sentences.collect());
     let one_more = vec![reading("b", &[1])];

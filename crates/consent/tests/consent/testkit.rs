@@ -1,8 +1,7 @@
 //! Short ways to write the values that the tests are made of, and a small seeded generator.
 
 use sealwort_consent::{
-    Action, CompiledDirective, Directive, LabelTag, Party, Patient, Period, Purpose, Request,
-    Terms, Withdrawal,
+    Action, CompiledDirective, Directive, LabelTag, Party, Patient, Period, Purpose, Request, Terms, Withdrawal,
 };
 
 pub(crate) const EXCHANGE: &str = "demo";
@@ -31,32 +30,13 @@ pub(crate) fn for_ever() -> Period {
     Period::new(0, None).unwrap()
 }
 
-pub(crate) fn terms(
-    grantee: &str,
-    actions: &[Action],
-    labels: &[u8],
-    purposes: &[Purpose],
-    period: Period,
-) -> Terms {
-    Terms::new(
-        party(grantee),
-        actions.iter().copied(),
-        tags(labels),
-        purposes.iter().copied(),
-        period,
-    )
-    .unwrap()
+pub(crate) fn terms(grantee: &str, actions: &[Action], labels: &[u8], purposes: &[Purpose], period: Period) -> Terms {
+    Terms::new(party(grantee), actions.iter().copied(), tags(labels), purposes.iter().copied(), period).unwrap()
 }
 
 /// Reading for treatment, for ever.
 pub(crate) fn reading(grantee: &str, labels: &[u8]) -> Terms {
-    terms(
-        grantee,
-        &[Action::Read],
-        labels,
-        &[Purpose::Treatment],
-        for_ever(),
-    )
+    terms(grantee, &[Action::Read], labels, &[Purpose::Treatment], for_ever())
 }
 
 pub(crate) fn directive(terms: Vec<Terms>) -> Directive {
@@ -68,12 +48,7 @@ pub(crate) fn compiled(terms: Vec<Terms>) -> CompiledDirective {
 }
 
 pub(crate) fn withdrawal(grantee: &str) -> Withdrawal {
-    Withdrawal {
-        grantee: party(grantee),
-        actions: None,
-        tags: None,
-        purposes: None,
-    }
+    Withdrawal { grantee: party(grantee), actions: None, tags: None, purposes: None }
 }
 
 /// A request to read for treatment at second 5000.
@@ -107,8 +82,6 @@ impl Generator {
     /// One to all of the items, in random order, some repeated.
     pub(crate) fn some<T: Copy>(&mut self, items: &[T]) -> Vec<T> {
         let count = items.len() as u64;
-        (0..=self.below(count))
-            .map(|_| items[usize::try_from(self.below(count)).unwrap()])
-            .collect()
+        (0..=self.below(count)).map(|_| items[usize::try_from(self.below(count)).unwrap()]).collect()
     }
 }

@@ -1,8 +1,8 @@
 //! The values at the border: identifiers, words, periods, terms.
 
 use sealwort_consent::{
-    Action, PARTY_BYTES_MAX, Party, PartyError, Period, Purpose, TAGS_MAX, TIME_SECONDS_MAX, Terms,
-    TermsError, UnknownWord,
+    Action, PARTY_BYTES_MAX, Party, PartyError, Period, Purpose, TAGS_MAX, TIME_SECONDS_MAX, Terms, TermsError,
+    UnknownWord,
 };
 
 use crate::testkit::{for_ever, party, tag, terms};
@@ -44,11 +44,7 @@ fn periods_have_a_positive_length_and_end_by_the_year_9999() {
     check(5, Some(5), Some(TermsError::PeriodEmpty));
     check(5, Some(4), Some(TermsError::PeriodEmpty));
     check(TIME_SECONDS_MAX - 1, Some(TIME_SECONDS_MAX), None);
-    check(
-        TIME_SECONDS_MAX + 1,
-        None,
-        Some(TermsError::PeriodOutOfRange),
-    );
+    check(TIME_SECONDS_MAX + 1, None, Some(TermsError::PeriodOutOfRange));
     check(0, Some(u64::MAX), Some(TermsError::PeriodOutOfRange));
 }
 
@@ -59,13 +55,7 @@ fn terms_sort_their_sets_and_refuse_empty_or_long_ones() {
     let check = |actions: &[Action], tags: usize, purposes: &[Purpose], expected| {
         let tags = (0..tags).map(|number| tag(u8::try_from(number).unwrap()));
         let actions = actions.iter().copied();
-        let made = Terms::new(
-            party("b"),
-            actions,
-            tags,
-            purposes.iter().copied(),
-            for_ever(),
-        );
+        let made = Terms::new(party("b"), actions, tags, purposes.iter().copied(), for_ever());
         assert_eq!(made.err(), expected);
     };
     check(&read, TAGS_MAX, &treat, None);
@@ -73,12 +63,7 @@ fn terms_sort_their_sets_and_refuse_empty_or_long_ones() {
     check(&read, 0, &treat, Some(TermsError::NoTags));
     check(&read, 1, &[], Some(TermsError::NoPurposes));
     let count = TAGS_MAX + 1;
-    check(
-        &read,
-        count,
-        &treat,
-        Some(TermsError::TooManyTags { count }),
-    );
+    check(&read, count, &treat, Some(TermsError::TooManyTags { count }));
 
     let mixed = terms(
         "b",

@@ -7,10 +7,7 @@ pub(super) struct Chance(u64);
 impl Chance {
     /// The sequence of the `index`-th patient of a seed.
     pub(super) fn new(seed: u64, index: u64) -> Self {
-        Self(
-            mixed(seed.wrapping_add(0x9E37_79B9_7F4A_7C15))
-                ^ mixed(index.wrapping_mul(0xD1B5_4A32_D192_ED03)),
-        )
+        Self(mixed(seed.wrapping_add(0x9E37_79B9_7F4A_7C15)) ^ mixed(index.wrapping_mul(0xD1B5_4A32_D192_ED03)))
     }
 
     pub(super) fn next(&mut self) -> u64 {
@@ -32,10 +29,7 @@ impl Chance {
     /// One of several.
     pub(super) fn pick<'a, T, const N: usize>(&mut self, from: &'a [T; N]) -> &'a T {
         let at = usize::try_from(self.next() % u64::try_from(N).unwrap_or(1)).unwrap_or_default();
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "invariant: a remainder of N is below N, and lists are not empty"
-        )]
+        #[expect(clippy::indexing_slicing, reason = "invariant: a remainder of N is below N, and lists are not empty")]
         &from[at]
     }
 
@@ -61,12 +55,7 @@ fn mixed(mut z: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
 
@@ -75,14 +64,7 @@ mod tests {
         // The first outputs for the state 1234567, as published with the reference code.
         let mut chance = Chance(1_234_567);
         let found: Vec<u64> = (0..3).map(|_| chance.next()).collect();
-        assert_eq!(
-            found,
-            [
-                6_457_827_717_110_365_317,
-                3_203_168_211_198_807_973,
-                9_817_491_932_198_370_423
-            ]
-        );
+        assert_eq!(found, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 
     #[test]
@@ -91,10 +73,7 @@ mod tests {
         for _ in 0..1000 {
             assert!((-3..=4).contains(&chance.between(-3, 4)));
             let uuid = chance.uuid();
-            assert_eq!(
-                (uuid.len(), uuid.as_bytes()[14], uuid.split('-').count()),
-                (36, b'4', 5)
-            );
+            assert_eq!((uuid.len(), uuid.as_bytes()[14], uuid.split('-').count()), (36, b'4', 5));
         }
     }
 }

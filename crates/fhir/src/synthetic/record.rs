@@ -5,9 +5,8 @@ use time::{Date, Duration, OffsetDateTime, macros::date};
 
 use super::chance::Chance;
 use super::vocabulary::{
-    ALLERGIES, ATC, CVX, Code, DIASTOLIC, FAMILIES, HOSPITALS, LOINC, MEN, Measure, PANELS,
-    PROBLEMS, PROCEDURES, Problem, SENSITIVE, SNOMED, SYSTOLIC, TOWNS, UCUM, VACCINES, VISITS,
-    VITALS, WOMEN,
+    ALLERGIES, ATC, CVX, Code, DIASTOLIC, FAMILIES, HOSPITALS, LOINC, MEN, Measure, PANELS, PROBLEMS, PROCEDURES,
+    Problem, SENSITIVE, SNOMED, SYSTOLIC, TOWNS, UCUM, VACCINES, VISITS, VITALS, WOMEN,
 };
 use super::{IDENTIFIER_SYSTEM, record_number};
 use crate::label::{CONFIDENTIALITY_SYSTEM, SENSITIVITY_SYSTEM};
@@ -77,22 +76,13 @@ impl Record {
         if resources >= 3 {
             self.practitioner();
         }
-        for allergy in ALLERGIES
-            .iter()
-            .take(usize::try_from(self.chance.between(0, 2)).unwrap_or_default())
-        {
+        for allergy in ALLERGIES.iter().take(usize::try_from(self.chance.between(0, 2)).unwrap_or_default()) {
             self.allergy(allergy, birth);
         }
         let visits = resources / RESOURCES_PER_VISIT + 1;
-        let years = self
-            .chance
-            .between(6, 16)
-            .min((TODAY - birth).whole_days() / 365);
+        let years = self.chance.between(6, 16).min((TODAY - birth).whole_days() / 365);
         let step = Duration::days(years * 365) / i32::try_from(visits).unwrap_or(i32::MAX);
-        let mut at = (TODAY - Duration::days(years * 365))
-            .midnight()
-            .assume_utc()
-            + Duration::hours(8);
+        let mut at = (TODAY - Duration::days(years * 365)).midnight().assume_utc() + Duration::hours(8);
         for visit in 0.. {
             if self.made.len() >= resources {
                 break;
@@ -107,10 +97,7 @@ impl Record {
     }
 
     fn visit(&mut self, number: usize, at: OffsetDateTime) {
-        let visit = Visit {
-            encounter: self.chance.uuid(),
-            at,
-        };
+        let visit = Visit { encounter: self.chance.uuid(), at };
         self.encounter(&visit);
         self.blood_pressure(&visit);
         for vital in &VITALS {
@@ -143,14 +130,7 @@ impl Record {
     }
 
     /// `resourceType`, `id`, `meta` and the narrative; the rest of the elements follow.
-    fn resource(
-        &mut self,
-        name: &'static str,
-        id: String,
-        sensitivity: Option<&str>,
-        told: &str,
-        rest: Value,
-    ) {
+    fn resource(&mut self, name: &'static str, id: String, sensitivity: Option<&str>, told: &str, rest: Value) {
         let told = told.replace('&', "&amp;").replace('<', "&lt;");
         let mut body = json!({ "resourceType": name, "id": id });
         if let Some(code) = sensitivity {
@@ -188,11 +168,7 @@ impl Record {
         let (town, postal_code, street) = *self.chance.pick(&TOWNS);
         let house = self.chance.between(1, 180);
         self.called = format!("{given} {family}");
-        let phone = format!(
-            "+99 {} {}",
-            self.chance.between(20, 79),
-            self.chance.between(1_000_000, 9_999_999)
-        );
+        let phone = format!("+99 {} {}", self.chance.between(20, 79), self.chance.between(1_000_000, 9_999_999));
         let mut body = json!({
             "identifier": [{
                 "use": "usual",
@@ -217,18 +193,10 @@ impl Record {
             }],
         });
         if resources >= 3 {
-            set(
-                &mut body,
-                "generalPractitioner",
-                json!([{ "reference": urn(&self.practitioner) }]),
-            );
+            set(&mut body, "generalPractitioner", json!([{ "reference": urn(&self.practitioner) }]));
         }
         if resources >= 2 {
-            set(
-                &mut body,
-                "managingOrganization",
-                json!({ "reference": urn(&self.organization) }),
-            );
+            set(&mut body, "managingOrganization", json!({ "reference": urn(&self.organization) }));
         }
         let told = format!("{given} {family}, born {birth}, of {town}");
         self.resource("Patient", self.patient.clone(), None, &told, body);
@@ -247,13 +215,7 @@ impl Record {
             "active": true,
             "name": [{ "family": family, "given": [given], "prefix": ["Dr."] }],
         });
-        self.resource(
-            "Practitioner",
-            self.practitioner.clone(),
-            None,
-            &format!("Dr. {given} {family}"),
-            body,
-        );
+        self.resource("Practitioner", self.practitioner.clone(), None, &format!("Dr. {given} {family}"), body);
     }
 
     fn allergy(&mut self, code: &Code, birth: Date) {
@@ -300,24 +262,15 @@ impl Record {
                 json!({ "code": concept(LOINC, &part.code), "valueQuantity": quantity(part, value) })
             })
             .collect();
-        let mut body = self.observed(
-            visit,
-            "vital-signs",
-            &Code("85354-9", "Blood pressure panel with all children optional"),
-        );
+        let mut body =
+            self.observed(visit, "vital-signs", &Code("85354-9", "Blood pressure panel with all children optional"));
         set(&mut body, "component", Value::Array(components));
         let told = format!("Blood pressure of {} on {}", self.called, visit.at.date());
         self.resource("Observation", id, None, &told, body);
     }
 
     /// One measurement; its id.
-    fn observation(
-        &mut self,
-        visit: &Visit,
-        of: &Measure,
-        category: &str,
-        sensitivity: Option<&str>,
-    ) -> String {
+    fn observation(&mut self, visit: &Visit, of: &Measure, category: &str, sensitivity: Option<&str>) -> String {
         let id = self.chance.uuid();
         let value = self.chance.between(of.low, of.high);
         let mut body = self.observed(visit, category, &of.code);
@@ -352,13 +305,7 @@ impl Record {
             "onsetDateTime": visit.at.date().to_string(),
             "recordedDate": instant(visit.at),
         });
-        self.resource(
-            "Condition",
-            condition.clone(),
-            problem.sensitivity,
-            problem.code.1,
-            body,
-        );
+        self.resource("Condition", condition.clone(), problem.sensitivity, problem.code.1, body);
         let body = json!({
             "status": *self.chance.pick(&["active", "completed"]),
             "intent": "order",
@@ -370,17 +317,8 @@ impl Record {
             "reasonReference": [{ "reference": urn(&condition) }],
             "dosageInstruction": [{ "sequence": 1, "text": problem.dose }],
         });
-        let told = format!(
-            "{}, {}, for {}",
-            problem.drug.1, problem.dose, problem.code.1
-        );
-        self.resource(
-            "MedicationRequest",
-            request,
-            problem.sensitivity,
-            &told,
-            body,
-        );
+        let told = format!("{}, {}, for {}", problem.drug.1, problem.dose, problem.code.1);
+        self.resource("MedicationRequest", request, problem.sensitivity, &told, body);
         if problem.sensitivity == Some("HIV") {
             let load = Measure {
                 code: Code(
@@ -487,12 +425,7 @@ fn decimal(value: i64, digits: u32) -> Number {
     let text = if digits == 0 {
         value.to_string()
     } else {
-        format!(
-            "{}.{:0width$}",
-            value / scale,
-            value % scale,
-            width = usize::try_from(digits).unwrap_or_default()
-        )
+        format!("{}.{:0width$}", value / scale, value % scale, width = usize::try_from(digits).unwrap_or_default())
     };
     // With `arbitrary_precision` a number is the text it was read from.
     text.parse().unwrap_or_else(|_| Number::from(value))
@@ -500,23 +433,13 @@ fn decimal(value: i64, digits: u32) -> Number {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
 
     #[test]
     fn decimals() {
-        for (value, digits, expected) in [
-            (110, 2, "1.10"),
-            (5, 2, "0.05"),
-            (98, 0, "98"),
-            (370, 1, "37.0"),
-        ] {
+        for (value, digits, expected) in [(110, 2, "1.10"), (5, 2, "0.05"), (98, 0, "98"), (370, 1, "37.0")] {
             assert_eq!(decimal(value, digits).to_string(), expected);
         }
     }

@@ -125,65 +125,20 @@ pub(super) struct Problem {
 }
 
 const fn problem(code: Code, drug: Code, dose: &'static str) -> Problem {
-    Problem {
-        code,
-        drug,
-        dose,
-        sensitivity: None,
-    }
+    Problem { code, drug, dose, sensitivity: None }
 }
 
 pub(super) static PROBLEMS: [Problem; 10] = [
-    problem(
-        Code("38341003", "Hypertensive disorder"),
-        Code("C09AA03", "lisinopril"),
-        "10 mg once daily",
-    ),
-    problem(
-        Code("44054006", "Diabetes mellitus type 2"),
-        Code("A10BA02", "metformin"),
-        "500 mg twice daily",
-    ),
-    problem(
-        Code("195967001", "Asthma"),
-        Code("R03AC02", "salbutamol"),
-        "two puffs as needed",
-    ),
-    problem(
-        Code("55822004", "Hyperlipidemia"),
-        Code("C10AA05", "atorvastatin"),
-        "20 mg in the evening",
-    ),
-    problem(
-        Code("40930008", "Hypothyroidism"),
-        Code("H03AA01", "levothyroxine sodium"),
-        "75 ug before breakfast",
-    ),
-    problem(
-        Code("396275006", "Osteoarthritis"),
-        Code("M01AE01", "ibuprofen"),
-        "400 mg as needed",
-    ),
-    problem(
-        Code("10509002", "Acute bronchitis"),
-        Code("R05CB01", "acetylcysteine"),
-        "600 mg once daily",
-    ),
-    problem(
-        Code("37796009", "Migraine"),
-        Code("N02CC01", "sumatriptan"),
-        "50 mg at onset",
-    ),
-    problem(
-        Code("235595009", "Gastroesophageal reflux disease"),
-        Code("A02BC01", "omeprazole"),
-        "20 mg once daily",
-    ),
-    problem(
-        Code("271737000", "Anemia"),
-        Code("B03AA07", "ferrous sulfate"),
-        "one tablet daily",
-    ),
+    problem(Code("38341003", "Hypertensive disorder"), Code("C09AA03", "lisinopril"), "10 mg once daily"),
+    problem(Code("44054006", "Diabetes mellitus type 2"), Code("A10BA02", "metformin"), "500 mg twice daily"),
+    problem(Code("195967001", "Asthma"), Code("R03AC02", "salbutamol"), "two puffs as needed"),
+    problem(Code("55822004", "Hyperlipidemia"), Code("C10AA05", "atorvastatin"), "20 mg in the evening"),
+    problem(Code("40930008", "Hypothyroidism"), Code("H03AA01", "levothyroxine sodium"), "75 ug before breakfast"),
+    problem(Code("396275006", "Osteoarthritis"), Code("M01AE01", "ibuprofen"), "400 mg as needed"),
+    problem(Code("10509002", "Acute bronchitis"), Code("R05CB01", "acetylcysteine"), "600 mg once daily"),
+    problem(Code("37796009", "Migraine"), Code("N02CC01", "sumatriptan"), "50 mg at onset"),
+    problem(Code("235595009", "Gastroesophageal reflux disease"), Code("A02BC01", "omeprazole"), "20 mg once daily"),
+    problem(Code("271737000", "Anemia"), Code("B03AA07", "ferrous sulfate"), "one tablet daily"),
 ];
 
 /// Sensitive histories; patients get them in turn.
@@ -196,10 +151,7 @@ pub(super) static SENSITIVE: [Problem; 3] = [
     },
     Problem {
         code: Code("86406008", "Human immunodeficiency virus infection"),
-        drug: Code(
-            "J05AR20",
-            "emtricitabine, tenofovir alafenamide and bictegravir",
-        ),
+        drug: Code("J05AR20", "emtricitabine, tenofovir alafenamide and bictegravir"),
         dose: "one tablet daily",
         sensitivity: Some("HIV"),
     },
@@ -222,52 +174,19 @@ pub(super) struct Measure {
 }
 
 const fn measure(code: Code, unit: &'static str, low: i64, high: i64, digits: u32) -> Measure {
-    Measure {
-        code,
-        unit,
-        low,
-        high,
-        digits,
-    }
+    Measure { code, unit, low, high, digits }
 }
 
-pub(super) static SYSTOLIC: Measure = measure(
-    Code("8480-6", "Systolic blood pressure"),
-    "mm[Hg]",
-    98,
-    165,
-    0,
-);
-pub(super) static DIASTOLIC: Measure = measure(
-    Code("8462-4", "Diastolic blood pressure"),
-    "mm[Hg]",
-    58,
-    98,
-    0,
-);
+pub(super) static SYSTOLIC: Measure = measure(Code("8480-6", "Systolic blood pressure"), "mm[Hg]", 98, 165, 0);
+pub(super) static DIASTOLIC: Measure = measure(Code("8462-4", "Diastolic blood pressure"), "mm[Hg]", 58, 98, 0);
 
 pub(super) static VITALS: [Measure; 6] = [
     measure(Code("8867-4", "Heart rate"), "/min", 52, 104, 0),
     measure(Code("29463-7", "Body weight"), "kg", 480, 1180, 1),
     measure(Code("8310-5", "Body temperature"), "Cel", 360, 384, 1),
     measure(Code("9279-1", "Respiratory rate"), "/min", 11, 20, 0),
-    measure(
-        Code(
-            "59408-5",
-            "Oxygen saturation in Arterial blood by Pulse oximetry",
-        ),
-        "%",
-        93,
-        100,
-        0,
-    ),
-    measure(
-        Code("39156-5", "Body mass index (BMI) [Ratio]"),
-        "kg/m2",
-        1850,
-        3650,
-        2,
-    ),
+    measure(Code("59408-5", "Oxygen saturation in Arterial blood by Pulse oximetry"), "%", 93, 100, 0),
+    measure(Code("39156-5", "Body mass index (BMI) [Ratio]"), "kg/m2", 1850, 3650, 2),
 ];
 
 /// A laboratory panel: its code and its parts.
@@ -278,114 +197,30 @@ pub(super) struct Panel {
 
 pub(super) static PANELS: [Panel; 3] = [
     Panel {
-        code: Code(
-            "24323-8",
-            "Comprehensive metabolic 2000 panel - Serum or Plasma",
-        ),
+        code: Code("24323-8", "Comprehensive metabolic 2000 panel - Serum or Plasma"),
         parts: [
-            measure(
-                Code("2345-7", "Glucose [Mass/volume] in Serum or Plasma"),
-                "mg/dL",
-                7000,
-                14500,
-                2,
-            ),
-            measure(
-                Code("2160-0", "Creatinine [Mass/volume] in Serum or Plasma"),
-                "mg/dL",
-                60,
-                140,
-                2,
-            ),
-            measure(
-                Code("2823-3", "Potassium [Moles/volume] in Serum or Plasma"),
-                "mmol/L",
-                340,
-                510,
-                2,
-            ),
-            measure(
-                Code("2951-2", "Sodium [Moles/volume] in Serum or Plasma"),
-                "mmol/L",
-                1340,
-                1460,
-                1,
-            ),
+            measure(Code("2345-7", "Glucose [Mass/volume] in Serum or Plasma"), "mg/dL", 7000, 14500, 2),
+            measure(Code("2160-0", "Creatinine [Mass/volume] in Serum or Plasma"), "mg/dL", 60, 140, 2),
+            measure(Code("2823-3", "Potassium [Moles/volume] in Serum or Plasma"), "mmol/L", 340, 510, 2),
+            measure(Code("2951-2", "Sodium [Moles/volume] in Serum or Plasma"), "mmol/L", 1340, 1460, 1),
         ],
     },
     Panel {
         code: Code("57698-3", "Lipid panel with direct LDL - Serum or Plasma"),
         parts: [
-            measure(
-                Code("2093-3", "Cholesterol [Mass/volume] in Serum or Plasma"),
-                "mg/dL",
-                1400,
-                2650,
-                1,
-            ),
-            measure(
-                Code("2571-8", "Triglyceride [Mass/volume] in Serum or Plasma"),
-                "mg/dL",
-                600,
-                2600,
-                1,
-            ),
-            measure(
-                Code(
-                    "2085-9",
-                    "Cholesterol in HDL [Mass/volume] in Serum or Plasma",
-                ),
-                "mg/dL",
-                350,
-                820,
-                1,
-            ),
-            measure(
-                Code("4548-4", "Hemoglobin A1c/Hemoglobin.total in Blood"),
-                "%",
-                480,
-                910,
-                2,
-            ),
+            measure(Code("2093-3", "Cholesterol [Mass/volume] in Serum or Plasma"), "mg/dL", 1400, 2650, 1),
+            measure(Code("2571-8", "Triglyceride [Mass/volume] in Serum or Plasma"), "mg/dL", 600, 2600, 1),
+            measure(Code("2085-9", "Cholesterol in HDL [Mass/volume] in Serum or Plasma"), "mg/dL", 350, 820, 1),
+            measure(Code("4548-4", "Hemoglobin A1c/Hemoglobin.total in Blood"), "%", 480, 910, 2),
         ],
     },
     Panel {
         code: Code("58410-2", "CBC panel - Blood by Automated count"),
         parts: [
-            measure(
-                Code("718-7", "Hemoglobin [Mass/volume] in Blood"),
-                "g/dL",
-                1050,
-                1720,
-                2,
-            ),
-            measure(
-                Code(
-                    "6690-2",
-                    "Leukocytes [#/volume] in Blood by Automated count",
-                ),
-                "10*3/uL",
-                380,
-                1120,
-                2,
-            ),
-            measure(
-                Code("777-3", "Platelets [#/volume] in Blood by Automated count"),
-                "10*3/uL",
-                1400,
-                4200,
-                1,
-            ),
-            measure(
-                Code(
-                    "789-8",
-                    "Erythrocytes [#/volume] in Blood by Automated count",
-                ),
-                "10*6/uL",
-                380,
-                590,
-                2,
-            ),
+            measure(Code("718-7", "Hemoglobin [Mass/volume] in Blood"), "g/dL", 1050, 1720, 2),
+            measure(Code("6690-2", "Leukocytes [#/volume] in Blood by Automated count"), "10*3/uL", 380, 1120, 2),
+            measure(Code("777-3", "Platelets [#/volume] in Blood by Automated count"), "10*3/uL", 1400, 4200, 1),
+            measure(Code("789-8", "Erythrocytes [#/volume] in Blood by Automated count"), "10*6/uL", 380, 590, 2),
         ],
     },
 ];
@@ -405,10 +240,7 @@ pub(super) static PROCEDURES: [Code; 5] = [
 ];
 pub(super) static VACCINES: [Code; 4] = [
     Code("140", "Influenza, split virus, trivalent, PF"),
-    Code(
-        "113",
-        "Td (adult), 5 Lf tetanus toxoid, preservative free, adsorbed",
-    ),
+    Code("113", "Td (adult), 5 Lf tetanus toxoid, preservative free, adsorbed"),
     Code("33", "pneumococcal polysaccharide PPV23"),
     Code("43", "Hep B, adult"),
 ];

@@ -9,12 +9,12 @@ use axum::response::Response;
 use http::StatusCode;
 use sealwort_fhir::response::{ResponseEntry, ResponseKind, transaction_response};
 use sealwort_fhir::{
-    Bundle, BundleEntry, BundleKind, Issue, IssueCode, Method, Outcome, PatientGroup, PatientKey, ResourceId,
-    Severity, assign_patients, logical_id, parse_bundle, patient_identifiers,
+    Bundle, BundleEntry, BundleKind, Issue, IssueCode, Method, Outcome, PatientGroup, PatientKey, ResourceId, Severity,
+    assign_patients, logical_id, parse_bundle, patient_identifiers,
 };
+use sealwort_proto::Locator;
 use sealwort_proto::crypto::random;
 use sealwort_proto::record::{Change, Record};
-use sealwort_proto::Locator;
 
 use super::{LetIn, Shared, date, failed, fhir};
 use crate::Gateway;
@@ -26,9 +26,7 @@ use crate::user::Asking;
 /// Stores a Bundle.
 pub(super) async fn post(State(gateway): Shared, LetIn(asking): LetIn, body: Bytes) -> Response {
     match store(&gateway, &asking, body).await {
-        Ok((content, queued)) => {
-            fhir(if queued { StatusCode::ACCEPTED } else { StatusCode::OK }, content.into())
-        }
+        Ok((content, queued)) => fhir(if queued { StatusCode::ACCEPTED } else { StatusCode::OK }, content.into()),
         Err(error) => failed(&error),
     }
 }
@@ -118,11 +116,7 @@ pub(super) fn fresh_id() -> Result<ResourceId, GatewayError> {
     hex::encode(random::<16>()).parse().map_err(|_| GatewayError::Kept("a fresh id is not valid"))
 }
 
-async fn locators(
-    gateway: &Arc<Gateway>,
-    bundle: &Bundle,
-    group: &PatientGroup,
-) -> Result<Vec<Locator>, GatewayError> {
+async fn locators(gateway: &Arc<Gateway>, bundle: &Bundle, group: &PatientGroup) -> Result<Vec<Locator>, GatewayError> {
     let patient = match &group.key {
         PatientKey::Entry(place) => {
             let patient = bundle.entries().get(*place).and_then(|entry| entry.resource.as_ref());
@@ -155,12 +149,7 @@ pub(super) fn no_identifier() -> GatewayError {
     )
 }
 
-fn answer(
-    gateway: &Gateway,
-    bundle: &Bundle,
-    ids: &[Option<ResourceId>],
-    statuses: &[Option<u16>],
-) -> Vec<u8> {
+fn answer(gateway: &Gateway, bundle: &Bundle, ids: &[Option<ResourceId>], statuses: &[Option<u16>]) -> Vec<u8> {
     let kind = match bundle.kind() {
         BundleKind::Batch => ResponseKind::Batch,
         _ => ResponseKind::Transaction,

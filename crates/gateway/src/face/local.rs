@@ -60,27 +60,15 @@ pub(super) struct PatientQuery {
     patient: String,
 }
 
-pub(super) async fn consent(
-    State(gateway): Shared,
-    LetIn(_): LetIn,
-    Query(query): Query<PatientQuery>,
-) -> Response {
+pub(super) async fn consent(State(gateway): Shared, LetIn(_): LetIn, Query(query): Query<PatientQuery>) -> Response {
     shown(gateway.consent(&query.patient).await)
 }
 
-pub(super) async fn grant(
-    State(gateway): Shared,
-    LetIn(_): LetIn,
-    Json(change): Json<ConsentChange>,
-) -> Response {
+pub(super) async fn grant(State(gateway): Shared, LetIn(_): LetIn, Json(change): Json<ConsentChange>) -> Response {
     shown(gateway.grant(&change).await)
 }
 
-pub(super) async fn withdraw(
-    State(gateway): Shared,
-    LetIn(_): LetIn,
-    Json(change): Json<ConsentChange>,
-) -> Response {
+pub(super) async fn withdraw(State(gateway): Shared, LetIn(_): LetIn, Json(change): Json<ConsentChange>) -> Response {
     shown(gateway.withdraw(&change).await)
 }
 

@@ -37,10 +37,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route(&format!("{BASE}/"), post(bundle::post))
         .route(&format!("{BASE}/metadata"), get(capability::metadata))
         .route(&format!("{BASE}/{{kind}}"), get(search::search).post(resource::create))
-        .route(
-            &format!("{BASE}/{{kind}}/{{id}}"),
-            get(resource::read).put(resource::update).delete(resource::delete),
-        )
+        .route(&format!("{BASE}/{{kind}}/{{id}}"), get(resource::read).put(resource::update).delete(resource::delete))
         .route(&format!("{BASE}/Patient/{{id}}/$everything"), get(search::everything))
         .route("/status", get(local::status))
         .route("/consent", get(local::consent))

@@ -8,8 +8,8 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sealwort_fhir::compartment::PatientTarget;
 use sealwort_fhir::{
-    Issue, IssueCode, Outcome, Reference, Resource, ResourceId, ResourceType, Severity, label_of,
-    patient_identifiers, patient_references,
+    Issue, IssueCode, Outcome, Reference, Resource, ResourceId, ResourceType, Severity, label_of, patient_identifiers,
+    patient_references,
 };
 use sealwort_proto::Locator;
 use sealwort_proto::record::{Change, Record};
@@ -34,12 +34,7 @@ pub(super) async fn read(
     }
 }
 
-async fn read_one(
-    gateway: &Arc<Gateway>,
-    asking: &Asking,
-    kind: &str,
-    id: &str,
-) -> Result<Response, GatewayError> {
+async fn read_one(gateway: &Arc<Gateway>, asking: &Asking, kind: &str, id: &str) -> Result<Response, GatewayError> {
     let kind = resource_type(kind)?;
     let patient = gateway.roster.by_resource(kind.as_str(), id).await?.ok_or_else(not_found)?;
     let view = gateway.open(patient, asking).await?;
@@ -171,11 +166,7 @@ fn labelled(resource: &Resource, id: &ResourceId, change: Change) -> Labelled {
 }
 
 /// Whose record a single resource goes into.
-async fn locators(
-    gateway: &Arc<Gateway>,
-    resource: &Resource,
-    id: &ResourceId,
-) -> Result<Vec<Locator>, GatewayError> {
+async fn locators(gateway: &Arc<Gateway>, resource: &Resource, id: &ResourceId) -> Result<Vec<Locator>, GatewayError> {
     let kind = resource.resource_type().as_str();
     if resource.resource_type() == ResourceType::PATIENT {
         let found = gateway.locators(&patient_identifiers(resource));
@@ -209,12 +200,7 @@ async fn locators(
 }
 
 /// The version that is held now; `None` for a resource that is not known, or that may not be read here.
-async fn version(
-    gateway: &Arc<Gateway>,
-    asking: &Asking,
-    kind: &str,
-    id: &str,
-) -> Result<Option<u64>, GatewayError> {
+async fn version(gateway: &Arc<Gateway>, asking: &Asking, kind: &str, id: &str) -> Result<Option<u64>, GatewayError> {
     let Some(patient) = gateway.roster.by_resource(kind, id).await? else { return Ok(None) };
     match gateway.open(patient, asking).await {
         Ok(view) => Ok(view.get(kind, id).map(|held| held.version)),

@@ -32,11 +32,7 @@ pub(super) async fn search(
 }
 
 /// `GET Patient/[id]/$everything`
-pub(super) async fn everything(
-    State(gateway): Shared,
-    LetIn(asking): LetIn,
-    Path(id): Path<String>,
-) -> Response {
+pub(super) async fn everything(State(gateway): Shared, LetIn(asking): LetIn, Path(id): Path<String>) -> Response {
     let found = async {
         let patient = patient_of(&gateway, &id).await?;
         let view = gateway.open(patient, &asking).await?;
@@ -49,12 +45,7 @@ pub(super) async fn everything(
     }
 }
 
-async fn find(
-    gateway: &Arc<Gateway>,
-    asking: &Asking,
-    kind: &str,
-    query: &str,
-) -> Result<Response, GatewayError> {
+async fn find(gateway: &Arc<Gateway>, asking: &Asking, kind: &str, query: &str) -> Result<Response, GatewayError> {
     let kind = resource_type(kind)?;
     let this = format!("{BASE}/{}?{query}", kind.as_str());
     let parameters = parameters(query)?;

@@ -24,11 +24,7 @@ pub struct ResponseBody {
 
 impl ResponseBody {
     pub(super) fn new(inner: Incoming, shared: Arc<Shared>) -> Self {
-        Self {
-            inner,
-            shared,
-            wait: None,
-        }
+        Self { inner, shared, wait: None }
     }
 
     /// The next piece; `None` at the end. Trailers are passed over.
@@ -100,9 +96,7 @@ impl HttpBody for ResponseBody {
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Hyper)));
         }
         let after = this.shared.body_timeout();
-        let wait = this
-            .wait
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
+        let wait = this.wait.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
         match wait.as_mut().poll(context) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => Poll::Ready(Some(Err(BodyError::Timeout(HopError::Timeout {
@@ -124,8 +118,6 @@ impl HttpBody for ResponseBody {
 
 impl fmt::Debug for ResponseBody {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("ResponseBody")
-            .field("endpoint", self.shared.endpoint())
-            .finish_non_exhaustive()
+        out.debug_struct("ResponseBody").field("endpoint", self.shared.endpoint()).finish_non_exhaustive()
     }
 }

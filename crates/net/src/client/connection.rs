@@ -107,15 +107,7 @@ impl Connection {
             };
             note(&ended, reason);
         });
-        Self {
-            shared: Arc::new(Shared {
-                parts,
-                closed,
-                close,
-                driver: task.abort_handle(),
-            }),
-            sender,
-        }
+        Self { shared: Arc::new(Shared { parts, closed, close, driver: task.abort_handle() }), sender }
     }
 
     /// The party at the other end. There is none where a CA was reached through
@@ -184,39 +176,23 @@ impl Connection {
     }
 
     /// Sends a request that may have headers of its own. Scheme and authority are filled in.
-    pub async fn send(
-        &self,
-        mut request: Request<Body>,
-        patience: Duration,
-    ) -> Result<Response, HopError> {
+    pub async fn send(&self, mut request: Request<Body>, patience: Duration) -> Result<Response, HopError> {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
         parts.scheme = Some(Scheme::HTTPS);
         parts.authority = Some(self.endpoint().authority().clone());
-        parts
-            .path_and_query
-            .get_or_insert_with(|| PathAndQuery::from_static("/"));
-        *request.uri_mut() = Uri::from_parts(parts).map_err(|failure| HopError::Http {
-            endpoint: self.endpoint().clone(),
-            reason: failure.to_string(),
-        })?;
+        parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+        *request.uri_mut() = Uri::from_parts(parts)
+            .map_err(|failure| HopError::Http { endpoint: self.endpoint().clone(), reason: failure.to_string() })?;
 
         let mut sender = self.sender.clone();
         match timeout(patience, sender.send_request(request)).await {
             Ok(Ok(response)) => {
                 let (head, body) = response.into_parts();
                 let shared = Arc::clone(&self.shared);
-                Ok(Response {
-                    status: head.status,
-                    headers: head.headers,
-                    body: ResponseBody::new(body, shared),
-                })
+                Ok(Response { status: head.status, headers: head.headers, body: ResponseBody::new(body, shared) })
             }
             Ok(Err(failure)) => Err(self.shared.explain(&failure).await),
-            Err(_) => Err(HopError::Timeout {
-                endpoint: self.endpoint().clone(),
-                phase: Phase::Http,
-                after: patience,
-            }),
+            Err(_) => Err(HopError::Timeout { endpoint: self.endpoint().clone(), phase: Phase::Http, after: patience }),
         }
     }
 }
@@ -255,10 +231,7 @@ impl Shared {
             Ok(CloseReason::PeerRefused(error)) => HopError::PeerRefused { endpoint, error },
             Ok(CloseReason::RefusedByPeer(error)) => error,
             Ok(CloseReason::ByPeer { reason }) => HopError::Closed { endpoint, reason },
-            Ok(CloseReason::ByUs) => HopError::Closed {
-                endpoint,
-                reason: "this process closed it".to_owned(),
-            },
+            Ok(CloseReason::ByUs) => HopError::Closed { endpoint, reason: "this process closed it".to_owned() },
             Err(_) => http_error(&endpoint, failure),
         }
     }

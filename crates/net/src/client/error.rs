@@ -29,17 +29,13 @@ pub enum Phase {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum HopError {
     /// The text is not an address; the configuration is at fault.
-    #[error(
-        "`{text}` is not an address of the form https://host:port; correct it in the configuration"
-    )]
+    #[error("`{text}` is not an address of the form https://host:port; correct it in the configuration")]
     Endpoint {
         /// The text.
         text: String,
     },
     /// The host name is unknown.
-    #[error(
-        "cannot find the address of {endpoint}: {reason}; check the name and this computer's name service"
-    )]
+    #[error("cannot find the address of {endpoint}: {reason}; check the name and this computer's name service")]
     Resolve {
         /// Whom we wanted.
         endpoint: Endpoint,
@@ -47,9 +43,7 @@ pub enum HopError {
         reason: String,
     },
     /// Nobody listens there, or the network does not reach.
-    #[error(
-        "cannot connect to {endpoint}: {reason}; check that the peer runs and that no firewall is in between"
-    )]
+    #[error("cannot connect to {endpoint}: {reason}; check that the peer runs and that no firewall is in between")]
     Connect {
         /// Whom we wanted.
         endpoint: Endpoint,
@@ -57,9 +51,7 @@ pub enum HopError {
         reason: String,
     },
     /// The peer did not answer in time.
-    #[error(
-        "{endpoint} did not answer within {after:?} ({phase}); it may be overloaded or unreachable, try again"
-    )]
+    #[error("{endpoint} did not answer within {after:?} ({phase}); it may be overloaded or unreachable, try again")]
     Timeout {
         /// Whom we wanted.
         endpoint: Endpoint,
@@ -85,9 +77,7 @@ pub enum HopError {
         alert: AlertDescription,
     },
     /// The TLS handshake failed for another reason.
-    #[error(
-        "no TLS connection to {endpoint}: {reason}; check that a sealwort service of this version listens there"
-    )]
+    #[error("no TLS connection to {endpoint}: {reason}; check that a sealwort service of this version listens there")]
     Tls {
         /// Whom we reached.
         endpoint: Endpoint,
@@ -128,9 +118,7 @@ impl HopError {
             HopError::Resolve { .. } => Some(Phase::Resolve),
             HopError::Connect { .. } => Some(Phase::Connect),
             HopError::Timeout { phase, .. } => Some(*phase),
-            HopError::PeerRefused { .. }
-            | HopError::RefusedByPeer { .. }
-            | HopError::Tls { .. } => Some(Phase::Tls),
+            HopError::PeerRefused { .. } | HopError::RefusedByPeer { .. } | HopError::Tls { .. } => Some(Phase::Tls),
             HopError::Http { .. } | HopError::Closed { .. } => Some(Phase::Http),
             HopError::BodyTooLarge { .. } => Some(Phase::Body),
         }
@@ -161,10 +149,7 @@ impl HopError {
                 | HopError::Timeout { .. }
                 | HopError::Http { .. }
                 | HopError::Closed { .. }
-                | HopError::PeerRefused {
-                    error: CertificateError::RevocationUnknown(_),
-                    ..
-                }
+                | HopError::PeerRefused { error: CertificateError::RevocationUnknown(_), .. }
         )
     }
 }
@@ -196,9 +181,7 @@ fn remedy(alert: AlertDescription) -> String {
         AlertDescription::AccessDenied => {
             "parties of our role are not served there; check which address belongs to which party"
         }
-        AlertDescription::CertificateRequired => {
-            "it wants a certificate and we have none; join the exchange first"
-        }
+        AlertDescription::CertificateRequired => "it wants a certificate and we have none; join the exchange first",
         other => {
             return format!("TLS alert {other:?}; the peer's log tells the reason");
         }
@@ -214,9 +197,7 @@ pub(super) fn alert_in(error: &(dyn StdError + 'static)) -> Option<AlertDescript
             return Some(*alert);
         }
         // An `io::Error` hides what it wraps from `source` and shows it here.
-        let wrapped = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         if let Some(alert) = wrapped.and_then(|wrapped| alert_in(wrapped)) {
             return Some(alert);
         }

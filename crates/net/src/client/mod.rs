@@ -22,9 +22,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::tls::{
-    ALPN_HTTP2, ClientTls, ConnectionId, EXPORTER_BYTES, EXPORTER_LABEL, HopPeer, PinnedAuthority,
-};
+use crate::tls::{ALPN_HTTP2, ClientTls, ConnectionId, EXPORTER_BYTES, EXPORTER_LABEL, HopPeer, PinnedAuthority};
 
 pub use axum::body::Body;
 pub use body::ResponseBody;
@@ -63,10 +61,7 @@ pub struct HopClient {
 impl HopClient {
     /// A client with this TLS side and default timeouts.
     pub fn new(tls: ClientTls) -> Self {
-        Self {
-            tls,
-            timeouts: Timeouts::default(),
-        }
+        Self { tls, timeouts: Timeouts::default() }
     }
 
     /// Waits this long.
@@ -79,14 +74,8 @@ impl HopClient {
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, HopError> {
         let tcp = self.reach(endpoint).await?;
         let _ = tcp.set_nodelay(true);
-        let (stream, peer, authority) = self
-            .limited(
-                endpoint,
-                Phase::Tls,
-                self.timeouts.handshake,
-                self.handshake(endpoint, tcp),
-            )
-            .await?;
+        let (stream, peer, authority) =
+            self.limited(endpoint, Phase::Tls, self.timeouts.handshake, self.handshake(endpoint, tcp)).await?;
         let alert = stream.alert();
         let key_exchange = stream.key_exchange();
         let (sender, driver) = http2::Builder::new(TokioExecutor::new())
@@ -102,9 +91,7 @@ impl HopClient {
             .await
             .map_err(|failure| http_error(endpoint, &failure))?;
         let watch = match (&peer, self.tls.trust()) {
-            (Some(peer), Some((trust, expected))) => {
-                Some((trust.clone(), peer.clone(), expected.clone()))
-            }
+            (Some(peer), Some((trust, expected))) => Some((trust.clone(), peer.clone(), expected.clone())),
             _ => None,
         };
         Ok(Connection::start(
@@ -131,46 +118,32 @@ impl HopClient {
                 lookup
                     .await
                     .map(Iterator::collect)
-                    .map_err(|failure| HopError::Resolve {
-                        endpoint: endpoint.clone(),
-                        reason: failure.to_string(),
-                    })
+                    .map_err(|failure| HopError::Resolve { endpoint: endpoint.clone(), reason: failure.to_string() })
             })
             .await?;
         self.limited(endpoint, Phase::Connect, after, async {
             TcpStream::connect(found.as_slice())
                 .await
-                .map_err(|failure| HopError::Connect {
-                    endpoint: endpoint.clone(),
-                    reason: failure.to_string(),
-                })
+                .map_err(|failure| HopError::Connect { endpoint: endpoint.clone(), reason: failure.to_string() })
         })
         .await
     }
 
     async fn handshake(&self, endpoint: &Endpoint, tcp: TcpStream) -> Result<Secured, HopError> {
         let (config, verdict) = self.tls.for_connection();
-        let made = TlsConnector::from(config)
-            .connect(no_name(endpoint)?, tcp)
-            .await;
+        let made = TlsConnector::from(config).connect(no_name(endpoint)?, tcp).await;
         let found = verdict.take();
         let stream = match (made, found.refusal) {
             (Ok(stream), _) => stream,
             (Err(_), Some(error)) => {
                 tracing::warn!(%endpoint, code = error.code(), %error, "peer's certificate refused");
-                return Err(HopError::PeerRefused {
-                    endpoint: endpoint.clone(),
-                    error,
-                });
+                return Err(HopError::PeerRefused { endpoint: endpoint.clone(), error });
             }
             (Err(failure), None) => return Err(tls_error(endpoint, &failure)),
         };
         let session = stream.get_ref().1;
         if session.alpn_protocol() != Some(ALPN_HTTP2) {
-            return Err(HopError::Tls {
-                endpoint: endpoint.clone(),
-                reason: "it does not speak HTTP/2".to_owned(),
-            });
+            return Err(HopError::Tls { endpoint: endpoint.clone(), reason: "it does not speak HTTP/2".to_owned() });
         }
         let peer = match found.party {
             None => None,
@@ -178,21 +151,14 @@ impl HopClient {
                 let exporter = session
                     .export_keying_material([0; EXPORTER_BYTES], EXPORTER_LABEL, None)
                     .map_err(|failure| tls_error(endpoint, &failure))?;
-                Some(HopPeer::new(
-                    Arc::new(party),
-                    exporter,
-                    ConnectionId::next(),
-                ))
+                Some(HopPeer::new(Arc::new(party), exporter, ConnectionId::next()))
             }
         };
         let mut stream = stream::Prefixed::new(stream);
         if self.tls.shows_certificate() {
             // In TLS 1.3 the server judges our certificate after our side of the handshake is
             // done. Its HTTP/2 settings come first thing after that, or its alert does.
-            stream
-                .await_first_bytes()
-                .await
-                .map_err(|failure| tls_error(endpoint, &failure))?;
+            stream.await_first_bytes().await.map_err(|failure| tls_error(endpoint, &failure))?;
         }
         Ok((stream, peer, found.authority))
     }
@@ -204,29 +170,19 @@ impl HopClient {
         after: Duration,
         work: impl Future<Output = Result<T, HopError>>,
     ) -> Result<T, HopError> {
-        timeout(after, work).await.unwrap_or_else(|_| {
-            Err(HopError::Timeout {
-                endpoint: endpoint.clone(),
-                phase,
-                after,
-            })
-        })
+        timeout(after, work)
+            .await
+            .unwrap_or_else(|_| Err(HopError::Timeout { endpoint: endpoint.clone(), phase, after }))
     }
 }
 
-type Secured = (
-    stream::Prefixed<TlsStream<TcpStream>>,
-    Option<HopPeer>,
-    Option<PinnedAuthority>,
-);
+type Secured = (stream::Prefixed<TlsStream<TcpStream>>, Option<HopPeer>, Option<PinnedAuthority>);
 
 impl Endpoint {
     /// The host: a name, or an IP address without brackets.
     pub fn host(&self) -> &str {
         let host = self.authority.host();
-        host.strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host)
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
     /// The port.
@@ -244,9 +200,7 @@ impl FromStr for Endpoint {
 
     /// Reads `https://host:port`; the scheme may be left out.
     fn from_str(text: &str) -> Result<Self, HopError> {
-        let refuse = || HopError::Endpoint {
-            text: text.to_owned(),
-        };
+        let refuse = || HopError::Endpoint { text: text.to_owned() };
         let rest = text.strip_prefix("https://").unwrap_or(text);
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let authority: Authority = rest.parse().map_err(|_| refuse())?;
@@ -291,32 +245,19 @@ fn no_name(endpoint: &Endpoint) -> Result<ServerName<'static>, HopError> {
 
 fn tls_error(endpoint: &Endpoint, failure: &(dyn std::error::Error + 'static)) -> HopError {
     match error::alert_in(failure) {
-        Some(alert) => HopError::RefusedByPeer {
-            endpoint: endpoint.clone(),
-            alert,
-        },
+        Some(alert) => HopError::RefusedByPeer { endpoint: endpoint.clone(), alert },
         // It went away in the middle: whether it speaks TLS shows when it is back.
-        None if error::is_broken_off(failure) => HopError::Connect {
-            endpoint: endpoint.clone(),
-            reason: error::causes(failure),
-        },
-        None => HopError::Tls {
-            endpoint: endpoint.clone(),
-            reason: error::causes(failure),
-        },
+        None if error::is_broken_off(failure) => {
+            HopError::Connect { endpoint: endpoint.clone(), reason: error::causes(failure) }
+        }
+        None => HopError::Tls { endpoint: endpoint.clone(), reason: error::causes(failure) },
     }
 }
 
 fn http_error(endpoint: &Endpoint, failure: &(dyn std::error::Error + 'static)) -> HopError {
     match error::alert_in(failure) {
-        Some(alert) => HopError::RefusedByPeer {
-            endpoint: endpoint.clone(),
-            alert,
-        },
-        None => HopError::Http {
-            endpoint: endpoint.clone(),
-            reason: error::causes(failure),
-        },
+        Some(alert) => HopError::RefusedByPeer { endpoint: endpoint.clone(), alert },
+        None => HopError::Http { endpoint: endpoint.clone(), reason: error::causes(failure) },
     }
 }
 

@@ -24,11 +24,7 @@ pub(super) type AlertSlot = Arc<OnceLock<AlertDescription>>;
 
 impl<S: AsyncRead + Unpin> Prefixed<S> {
     pub(super) fn new(inner: S) -> Self {
-        Self {
-            prefix: BytesMut::new(),
-            inner,
-            alert: AlertSlot::default(),
-        }
+        Self { prefix: BytesMut::new(), inner, alert: AlertSlot::default() }
     }
 
     /// The slot of this stream's alert.
@@ -40,10 +36,7 @@ impl<S: AsyncRead + Unpin> Prefixed<S> {
     pub(super) async fn await_first_bytes(&mut self) -> io::Result<()> {
         self.prefix.reserve(READ_AHEAD_BYTES);
         match self.inner.read_buf(&mut self.prefix).await? {
-            0 => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "it closed the connection after the handshake",
-            )),
+            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection after the handshake")),
             _ => Ok(()),
         }
     }
@@ -53,9 +46,7 @@ impl<S> Prefixed<TlsStream<S>> {
     /// The key exchange that TLS negotiated, by its registered name.
     pub(super) fn key_exchange(&self) -> &'static str {
         let group = self.inner.get_ref().1.negotiated_key_exchange_group();
-        group
-            .and_then(|group| group.name().as_str())
-            .unwrap_or("unknown")
+        group.and_then(|group| group.name().as_str()).unwrap_or("unknown")
     }
 }
 
@@ -88,11 +79,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(context, bytes)
     }
 

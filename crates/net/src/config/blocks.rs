@@ -15,12 +15,7 @@ pub struct ListenConfig {
 impl ListenConfig {
     /// A port of this computer alone, unreachable from others.
     pub const fn on_loopback(port: u16) -> Self {
-        Self {
-            address: std::net::SocketAddr::new(
-                std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
-                port,
-            ),
-        }
+        Self { address: std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port) }
     }
 }
 
@@ -42,10 +37,7 @@ pub struct CaConfig {
 
 impl Default for CaConfig {
     fn default() -> Self {
-        Self {
-            url: "https://127.0.0.1:8440".to_owned(),
-            crl_every: Interval::from_secs(20),
-        }
+        Self { url: "https://127.0.0.1:8440".to_owned(), crl_every: Interval::from_secs(20) }
     }
 }
 
@@ -63,11 +55,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self {
-            filter: "info".to_owned(),
-            format: LogFormat::Text,
-            color: Color::Auto,
-        }
+        Self { filter: "info".to_owned(), format: LogFormat::Text, color: Color::Auto }
     }
 }
 

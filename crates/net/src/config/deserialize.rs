@@ -8,8 +8,8 @@ use std::vec;
 
 use serde::de::value::StringDeserializer;
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess,
-    SeqAccess, VariantAccess, Visitor,
+    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
+    VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -37,11 +37,7 @@ pub(super) enum FaultKind {
 
 impl Fault {
     fn inside(mut self, key: &str, origin: &Origin) -> Self {
-        self.key = if self.key.is_empty() {
-            key.to_owned()
-        } else {
-            join(key, &self.key)
-        };
+        self.key = if self.key.is_empty() { key.to_owned() } else { join(key, &self.key) };
         self.origin.get_or_insert_with(|| origin.clone());
         self
     }
@@ -49,11 +45,7 @@ impl Fault {
     fn into_error(self) -> ConfigError {
         let origin = self.origin.unwrap_or(Origin::Default);
         match self.kind {
-            FaultKind::Message(message) => ConfigError::Value {
-                origin,
-                key: self.key,
-                message,
-            },
+            FaultKind::Message(message) => ConfigError::Value { origin, key: self.key, message },
             FaultKind::UnknownKey { known } => {
                 let (section, last) = match self.key.rsplit_once('.') {
                     Some((section, last)) => (section, last),
@@ -93,11 +85,7 @@ impl std::error::Error for Fault {}
 
 impl de::Error for Fault {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Fault {
-            origin: None,
-            key: String::new(),
-            kind: FaultKind::Message(message.to_string()),
-        }
+        Fault { origin: None, key: String::new(), kind: FaultKind::Message(message.to_string()) }
     }
 }
 
@@ -154,11 +142,7 @@ impl<'de> Deserializer<'de> for Located {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Fault> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -170,10 +154,7 @@ impl<'de> Deserializer<'de> for Located {
                     .split(',')
                     .map(str::trim)
                     .filter(|item| !item.is_empty())
-                    .map(|item| Located {
-                        origin: origin.clone(),
-                        value: Value::Word(item.to_owned()),
-                    })
+                    .map(|item| Located { origin: origin.clone(), value: Value::Word(item.to_owned()) })
                     .collect();
                 visitor.visit_seq(Items::new(items))
             }
@@ -239,27 +220,19 @@ struct Entries {
 
 impl Entries {
     fn new(entries: btree_map::BTreeMap<String, Located>) -> Self {
-        Self {
-            entries: entries.into_iter(),
-            next: None,
-        }
+        Self { entries: entries.into_iter(), next: None }
     }
 }
 
 impl<'de> MapAccess<'de> for Entries {
     type Error = Fault;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Fault> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
         let Some((key, value)) = self.entries.next() else {
             return Ok(None);
         };
         let read: StringDeserializer<Fault> = key.clone().into_deserializer();
-        let read = seed
-            .deserialize(read)
-            .map_err(|fault| fault.inside(&key, &value.origin))?;
+        let read = seed.deserialize(read).map_err(|fault| fault.inside(&key, &value.origin))?;
         self.next = Some((key, value));
         Ok(Some(read))
     }
@@ -269,8 +242,7 @@ impl<'de> MapAccess<'de> for Entries {
             return Err(de::Error::custom("value asked for before its key"));
         };
         let origin = value.origin.clone();
-        seed.deserialize(value)
-            .map_err(|fault| fault.inside(&key, &origin))
+        seed.deserialize(value).map_err(|fault| fault.inside(&key, &origin))
     }
 }
 
@@ -280,26 +252,19 @@ struct Items {
 
 impl Items {
     fn new(items: Vec<Located>) -> Self {
-        Self {
-            items: items.into_iter().enumerate(),
-        }
+        Self { items: items.into_iter().enumerate() }
     }
 }
 
 impl<'de> SeqAccess<'de> for Items {
     type Error = Fault;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Fault> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
         let Some((index, item)) = self.items.next() else {
             return Ok(None);
         };
         let origin = item.origin.clone();
-        seed.deserialize(item)
-            .map(Some)
-            .map_err(|fault| fault.inside(&index.to_string(), &origin))
+        seed.deserialize(item).map(Some).map_err(|fault| fault.inside(&index.to_string(), &origin))
     }
 }
 
@@ -322,9 +287,7 @@ impl<'de> EnumAccess<'de> for Variant {
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
         let name: StringDeserializer<Fault> = self.name.clone().into_deserializer();
-        let read = seed
-            .deserialize(name)
-            .map_err(|fault| fault.inside(&self.name, &self.value.origin))?;
+        let read = seed.deserialize(name).map_err(|fault| fault.inside(&self.name, &self.value.origin))?;
         Ok((read, self))
     }
 }
@@ -344,11 +307,7 @@ impl<'de> VariantAccess<'de> for Variant {
         self.read(|value| value.deserialize_seq(visitor))
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
+    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
         self.read(|value| value.deserialize_struct("", fields, visitor))
     }
 }

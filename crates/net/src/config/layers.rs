@@ -32,20 +32,15 @@ pub(super) enum Value {
 
 /// The layer of built-in defaults.
 pub(super) fn defaults<T: Serialize>(value: &T) -> Result<Located, ConfigError> {
-    let value = toml::Value::try_from(value).map_err(|error| ConfigError::Defaults {
-        message: error.to_string(),
-    })?;
+    let value = toml::Value::try_from(value).map_err(|error| ConfigError::Defaults { message: error.to_string() })?;
     Ok(from_plain(value))
 }
 
 fn from_plain(value: toml::Value) -> Located {
     let value = match value {
-        toml::Value::Table(table) => Value::Table(
-            table
-                .into_iter()
-                .map(|(key, value)| (key, from_plain(value)))
-                .collect(),
-        ),
+        toml::Value::Table(table) => {
+            Value::Table(table.into_iter().map(|(key, value)| (key, from_plain(value))).collect())
+        }
         toml::Value::Array(items) => Value::Array(items.into_iter().map(from_plain).collect()),
         toml::Value::String(text) => Value::Text(text),
         toml::Value::Integer(number) => Value::Integer(number),
@@ -53,27 +48,16 @@ fn from_plain(value: toml::Value) -> Located {
         toml::Value::Boolean(truth) => Value::Boolean(truth),
         toml::Value::Datetime(moment) => Value::Text(moment.to_string()),
     };
-    Located {
-        origin: Origin::Default,
-        value,
-    }
+    Located { origin: Origin::Default, value }
 }
 
 /// The layer of a TOML file.
 pub(super) fn file(path: &Path) -> Result<Located, ConfigError> {
-    let unreadable = |source| ConfigError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| ConfigError::Read { path: path.to_owned(), source };
     let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
-        .map_err(unreadable)?;
+    File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)).map_err(unreadable)?;
     if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(ConfigError::TooLarge {
-            path: path.to_owned(),
-            limit: FILE_BYTES_MAX,
-        });
+        return Err(ConfigError::TooLarge { path: path.to_owned(), limit: FILE_BYTES_MAX });
     }
     let place = Place { path, text: &text };
     let table = DeTable::parse(&text).map_err(|error| ConfigError::Syntax {
@@ -81,10 +65,7 @@ pub(super) fn file(path: &Path) -> Result<Located, ConfigError> {
         message: error.message().trim().replace('\n', "; "),
     })?;
     let start = table.span().start;
-    Ok(Located {
-        origin: place.at(start),
-        value: place.table(table.into_inner())?,
-    })
+    Ok(Located { origin: place.at(start), value: place.table(table.into_inner())? })
 }
 
 struct Place<'a> {
@@ -95,10 +76,7 @@ struct Place<'a> {
 impl Place<'_> {
     fn at(&self, offset: usize) -> Origin {
         let before = self.text.get(..offset).unwrap_or(self.text);
-        Origin::File {
-            path: self.path.to_owned(),
-            line: 1 + before.bytes().filter(|byte| *byte == b'\n').count(),
-        }
+        Origin::File { path: self.path.to_owned(), line: 1 + before.bytes().filter(|byte| *byte == b'\n').count() }
     }
 
     fn table(&self, table: DeTable<'_>) -> Result<Value, ConfigError> {
@@ -123,12 +101,9 @@ impl Place<'_> {
                 i64::from_str_radix(number.as_str(), number.radix())
                     .map_err(|_| out_of_range("number out of range"))?,
             ),
-            DeValue::Float(number) => Value::Float(
-                number
-                    .as_str()
-                    .parse()
-                    .map_err(|_| out_of_range("number out of range"))?,
-            ),
+            DeValue::Float(number) => {
+                Value::Float(number.as_str().parse().map_err(|_| out_of_range("number out of range"))?)
+            }
             DeValue::Boolean(truth) => Value::Boolean(truth),
             DeValue::Datetime(moment) => Value::Text(moment.to_string()),
             DeValue::Array(items) => {
@@ -160,21 +135,13 @@ pub(super) fn overlay(lower: &mut Located, upper: Located) {
             }
         }
         (_, value) => {
-            *lower = Located {
-                origin: upper.origin,
-                value,
-            };
+            *lower = Located { origin: upper.origin, value };
         }
     }
 }
 
 /// Sets one dotted key.
-pub(super) fn set(
-    tree: &mut Located,
-    key: &str,
-    word: String,
-    origin: &Origin,
-) -> Result<(), ConfigError> {
+pub(super) fn set(tree: &mut Located, key: &str, word: String, origin: &Origin) -> Result<(), ConfigError> {
     let mut at = tree;
     for part in key.split('.') {
         if !matches!(at.value, Value::Table(_)) {
@@ -189,15 +156,11 @@ pub(super) fn set(
         let Value::Table(entries) = &mut at.value else {
             return Ok(());
         };
-        at = entries.entry(part.to_owned()).or_insert_with(|| Located {
-            origin: origin.clone(),
-            value: Value::Table(BTreeMap::new()),
-        });
+        at = entries
+            .entry(part.to_owned())
+            .or_insert_with(|| Located { origin: origin.clone(), value: Value::Table(BTreeMap::new()) });
     }
-    *at = Located {
-        origin: origin.clone(),
-        value: Value::Word(word),
-    };
+    *at = Located { origin: origin.clone(), value: Value::Word(word) };
     Ok(())
 }
 
@@ -222,11 +185,7 @@ fn collect(at: &Located, path: &str, found: &mut Vec<(String, Origin)>) {
 
 /// `a.b`, or `b` at the top.
 pub(super) fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

@@ -35,9 +35,7 @@ impl<T> Loaded<T> {
     /// Every key that is not a built-in default, dotted, with its place; for `doctor` and logs.
     /// Values are left out: some are secrets.
     pub fn origins(&self) -> impl Iterator<Item = (&str, &Origin)> {
-        self.origins
-            .iter()
-            .map(|(key, origin)| (key.as_str(), origin))
+        self.origins.iter().map(|(key, origin)| (key.as_str(), origin))
     }
 }
 
@@ -79,18 +77,13 @@ impl Sources {
 
     /// Adds this process's environment variables that begin with `prefix`.
     pub fn environment(self, prefix: &str) -> Self {
-        let variables = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         self.variables(prefix, variables)
     }
 
     /// Adds variables from a list instead of the process's own, as tests do.
-    pub fn variables(
-        mut self,
-        prefix: &str,
-        variables: impl IntoIterator<Item = (String, String)>,
-    ) -> Self {
+    pub fn variables(mut self, prefix: &str, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         for (name, value) in variables {
             if let Some(rest) = name.strip_prefix(prefix) {
                 let key = rest.to_ascii_lowercase().replace("__", ".");
@@ -125,11 +118,7 @@ impl Sources {
             layers::set(&mut tree, &key, value, &origin)?;
         }
         let origins = layers::origins(&tree);
-        Ok(Loaded {
-            value: deserialize::read(tree)?,
-            path: self.file,
-            origins,
-        })
+        Ok(Loaded { value: deserialize::read(tree)?, path: self.file, origins })
     }
 }
 

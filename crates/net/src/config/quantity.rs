@@ -38,9 +38,8 @@ impl FromStr for Interval {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (number, unit) = split(text).ok_or_else(|| {
-            format!("`{text}` is not a length of time; write it like {INTERVAL_EXAMPLES}")
-        })?;
+        let (number, unit) = split(text)
+            .ok_or_else(|| format!("`{text}` is not a length of time; write it like {INTERVAL_EXAMPLES}"))?;
         let millis = match unit {
             "ms" => Some(1),
             "" | "s" => Some(1000),
@@ -53,20 +52,14 @@ impl FromStr for Interval {
             .and_then(|factor: u64| number.checked_mul(factor))
             .filter(|millis| *millis <= INTERVAL_MILLIS_MAX)
             .map(Interval::from_millis)
-            .ok_or_else(|| {
-                format!("`{text}` is not a length of time; write it like {INTERVAL_EXAMPLES}")
-            })
+            .ok_or_else(|| format!("`{text}` is not a length of time; write it like {INTERVAL_EXAMPLES}"))
     }
 }
 
 impl fmt::Display for Interval {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
-        if millis.is_multiple_of(1000) {
-            write!(out, "{}s", millis / 1000)
-        } else {
-            write!(out, "{millis}ms")
-        }
+        if millis.is_multiple_of(1000) { write!(out, "{}s", millis / 1000) } else { write!(out, "{millis}ms") }
     }
 }
 
@@ -74,9 +67,7 @@ impl FromStr for ByteCount {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let refuse = || {
-            format!("`{text}` is not a number of bytes; write it like `4096`, `64KiB` or `16MiB`")
-        };
+        let refuse = || format!("`{text}` is not a number of bytes; write it like `4096`, `64KiB` or `16MiB`");
         let (number, unit) = split(text).ok_or_else(refuse)?;
         let shift = match unit {
             "" | "B" => 0,
@@ -85,10 +76,7 @@ impl FromStr for ByteCount {
             "GiB" => 30,
             _ => return Err(refuse()),
         };
-        number
-            .checked_mul(1 << shift)
-            .map(ByteCount)
-            .ok_or_else(refuse)
+        number.checked_mul(1 << shift).map(ByteCount).ok_or_else(refuse)
     }
 }
 
@@ -106,9 +94,7 @@ impl fmt::Display for ByteCount {
 /// `15ms` into 15 and `ms`.
 fn split(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
-    let end = text
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
     Some((number.parse().ok()?, unit.trim_start()))
 }

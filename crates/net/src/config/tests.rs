@@ -37,9 +37,7 @@ enum KeySource {
 
 impl Default for KeySource {
     fn default() -> Self {
-        KeySource::File {
-            path: "kek".to_owned(),
-        }
+        KeySource::File { path: "kek".to_owned() }
     }
 }
 
@@ -50,17 +48,12 @@ fn write(text: &str) -> tempfile::NamedTempFile {
 }
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 #[test]
 fn the_later_layer_wins() {
-    let file = write(
-        "[listen]\naddress = \"127.0.0.1:1\"\n[log]\nfilter = \"debug\"\nformat = \"json\"\n",
-    );
+    let file = write("[listen]\naddress = \"127.0.0.1:1\"\n[log]\nfilter = \"debug\"\nformat = \"json\"\n");
     let loaded = Sources::new()
         .file(file.path())
         .variables(
@@ -78,10 +71,7 @@ fn the_later_layer_wins() {
     assert_eq!(loaded.value.log.filter, "warn");
     assert_eq!(loaded.value.log.format, LogFormat::Json);
     assert_eq!(loaded.value.ca, CaConfig::default());
-    let origins: Vec<String> = loaded
-        .origins()
-        .map(|(key, origin)| format!("{key} {origin}"))
-        .collect();
+    let origins: Vec<String> = loaded.origins().map(|(key, origin)| format!("{key} {origin}")).collect();
     let file = file.path().display();
     assert_eq!(
         origins,
@@ -137,65 +127,23 @@ fn another_enum_variant_replaces_the_default_one() {
 #[test]
 fn mistakes_name_their_place_and_the_remedy() {
     let cases: &[(&str, &[&str])] = &[
-        (
-            "[listen]\nadress = \"x\"\n",
-            &[
-                ":2:",
-                "unknown key `listen.adress`",
-                "did you mean `listen.address`?",
-            ],
-        ),
-        (
-            "\n\n[lisen]\naddress = \"x\"\n",
-            &[":3:", "unknown key `lisen`", "did you mean `listen`?"],
-        ),
-        (
-            "[log]\nverbosity = 3\n",
-            &[
-                ":2:",
-                "unknown key `log.verbosity`",
-                "known here: log.filter",
-            ],
-        ),
+        ("[listen]\nadress = \"x\"\n", &[":2:", "unknown key `listen.adress`", "did you mean `listen.address`?"]),
+        ("\n\n[lisen]\naddress = \"x\"\n", &[":3:", "unknown key `lisen`", "did you mean `listen`?"]),
+        ("[log]\nverbosity = 3\n", &[":2:", "unknown key `log.verbosity`", "known here: log.filter"]),
         (
             "[party]\n\nkeys = { file = { pth = \"a\" } }\n",
-            &[
-                ":3:",
-                "unknown key `party.keys.file.pth`",
-                "`party.keys.file.path`",
-            ],
+            &[":3:", "unknown key `party.keys.file.pth`", "`party.keys.file.path`"],
         ),
         ("[listen]\naddress = 5\n", &[":2:", "`listen.address`"]),
-        (
-            "[listen]\naddress = \"nowhere\"\n",
-            &[":2:", "`listen.address`"],
-        ),
-        (
-            "[limits]\nidle_timeout = \"soon\"\n",
-            &[":2:", "`limits.idle_timeout`", "`15s`"],
-        ),
-        (
-            "[limits]\nrequests_max = -1\n",
-            &[":2:", "`limits.requests_max`"],
-        ),
+        ("[listen]\naddress = \"nowhere\"\n", &[":2:", "`listen.address`"]),
+        ("[limits]\nidle_timeout = \"soon\"\n", &[":2:", "`limits.idle_timeout`", "`15s`"]),
+        ("[limits]\nrequests_max = -1\n", &[":2:", "`limits.requests_max`"]),
         ("[limits]\nbody_bytes_max = \"9 MB\"\n", &[":2:", "`64KiB`"]),
-        (
-            "[log]\nformat = \"xml\"\n",
-            &[":2:", "`log.format`", "`json`"],
-        ),
-        (
-            "[party]\nlabels = [\"a\", 3]\n",
-            &[":2:", "`party.labels.1`"],
-        ),
-        (
-            "[party]\nlabels = [\n\"a\",\n3]\n",
-            &[":4:", "`party.labels.1`"],
-        ),
+        ("[log]\nformat = \"xml\"\n", &[":2:", "`log.format`", "`json`"]),
+        ("[party]\nlabels = [\"a\", 3]\n", &[":2:", "`party.labels.1`"]),
+        ("[party]\nlabels = [\n\"a\",\n3]\n", &[":4:", "`party.labels.1`"]),
         ("[log\n", &[":1:", "not valid TOML"]),
-        (
-            "[log]\nfilter = \"a\"\nfilter = \"b\"\n",
-            &[":3:", "duplicate key"],
-        ),
+        ("[log]\nfilter = \"a\"\nfilter = \"b\"\n", &[":3:", "duplicate key"]),
         ("log = 5\n", &[":1:", "`log`"]),
     ];
     for (text, parts) in cases {
@@ -205,10 +153,7 @@ fn mistakes_name_their_place_and_the_remedy() {
             Err(error) => error.to_string(),
         };
         for part in *parts {
-            assert!(
-                refused.contains(part),
-                "{text:?}: {refused:?} lacks {part:?}"
-            );
+            assert!(refused.contains(part), "{text:?}: {refused:?} lacks {part:?}");
         }
     }
 }
@@ -220,29 +165,16 @@ fn unknown_variables_and_flags_are_named_too() {
         .load::<Sample>()
         .unwrap_err()
         .to_string();
-    assert!(
-        refused.contains("environment variable P_LISTEN__ADRESS"),
-        "{refused}"
-    );
-    assert!(
-        refused.contains("did you mean `listen.address`?"),
-        "{refused}"
-    );
+    assert!(refused.contains("environment variable P_LISTEN__ADRESS"), "{refused}");
+    assert!(refused.contains("did you mean `listen.address`?"), "{refused}");
     let refused = Sources::new()
         .variables("P_", variables(&[("P_LOG__FILTER__DEEP", "x")]))
         .load::<Sample>()
         .unwrap_err()
         .to_string();
     assert!(refused.contains("not a section"), "{refused}");
-    let refused = Sources::new()
-        .flag("limits.requests_max", "many")
-        .load::<Sample>()
-        .unwrap_err()
-        .to_string();
-    assert!(
-        refused.contains("command line (limits.requests_max)"),
-        "{refused}"
-    );
+    let refused = Sources::new().flag("limits.requests_max", "many").load::<Sample>().unwrap_err().to_string();
+    assert!(refused.contains("command line (limits.requests_max)"), "{refused}");
     assert!(refused.contains("`many`"), "{refused}");
 }
 
@@ -263,11 +195,7 @@ fn the_defaults_written_out_read_back_the_same() {
 fn quantities_are_written_with_units() {
     let check = |text: &str, millis: Option<u128>| {
         let read: Result<Interval, _> = text.parse();
-        assert_eq!(
-            read.ok().map(|interval| interval.0.as_millis()),
-            millis,
-            "{text}"
-        );
+        assert_eq!(read.ok().map(|interval| interval.0.as_millis()), millis, "{text}");
     };
     check("15", Some(15_000));
     check("15s", Some(15_000));

@@ -48,11 +48,7 @@ pub(super) enum Silence {
 impl Activity {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State {
-                in_flight: 0,
-                any_request: false,
-                changed: Instant::now(),
-            }),
+            state: Mutex::new(State { in_flight: 0, any_request: false, changed: Instant::now() }),
             woken: Notify::new(),
             stall: Arc::default(),
         })
@@ -67,10 +63,7 @@ impl Activity {
         if state.in_flight == 1 {
             self.woken.notify_one();
         }
-        InFlight {
-            activity: Arc::clone(self),
-            stall: Arc::clone(&self.stall),
-        }
+        InFlight { activity: Arc::clone(self), stall: Arc::clone(&self.stall) }
     }
 
     /// Whether no request is in flight.
@@ -181,8 +174,7 @@ mod tests {
         request.waits_for_peer();
         request.waits_for_handler();
         let limits = limits();
-        let waited =
-            tokio::time::timeout(Duration::from_secs(100), activity.silence(&limits)).await;
+        let waited = tokio::time::timeout(Duration::from_secs(100), activity.silence(&limits)).await;
         assert!(waited.is_err());
     }
 

@@ -70,13 +70,7 @@ pub(super) struct WatchedRequestBody<B> {
 
 impl<B> WatchedRequestBody<B> {
     pub(super) fn new(inner: B, bytes_max: u64, patience: Duration, outcome: BodyOutcome) -> Self {
-        Self {
-            inner,
-            left: bytes_max,
-            patience,
-            wait: None,
-            outcome,
-        }
+        Self { inner, left: bytes_max, patience, wait: None, outcome }
     }
 }
 
@@ -87,17 +81,12 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
             // The clock runs only while the handler waits for us.
             let patience = this.patience;
-            let wait = this
-                .wait
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+            let wait = this.wait.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
             ready!(wait.as_mut().poll(context));
             this.outcome.set(BodyFault::TooSlow);
             return Poll::Ready(Some(Err(Box::new(TooSlow))));
@@ -136,11 +125,7 @@ pub(super) struct WatchedResponseBody {
 
 impl WatchedResponseBody {
     pub(super) fn new(inner: Body, watch: InFlight, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self {
-            inner,
-            watch,
-            _permit: permit,
-        }
+        Self { inner, watch, _permit: permit }
     }
 }
 

@@ -42,11 +42,7 @@ pub(super) async fn run(stream: TcpStream, address: SocketAddr, shared: &Arc<Sha
     };
     if let Some((stream, peer)) = accepted {
         let http2 = tls.is_http2_only() || stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
-        let protocol = if http2 {
-            Protocol::Http2
-        } else {
-            Protocol::Detect
-        };
+        let protocol = if http2 { Protocol::Http2 } else { Protocol::Detect };
         Box::pin(serve(stream, protocol, peer, address, shared)).await;
     }
 }
@@ -92,14 +88,9 @@ async fn handshake(
         None => None,
         Some(party) => {
             let connection = stream.get_ref().1;
-            let exporter =
-                connection.export_keying_material([0; EXPORTER_BYTES], EXPORTER_LABEL, None);
+            let exporter = connection.export_keying_material([0; EXPORTER_BYTES], EXPORTER_LABEL, None);
             match exporter {
-                Ok(exporter) => Some(HopPeer::new(
-                    Arc::new(party),
-                    exporter,
-                    ConnectionId::next(),
-                )),
+                Ok(exporter) => Some(HopPeer::new(Arc::new(party), exporter, ConnectionId::next())),
                 Err(error) => {
                     warn!(%address, %error, "no exporter value");
                     return None;
@@ -118,46 +109,23 @@ enum Protocol {
     Detect,
 }
 
-async fn serve<S>(
-    stream: S,
-    protocol: Protocol,
-    peer: Option<HopPeer>,
-    address: SocketAddr,
-    shared: &Arc<Shared>,
-) where
+async fn serve<S>(stream: S, protocol: Protocol, peer: Option<HopPeer>, address: SocketAddr, shared: &Arc<Shared>)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Activity::new();
-    let service = ConnectionService {
-        shared: Arc::clone(shared),
-        activity: Arc::clone(&activity),
-        peer: peer.clone(),
-        address,
-    };
+    let service =
+        ConnectionService { shared: Arc::clone(shared), activity: Arc::clone(&activity), peer: peer.clone(), address };
     let io = TokioIo::new(stream);
     match protocol {
         Protocol::Http2 => {
             let connection = http2_builder(&shared.limits).serve_connection(io, service);
-            drive(
-                Box::pin(connection),
-                &activity,
-                peer.as_ref(),
-                address,
-                shared,
-            )
-            .await;
+            drive(Box::pin(connection), &activity, peer.as_ref(), address, shared).await;
         }
         Protocol::Detect => {
             let builder = auto_builder(&shared.limits);
             let connection = builder.serve_connection(io, service);
-            drive(
-                Box::pin(connection),
-                &activity,
-                peer.as_ref(),
-                address,
-                shared,
-            )
-            .await;
+            drive(Box::pin(connection), &activity, peer.as_ref(), address, shared).await;
         }
     }
 }

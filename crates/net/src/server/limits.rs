@@ -48,10 +48,7 @@ pub struct Limits {
 impl Limits {
     /// For the hops between parties: few connections that stay.
     pub fn hop() -> Self {
-        Self {
-            idle_timeout: HOP_IDLE_TIMEOUT,
-            ..Self::default()
-        }
+        Self { idle_timeout: HOP_IDLE_TIMEOUT, ..Self::default() }
     }
 }
 

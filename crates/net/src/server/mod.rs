@@ -83,12 +83,7 @@ struct Shared {
 impl Server {
     /// A server without TLS, with default limits.
     pub fn new(router: Router) -> Self {
-        Self {
-            router,
-            tls: None,
-            limits: Limits::default(),
-            refusals: Arc::new(refusal::plain),
-        }
+        Self { router, tls: None, limits: Limits::default(), refusals: Arc::new(refusal::plain) }
     }
 
     /// Speaks TLS.
@@ -104,10 +99,7 @@ impl Server {
     }
 
     /// Writes refusals in the service's own format. Status and Retry-After are set afterwards.
-    pub fn refusals(
-        mut self,
-        writer: impl Fn(&Refusal) -> Response + Send + Sync + 'static,
-    ) -> Self {
+    pub fn refusals(mut self, writer: impl Fn(&Refusal) -> Response + Send + Sync + 'static) -> Self {
         self.refusals = Arc::new(writer);
         self
     }
@@ -147,10 +139,7 @@ impl Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Server")
-            .field("tls", &self.tls)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        out.debug_struct("Server").field("tls", &self.tls).field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
@@ -195,11 +184,7 @@ async fn drain(mut tasks: JoinSet<()>, patience: Duration) -> Drained {
         return Drained { cut: 0 };
     }
     let cut = tasks.len();
-    warn!(
-        cut,
-        ?patience,
-        "connections cut at the end of the drain timeout"
-    );
+    warn!(cut, ?patience, "connections cut at the end of the drain timeout");
     tasks.shutdown().await;
     Drained { cut }
 }
@@ -229,10 +214,7 @@ impl AddressSeat {
             }
             *open += 1;
         }
-        Some(Self {
-            shared: Arc::clone(shared),
-            address,
-        })
+        Some(Self { shared: Arc::clone(shared), address })
     }
 }
 
@@ -253,9 +235,7 @@ impl Drop for AddressSeat {
 
 impl Shared {
     fn addresses(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

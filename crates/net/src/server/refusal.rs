@@ -67,9 +67,7 @@ impl Refusal {
         let mut response = writer(self);
         *response.status_mut() = self.status();
         if let Some(seconds) = self.retry_after_seconds() {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -82,9 +80,7 @@ impl fmt::Display for Refusal {
             Refusal::BodyTooLarge { limit } => {
                 write!(out, "the request body is larger than {limit} bytes; send it in parts")
             }
-            Refusal::BodyTimeout => {
-                out.write_str("the request body came too slowly; send the request again")
-            }
+            Refusal::BodyTimeout => out.write_str("the request body came too slowly; send the request again"),
             Refusal::RequestTimeout => {
                 out.write_str("the server took too long; look whether the request took effect before sending it again")
             }
@@ -99,10 +95,7 @@ impl fmt::Display for Refusal {
 pub(super) fn plain(refusal: &Refusal) -> Response {
     let body = serde_json::json!({"code": refusal.code(), "message": refusal.to_string()});
     let mut response = Response::new(Body::from(body.to_string()));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

@@ -100,9 +100,7 @@ impl ConnectionService {
     async fn answer(&self, request: http::Request<Incoming>) -> Result<Served, Refusal> {
         self.check_peer()?;
         let limits = &self.shared.limits;
-        let too_large = Refusal::BodyTooLarge {
-            limit: limits.body_bytes_max,
-        };
+        let too_large = Refusal::BodyTooLarge { limit: limits.body_bytes_max };
         if announced_bytes(&request).is_some_and(|bytes| bytes > limits.body_bytes_max) {
             return Err(too_large);
         }
@@ -112,12 +110,7 @@ impl ConnectionService {
         let deadline = RequestDeadline::default();
         let mut request = request.map(|body| {
             let (most, patience) = (limits.body_bytes_max, limits.body_timeout);
-            Body::new(WatchedRequestBody::new(
-                body,
-                most,
-                patience,
-                outcome.clone(),
-            ))
+            Body::new(WatchedRequestBody::new(body, most, patience, outcome.clone()))
         });
         let extensions = request.extensions_mut();
         extensions.insert(PeerAddress(self.address));
@@ -155,10 +148,7 @@ impl ConnectionService {
         if path == LIVE_PATH || path == READY_PATH {
             return Ok(None);
         }
-        Arc::clone(&self.shared.requests)
-            .try_acquire_owned()
-            .map(Some)
-            .map_err(|_| Refusal::Overloaded)
+        Arc::clone(&self.shared.requests).try_acquire_owned().map(Some).map_err(|_| Refusal::Overloaded)
     }
 }
 

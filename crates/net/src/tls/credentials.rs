@@ -15,9 +15,7 @@ use super::HopKey;
 
 /// A certificate and a key do not belong together: a fault of this computer's set-up.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the hop certificate and the hop key do not belong together: {0}; restore the pair, or join the exchange anew"
-)]
+#[error("the hop certificate and the hop key do not belong together: {0}; restore the pair, or join the exchange anew")]
 pub struct CredentialsError(rustls::Error);
 
 /// This party's hop certificate and key. Clones are the same ones.
@@ -39,38 +37,21 @@ impl Credentials {
 
     /// Shows `chain` and after it the exchange's root (DER), so that a client who knows only the
     /// root's fingerprint can check it: for the CA.
-    pub fn with_root(
-        chain: &CertificateChain,
-        key: Arc<SigningKey>,
-        root: &[u8],
-    ) -> Result<Self, CredentialsError> {
+    pub fn with_root(chain: &CertificateChain, key: Arc<SigningKey>, root: &[u8]) -> Result<Self, CredentialsError> {
         Self::build(chain, key, Some(root.to_vec()))
     }
 
     /// Shows another certificate and key from now on. On an error the old ones stay.
-    pub fn renew(
-        &self,
-        chain: &CertificateChain,
-        key: Arc<SigningKey>,
-    ) -> Result<(), CredentialsError> {
+    pub fn renew(&self, chain: &CertificateChain, key: Arc<SigningKey>) -> Result<(), CredentialsError> {
         let next = certified(chain, key, self.resolver.root.as_deref())?;
         let current = self.resolver.current.write();
         *current.unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         Ok(())
     }
 
-    fn build(
-        chain: &CertificateChain,
-        key: Arc<SigningKey>,
-        root: Option<Vec<u8>>,
-    ) -> Result<Self, CredentialsError> {
+    fn build(chain: &CertificateChain, key: Arc<SigningKey>, root: Option<Vec<u8>>) -> Result<Self, CredentialsError> {
         let certified = certified(chain, key, root.as_deref())?;
-        Ok(Self {
-            resolver: Arc::new(Resolver {
-                current: RwLock::new(Arc::new(certified)),
-                root,
-            }),
-        })
+        Ok(Self { resolver: Arc::new(Resolver { current: RwLock::new(Arc::new(certified)), root }) })
     }
 
     pub(super) fn resolver(&self) -> Arc<Resolver> {
@@ -84,11 +65,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn certified(
-    chain: &CertificateChain,
-    key: HopKey,
-    root: Option<&[u8]>,
-) -> Result<CertifiedKey, CredentialsError> {
+fn certified(chain: &CertificateChain, key: HopKey, root: Option<&[u8]>) -> Result<CertifiedKey, CredentialsError> {
     let certificates = chain
         .certificates()
         .iter()
@@ -146,17 +123,11 @@ impl Key {
 
 impl TlsSigningKey for Key {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
-        if offered.contains(&self.scheme_of()) {
-            Some(Box::new(self.clone()))
-        } else {
-            None
-        }
+        if offered.contains(&self.scheme_of()) { Some(Box::new(self.clone())) } else { None }
     }
 
     fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
-        Some(SubjectPublicKeyInfoDer::from(
-            self.0.public_key().as_bytes(),
-        ))
+        Some(SubjectPublicKeyInfoDer::from(self.0.public_key().as_bytes()))
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
@@ -169,9 +140,7 @@ impl TlsSigningKey for Key {
 
 impl Signer for Key {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        self.0
-            .sign(message)
-            .map_err(|error| rustls::Error::General(error.to_string()))
+        self.0.sign(message).map_err(|error| rustls::Error::General(error.to_string()))
     }
 
     fn scheme(&self) -> SignatureScheme {

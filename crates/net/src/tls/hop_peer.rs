@@ -22,16 +22,8 @@ pub struct ConnectionId(u64);
 impl HopPeer {
     /// A verified party on one connection. `exporter` is the TLS exporter value of that
     /// connection (RFC 8446, 7.5), the same at both ends and nowhere else.
-    pub fn new(
-        party: Arc<VerifiedParty>,
-        exporter: [u8; EXPORTER_BYTES],
-        connection: ConnectionId,
-    ) -> Self {
-        Self {
-            party,
-            exporter,
-            connection,
-        }
+    pub fn new(party: Arc<VerifiedParty>, exporter: [u8; EXPORTER_BYTES], connection: ConnectionId) -> Self {
+        Self { party, exporter, connection }
     }
 
     /// Who it is.

@@ -60,10 +60,7 @@ impl ExpectedPeer {
 
     /// One party.
     pub const fn named(role: Role, name: PartyName) -> Self {
-        Self {
-            role,
-            name: Some(name),
-        }
+        Self { role, name: Some(name) }
     }
 }
 
@@ -77,12 +74,7 @@ pub struct ServerTls {
 #[derive(Clone)]
 enum ServerKind {
     /// Parties of the exchange.
-    Hop {
-        credentials: Credentials,
-        trust: SharedTrust,
-        accept: Expectation,
-        client_auth: ClientAuth,
-    },
+    Hop { credentials: Credentials, trust: SharedTrust, accept: Expectation, client_auth: ClientAuth },
     /// Applications that know nothing of the exchange.
     Public(Arc<ServerConfig>),
 }
@@ -98,15 +90,8 @@ pub struct ClientTls {
 
 #[derive(Clone)]
 enum ClientPeer {
-    Party {
-        trust: SharedTrust,
-        expected: Expectation,
-        revocation: RevocationRule,
-    },
-    Pinned {
-        root: Fingerprint,
-        clock: Arc<dyn Clock>,
-    },
+    Party { trust: SharedTrust, expected: Expectation, revocation: RevocationRule },
+    Pinned { root: Fingerprint, clock: Arc<dyn Clock> },
 }
 
 /// A server of the exchange that shows `credentials` and accepts parties of the roles `accept`
@@ -133,10 +118,7 @@ pub fn server_config(
 
 /// A server for applications outside the exchange, with a certificate of the site's own: DER,
 /// leaf first, and its key as PKCS#8. Clients are not asked for certificates.
-pub fn public_server_config(
-    certificates: Vec<Vec<u8>>,
-    pkcs8: &[u8],
-) -> Result<ServerTls, TlsConfigError> {
+pub fn public_server_config(certificates: Vec<Vec<u8>>, pkcs8: &[u8]) -> Result<ServerTls, TlsConfigError> {
     use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
     let provider = Arc::new(provider());
     let key = PrivatePkcs8KeyDer::from(pkcs8.to_vec());
@@ -147,10 +129,7 @@ pub fn public_server_config(
         .with_single_cert(chain, key.into())?;
     forget_sessions(&mut config);
     config.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
-    Ok(ServerTls {
-        provider,
-        kind: ServerKind::Public(Arc::new(config)),
-    })
+    Ok(ServerTls { provider, kind: ServerKind::Public(Arc::new(config)) })
 }
 
 /// Reads a certificate chain and its PKCS#8 key from PEM files, as [`public_server_config`] takes them. The
@@ -204,10 +183,7 @@ pub fn authority_client_config(
 /// someone has who is about to join. The server must send that root; its certificate must chain
 /// to it and have the role `ca`. What was found is at
 /// [`Connection::pinned_authority`](crate::client::Connection::pinned_authority).
-pub fn pinned_root_client_config(
-    root: Fingerprint,
-    clock: Arc<dyn Clock>,
-) -> Result<ClientTls, TlsConfigError> {
+pub fn pinned_root_client_config(root: Fingerprint, clock: Arc<dyn Clock>) -> Result<ClientTls, TlsConfigError> {
     ClientTls::new(None, ClientPeer::Pinned { root, clock })
 }
 
@@ -217,12 +193,7 @@ impl ServerTls {
         let verdict = Verdict::default();
         let (credentials, verifier, alpn) = match &self.kind {
             ServerKind::Public(config) => return Ok((Arc::clone(config), verdict)),
-            ServerKind::Hop {
-                credentials,
-                trust,
-                accept,
-                client_auth,
-            } => {
+            ServerKind::Hop { credentials, trust, accept, client_auth } => {
                 let verifier = PartyVerifier::new(
                     trust.clone(),
                     accept.clone(),
@@ -257,25 +228,17 @@ impl ServerTls {
 
     /// Whether peers without ALPN are taken to speak HTTP/2.
     pub(crate) fn is_http2_only(&self) -> bool {
-        matches!(
-            self.kind,
-            ServerKind::Hop {
-                client_auth: ClientAuth::Required,
-                ..
-            }
-        )
+        matches!(self.kind, ServerKind::Hop { client_auth: ClientAuth::Required, .. })
     }
 }
 
 impl ClientTls {
     fn new(credentials: Option<&Credentials>, peer: ClientPeer) -> Result<Self, TlsConfigError> {
         let provider = Arc::new(provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&version::TLS13])?;
+        let builder =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[&version::TLS13])?;
         let placeholder = peer.verifier(&provider, &Verdict::default());
-        let builder = builder
-            .dangerous()
-            .with_custom_certificate_verifier(placeholder);
+        let builder = builder.dangerous().with_custom_certificate_verifier(placeholder);
         let mut config = match credentials {
             Some(credentials) => builder.with_client_cert_resolver(credentials.resolver()),
             None => builder.with_no_client_auth(),
@@ -285,30 +248,21 @@ impl ClientTls {
         config.enable_early_data = false;
         // Identities are not host names, so none is told to the network.
         config.enable_sni = false;
-        Ok(Self {
-            config,
-            provider,
-            peer,
-            shows_certificate: credentials.is_some(),
-        })
+        Ok(Self { config, provider, peer, shows_certificate: credentials.is_some() })
     }
 
     /// The configuration of one connection, and where its verifier leaves what it found.
     pub(crate) fn for_connection(&self) -> (Arc<ClientConfig>, Verdict) {
         let verdict = Verdict::default();
         let mut config = self.config.clone();
-        config
-            .dangerous()
-            .set_certificate_verifier(self.peer.verifier(&self.provider, &verdict));
+        config.dangerous().set_certificate_verifier(self.peer.verifier(&self.provider, &verdict));
         (Arc::new(config), verdict)
     }
 
     /// What open connections are checked against.
     pub(crate) fn trust(&self) -> Option<(&SharedTrust, &Expectation)> {
         match &self.peer {
-            ClientPeer::Party {
-                trust, expected, ..
-            } => Some((trust, expected)),
+            ClientPeer::Party { trust, expected, .. } => Some((trust, expected)),
             ClientPeer::Pinned { .. } => None,
         }
     }
@@ -327,11 +281,7 @@ impl ClientPeer {
     ) -> Arc<dyn rustls::client::danger::ServerCertVerifier> {
         let algorithms = provider.signature_verification_algorithms;
         match self {
-            ClientPeer::Party {
-                trust,
-                expected,
-                revocation,
-            } => Arc::new(PartyVerifier::new(
+            ClientPeer::Party { trust, expected, revocation } => Arc::new(PartyVerifier::new(
                 trust.clone(),
                 expected.clone(),
                 *revocation,
@@ -339,12 +289,9 @@ impl ClientPeer {
                 algorithms,
                 verdict.clone(),
             )),
-            ClientPeer::Pinned { root, clock } => Arc::new(pinned::PinnedRootVerifier::new(
-                *root,
-                Arc::clone(clock),
-                algorithms,
-                verdict.clone(),
-            )),
+            ClientPeer::Pinned { root, clock } => {
+                Arc::new(pinned::PinnedRootVerifier::new(*root, Arc::clone(clock), algorithms, verdict.clone()))
+            }
         }
     }
 }
@@ -364,10 +311,7 @@ impl fmt::Debug for ClientTls {
 /// aws-lc-rs with the one hybrid group first and the classical one behind it.
 fn provider() -> CryptoProvider {
     CryptoProvider {
-        kx_groups: vec![
-            aws_lc_rs::kx_group::X25519MLKEM768,
-            aws_lc_rs::kx_group::X25519,
-        ],
+        kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768, aws_lc_rs::kx_group::X25519],
         ..aws_lc_rs::default_provider()
     }
 }

@@ -9,8 +9,7 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime as TlsTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use sealwort_pki::{
-    CertificateChain, CertificateError, ExchangeName, Expected, Fingerprint, KeyUse, Role, Trust,
-    UnixTime,
+    CertificateChain, CertificateError, ExchangeName, Expected, Fingerprint, KeyUse, Role, Trust, UnixTime,
 };
 
 use super::verifier::{SCHEMES, Verdict, chain, refuse_tls12};
@@ -43,12 +42,7 @@ impl PinnedRootVerifier {
         algorithms: WebPkiSupportedAlgorithms,
         verdict: Verdict,
     ) -> Self {
-        Self {
-            root,
-            clock,
-            algorithms,
-            verdict,
-        }
+        Self { root, clock, algorithms, verdict }
     }
 
     fn verify(
@@ -68,25 +62,17 @@ impl PinnedRootVerifier {
         match trust.verify(&chain, &expected, now) {
             // Whoever joins has no revocation list yet; `pki` looks at it last, so everything
             // else is in order. The list is the first thing to be fetched.
-            Ok(_) | Err(CertificateError::RevocationUnknown(_)) => Ok(PinnedAuthority {
-                exchange,
-                root: root.as_ref().to_vec(),
-                chain,
-            }),
+            Ok(_) | Err(CertificateError::RevocationUnknown(_)) => {
+                Ok(PinnedAuthority { exchange, root: root.as_ref().to_vec(), chain })
+            }
             Err(error) => Err(error),
         }
     }
 }
 
 /// The exchange that the leaf names. It is a claim: the caller verifies under that name.
-fn claimed_exchange(
-    chain: &CertificateChain,
-    root: &[u8],
-    now: UnixTime,
-) -> Result<ExchangeName, CertificateError> {
-    let guess: ExchangeName = "unknown"
-        .parse()
-        .map_err(|_| CertificateError::Malformed("the exchange's name"))?;
+fn claimed_exchange(chain: &CertificateChain, root: &[u8], now: UnixTime) -> Result<ExchangeName, CertificateError> {
+    let guess: ExchangeName = "unknown".parse().map_err(|_| CertificateError::Malformed("the exchange's name"))?;
     let trust = trust(guess.clone(), root)?;
     match trust.verify(chain, &Expected::anybody(KeyUse::Hop), now) {
         Err(CertificateError::WrongExchange { found, .. }) => Ok(found.exchange),

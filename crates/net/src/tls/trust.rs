@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use sealwort_pki::{
-    CertificateChain, CertificateError, CrlSummary, Expected, Trust, TrustError, UnixTime,
-    VerifiedParty,
+    CertificateChain, CertificateError, CrlSummary, Expected, Trust, TrustError, UnixTime, VerifiedParty,
 };
 use tokio::sync::watch;
 
@@ -58,20 +57,12 @@ impl SharedTrust {
     }
 
     /// Verifies a chain now; see [`Trust::verify`].
-    pub fn verify(
-        &self,
-        chain: &CertificateChain,
-        expected: &Expected<'_>,
-    ) -> Result<VerifiedParty, CertificateError> {
+    pub fn verify(&self, chain: &CertificateChain, expected: &Expected<'_>) -> Result<VerifiedParty, CertificateError> {
         self.current().verify(chain, expected, self.now())
     }
 
     /// Checks a verified party again, without signature checks; see [`Trust::recheck`].
-    pub fn recheck(
-        &self,
-        party: &VerifiedParty,
-        expected: &Expected<'_>,
-    ) -> Result<(), CertificateError> {
+    pub fn recheck(&self, party: &VerifiedParty, expected: &Expected<'_>) -> Result<(), CertificateError> {
         self.current().recheck(party, expected, self.now())
     }
 
@@ -84,11 +75,7 @@ impl SharedTrust {
         let mut next = Trust::clone(&self.current());
         let summary = next.set_crl(crl, issuing, self.now())?;
         let after = next.newest();
-        *self
-            .shared
-            .current
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         if before != after || Some(summary) != after {
             self.announce();
         }
@@ -97,9 +84,7 @@ impl SharedTrust {
 
     /// Makes every open connection check its peer again, as after a jump of the clock.
     pub fn announce(&self) {
-        self.shared
-            .generation
-            .send_modify(|generation| *generation += 1);
+        self.shared.generation.send_modify(|generation| *generation += 1);
     }
 
     /// Sees every change; the number only rises.
@@ -109,11 +94,7 @@ impl SharedTrust {
 
     /// Resolves when `party` is no longer to be believed: revoked, expired, or no revocation
     /// list in force. Never resolves otherwise.
-    pub(crate) async fn refusal(
-        &self,
-        party: &VerifiedParty,
-        expected: &Expectation,
-    ) -> CertificateError {
+    pub(crate) async fn refusal(&self, party: &VerifiedParty, expected: &Expectation) -> CertificateError {
         let mut changes = self.changes();
         loop {
             changes.mark_unchanged();

@@ -9,12 +9,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime as TlsTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible, SignatureScheme,
-};
-use sealwort_pki::{
-    CertificateChain, CertificateError, Expected, KeyUse, PartyName, Role, VerifiedParty,
-};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible, SignatureScheme};
+use sealwort_pki::{CertificateChain, CertificateError, Expected, KeyUse, PartyName, Role, VerifiedParty};
 
 use super::pinned::PinnedAuthority;
 use super::{ClientAuth, ExpectedPeer, SharedTrust};
@@ -28,17 +24,11 @@ pub(crate) struct Expectation {
 
 impl Expectation {
     pub(super) fn roles(roles: &[Role]) -> Self {
-        Self {
-            roles: roles.into(),
-            name: None,
-        }
+        Self { roles: roles.into(), name: None }
     }
 
     pub(super) fn peer(peer: ExpectedPeer) -> Self {
-        Self {
-            roles: Arc::new([peer.role]),
-            name: peer.name,
-        }
+        Self { roles: Arc::new([peer.role]), name: peer.name }
     }
 
     pub(crate) fn borrowed(&self) -> Expected<'_> {
@@ -114,14 +104,7 @@ impl PartyVerifier {
         algorithms: WebPkiSupportedAlgorithms,
         verdict: Verdict,
     ) -> Self {
-        Self {
-            trust,
-            expected,
-            revocation,
-            client_auth,
-            algorithms,
-            verdict,
-        }
+        Self { trust, expected, revocation, client_auth, algorithms, verdict }
     }
 
     fn verify(&self, leaf: &CertificateDer<'_>, above: &[CertificateDer<'_>]) -> Result<(), Error> {
@@ -138,11 +121,7 @@ impl PartyVerifier {
                 Ok(())
             }
             // `pki` looks at revocation last, so everything else about this party is in order.
-            Err(CertificateError::RevocationUnknown(_))
-                if self.revocation == RevocationRule::UnlessUnknown =>
-            {
-                Ok(())
-            }
+            Err(CertificateError::RevocationUnknown(_)) if self.revocation == RevocationRule::UnlessUnknown => Ok(()),
             Err(error) => Err(self.verdict.refuse(error)),
         }
     }
@@ -231,10 +210,7 @@ pub(super) fn chain(
     leaf: &CertificateDer<'_>,
     above: &[CertificateDer<'_>],
 ) -> Result<CertificateChain, CertificateError> {
-    let certificates = std::iter::once(leaf)
-        .chain(above)
-        .map(|certificate| certificate.as_ref().to_vec())
-        .collect();
+    let certificates = std::iter::once(leaf).chain(above).map(|certificate| certificate.as_ref().to_vec()).collect();
     CertificateChain::new(certificates).map_err(|_| CertificateError::Malformed("the chain"))
 }
 
@@ -262,7 +238,4 @@ pub(super) fn refuse_tls12() -> Error {
 }
 
 /// The two algorithms of `pki`'s keys.
-pub(super) const SCHEMES: &[SignatureScheme] = &[
-    SignatureScheme::ED25519,
-    SignatureScheme::ECDSA_NISTP256_SHA256,
-];
+pub(super) const SCHEMES: &[SignatureScheme] = &[SignatureScheme::ED25519, SignatureScheme::ECDSA_NISTP256_SHA256];

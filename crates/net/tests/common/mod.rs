@@ -1,11 +1,5 @@
 //! A small exchange on loopback sockets for the tests of this crate.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic
-)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,11 +30,7 @@ impl World {
         let exchange = TestExchange::new("test");
         let clock = TestClock::at(TEST_NOW);
         let trust = SharedTrust::new(exchange.trust(), Arc::new(clock.clone()));
-        Self {
-            exchange,
-            clock,
-            trust,
-        }
+        Self { exchange, clock, trust }
     }
 
     pub fn clock(&self) -> Arc<dyn Clock> {
@@ -60,11 +50,7 @@ impl World {
     pub fn client(&self, credential: Option<&TestCredential>, expected: ExpectedPeer) -> HopClient {
         let credentials = credential.map(credentials);
         let tls = tls::client_config(credentials.as_ref(), &self.trust, expected).unwrap();
-        HopClient::new(tls).timeouts(Timeouts {
-            connect: PATIENCE,
-            handshake: PATIENCE,
-            ..Timeouts::default()
-        })
+        HopClient::new(tls).timeouts(Timeouts { connect: PATIENCE, handshake: PATIENCE, ..Timeouts::default() })
     }
 
     /// Publishes revocation list `number`.
@@ -104,11 +90,7 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let (trigger, shutdown) = Shutdown::channel();
         let task = tokio::spawn(server.serve(listener, shutdown));
-        Self {
-            address,
-            trigger,
-            task,
-        }
+        Self { address, trigger, task }
     }
 
     pub fn endpoint(&self) -> Endpoint {
@@ -132,9 +114,7 @@ pub async fn refused(client: &HopClient, endpoint: &Endpoint) -> HopError {
 /// The body of a GET, or the error.
 pub async fn get(connection: &Connection, path: &str) -> Result<(u16, String), HopError> {
     let empty = sealwort_net::client::Body::empty();
-    let response = connection
-        .request(http::Method::GET, path, empty, PATIENCE)
-        .await?;
+    let response = connection.request(http::Method::GET, path, empty, PATIENCE).await?;
     let status = response.status.as_u16();
     let body = response.read(1 << 20).await?;
     Ok((status, String::from_utf8_lossy(&body).into_owned()))

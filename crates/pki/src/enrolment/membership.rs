@@ -12,8 +12,7 @@ use zeroize::Zeroizing;
 use super::secret::DirectoryKey;
 use crate::authority::renewal_time;
 use crate::{
-    CertificateChain, Identity, KeyUse, Role, SerialNumber, SigningKey, Trust, UnixTime,
-    VerifiedParty, profile,
+    CertificateChain, Identity, KeyUse, Role, SerialNumber, SigningKey, Trust, UnixTime, VerifiedParty, profile,
 };
 
 /// The longest membership file, in bytes of JSON.
@@ -52,9 +51,7 @@ pub struct Credential {
 
 /// A membership file is unusable; nobody but this computer's set-up is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "the membership file is damaged at {0}: restore it from a backup, or join again with a new invitation"
-)]
+#[error("the membership file is damaged at {0}: restore it from a backup, or join again with a new invitation")]
 pub struct MembershipError(pub(super) &'static str);
 
 impl Credential {
@@ -98,9 +95,7 @@ impl Membership {
             directory_key: self.directory_key.as_ref().map(DirectoryKey::expose_hex),
         };
         // A struct of texts always has a JSON form.
-        Ok(Zeroizing::new(
-            serde_json::to_string(&json).unwrap_or_default(),
-        ))
+        Ok(Zeroizing::new(serde_json::to_string(&json).unwrap_or_default()))
     }
 
     /// Reads a membership file.
@@ -108,12 +103,10 @@ impl Membership {
         if json.len() > MEMBERSHIP_BYTES_MAX {
             return Err(MembershipError("the length"));
         }
-        let read: MembershipJson =
-            serde_json::from_slice(json).map_err(|_| MembershipError("the encoding"))?;
+        let read: MembershipJson = serde_json::from_slice(json).map_err(|_| MembershipError("the encoding"))?;
         let identity = read.identity;
         let root = hex::decode(&read.root).map_err(|_| MembershipError("the root"))?;
-        let trust = Trust::new(identity.exchange.clone(), &root)
-            .map_err(|_| MembershipError("the root"))?;
+        let trust = Trust::new(identity.exchange.clone(), &root).map_err(|_| MembershipError("the root"))?;
         let directory_key = match &read.directory_key {
             Some(hex) => Some(DirectoryKey::from_hex(hex).ok_or(DIRECTORY_KEY)?),
             None => None,
@@ -131,11 +124,7 @@ impl Membership {
     }
 }
 
-fn own(
-    read: &CredentialJson,
-    identity: &Identity,
-    key_use: KeyUse,
-) -> Result<Credential, MembershipError> {
+fn own(read: &CredentialJson, identity: &Identity, key_use: KeyUse) -> Result<Credential, MembershipError> {
     let damaged = match key_use {
         KeyUse::Hop => MembershipError("the hop key or certificate"),
         KeyUse::Statement => MembershipError("the statement key or certificate"),
@@ -143,17 +132,13 @@ fn own(
     let der = hex::decode(&*read.key).map(Zeroizing::new);
     let key = der.ok().and_then(|der| SigningKey::from_pkcs8(&der).ok());
     let certificates: Result<_, _> = read.chain.iter().map(hex::decode).collect();
-    let chain = certificates
-        .ok()
-        .and_then(|certificates| CertificateChain::new(certificates).ok());
+    let chain = certificates.ok().and_then(|certificates| CertificateChain::new(certificates).ok());
     let (Some(key), Some(chain)) = (key, chain) else {
         return Err(damaged);
     };
     match profile::party_fields(chain.leaf()) {
         Ok(fields)
-            if fields.public_key == *key.public_key()
-                && fields.identity == *identity
-                && fields.key_use == key_use =>
+            if fields.public_key == *key.public_key() && fields.identity == *identity && fields.key_use == key_use =>
         {
             Ok(Credential {
                 key: Arc::new(key),

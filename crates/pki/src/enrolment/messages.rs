@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 use super::secret::{DirectoryKey, InvitationSecret};
 use crate::authority::REQUEST_BYTES_MAX;
 use crate::{
-    CERTIFICATE_BYTES_MAX, CHAIN_BYTES_MAX, CRL_BYTES_MAX, CertificateChain, ExchangeName,
-    Fingerprint, Identity, PartyName, Role, UnixTime,
+    CERTIFICATE_BYTES_MAX, CHAIN_BYTES_MAX, CRL_BYTES_MAX, CertificateChain, ExchangeName, Fingerprint, Identity,
+    PartyName, Role, UnixTime,
 };
 
 /// `POST`: an [`EnrolRequest`], answered by a [`JoinResponse`].
@@ -27,8 +27,7 @@ pub const ROOT_PATH: &str = "/v1/root";
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
 /// The longest message that carries a revocation list, in bytes of JSON.
-pub const CRL_MESSAGE_BYTES_MAX: usize =
-    2 * (CRL_BYTES_MAX + 2 * CHAIN_BYTES_MAX + CERTIFICATE_BYTES_MAX) + 1024;
+pub const CRL_MESSAGE_BYTES_MAX: usize = 2 * (CRL_BYTES_MAX + 2 * CHAIN_BYTES_MAX + CERTIFICATE_BYTES_MAX) + 1024;
 
 /// The longest address of an authority, in bytes.
 pub const URL_BYTES_MAX: usize = 512;
@@ -163,8 +162,7 @@ impl Invitation {
             identity: Identity::new(read.exchange, read.role, read.name),
             url: read.url,
             root: read.root,
-            secret: InvitationSecret::from_hex(&read.secret)
-                .ok_or(MessageError::Field("secret"))?,
+            secret: InvitationSecret::from_hex(&read.secret).ok_or(MessageError::Field("secret"))?,
             expires: read.expires,
         })
     }
@@ -186,8 +184,7 @@ impl EnrolRequest {
         let read: EnrolJson = decode(json, MESSAGE_BYTES_MAX)?;
         Ok(Self {
             identity: read.identity,
-            secret: InvitationSecret::from_hex(&read.secret)
-                .ok_or(MessageError::Field("secret"))?,
+            secret: InvitationSecret::from_hex(&read.secret).ok_or(MessageError::Field("secret"))?,
             hop: bytes(&read.hop, REQUEST_BYTES_MAX, "hop")?,
             statement: bytes(&read.statement, REQUEST_BYTES_MAX, "statement")?,
         })
@@ -197,10 +194,7 @@ impl EnrolRequest {
 impl RenewRequest {
     /// The body to send.
     pub fn to_json(&self) -> Zeroizing<String> {
-        encode(&RenewJson {
-            hop: hex::encode(&self.hop),
-            statement: hex::encode(&self.statement),
-        })
+        encode(&RenewJson { hop: hex::encode(&self.hop), statement: hex::encode(&self.statement) })
     }
 
     /// Reads a received body.
@@ -229,9 +223,7 @@ impl JoinResponse {
     /// believe it.
     pub fn from_json(json: &[u8]) -> Result<Self, MessageError> {
         let read: JoinJson = decode(json, CRL_MESSAGE_BYTES_MAX)?;
-        let key = |hex: Zeroizing<String>| {
-            DirectoryKey::from_hex(&hex).ok_or(MessageError::Field("directory_key"))
-        };
+        let key = |hex: Zeroizing<String>| DirectoryKey::from_hex(&hex).ok_or(MessageError::Field("directory_key"));
         Ok(Self {
             hop: chain(&read.hop, "hop")?,
             statement: chain(&read.statement, "statement")?,
@@ -245,10 +237,7 @@ impl JoinResponse {
 impl CrlResponse {
     /// The body to send.
     pub fn to_json(&self) -> String {
-        plain(&CrlJson {
-            crl: hex::encode(&self.crl),
-            issuing: hex::encode(&self.issuing),
-        })
+        plain(&CrlJson { crl: hex::encode(&self.crl), issuing: hex::encode(&self.issuing) })
     }
 
     /// Reads a received body; [`crate::Trust::set_crl`] decides whether to
@@ -265,19 +254,13 @@ impl CrlResponse {
 impl RootResponse {
     /// The body to send.
     pub fn to_json(&self) -> String {
-        plain(&RootJson {
-            exchange: self.exchange.clone(),
-            root: hex::encode(&self.root),
-        })
+        plain(&RootJson { exchange: self.exchange.clone(), root: hex::encode(&self.root) })
     }
 
     /// Reads a received body. Compare the root's fingerprint with the pinned one.
     pub fn from_json(json: &[u8]) -> Result<Self, MessageError> {
         let read: RootJson = decode(json, MESSAGE_BYTES_MAX)?;
-        Ok(Self {
-            exchange: read.exchange,
-            root: bytes(&read.root, CERTIFICATE_BYTES_MAX, "root")?,
-        })
+        Ok(Self { exchange: read.exchange, root: bytes(&read.root, CERTIFICATE_BYTES_MAX, "root")? })
     }
 }
 
@@ -357,10 +340,7 @@ fn plain(message: &impl Serialize) -> String {
 
 fn decode<T: DeserializeOwned>(json: &[u8], limit: usize) -> Result<T, MessageError> {
     if json.len() > limit {
-        return Err(MessageError::TooLong {
-            found: json.len(),
-            limit,
-        });
+        return Err(MessageError::TooLong { found: json.len(), limit });
     }
     serde_json::from_slice(json).map_err(|error| MessageError::Json(error.to_string()))
 }
@@ -374,10 +354,7 @@ fn bytes(text: &str, limit: usize, field: &'static str) -> Result<Vec<u8>, Messa
 }
 
 fn chain(texts: &[String], field: &'static str) -> Result<CertificateChain, MessageError> {
-    let certificates = texts
-        .iter()
-        .map(|text| bytes(text, CERTIFICATE_BYTES_MAX, field))
-        .collect::<Result<_, _>>()?;
+    let certificates = texts.iter().map(|text| bytes(text, CERTIFICATE_BYTES_MAX, field)).collect::<Result<_, _>>()?;
     CertificateChain::new(certificates).map_err(|_| MessageError::Field(field))
 }
 

@@ -23,9 +23,8 @@ mod tests;
 
 pub use membership::{Credential, MEMBERSHIP_BYTES_MAX, Membership, MembershipError};
 pub use messages::{
-    CRL_MESSAGE_BYTES_MAX, CRL_PATH, CrlResponse, ENROL_PATH, EnrolRequest, Invitation,
-    JoinResponse, MESSAGE_BYTES_MAX, MessageError, RENEW_PATH, ROOT_PATH, Refusal, RenewRequest,
-    RootResponse, URL_BYTES_MAX,
+    CRL_MESSAGE_BYTES_MAX, CRL_PATH, CrlResponse, ENROL_PATH, EnrolRequest, Invitation, JoinResponse,
+    MESSAGE_BYTES_MAX, MessageError, RENEW_PATH, ROOT_PATH, Refusal, RenewRequest, RootResponse, URL_BYTES_MAX,
 };
 pub use party::{Admission, JoinError, JoinRequest, RenewalRequest};
 pub use secret::{DirectoryKey, InvitationSecret, SecretDigest};

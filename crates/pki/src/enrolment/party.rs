@@ -9,8 +9,8 @@ use super::messages::{CrlResponse, EnrolRequest, Invitation, JoinResponse, Renew
 use super::secret::DirectoryKey;
 use crate::authority::make_csr;
 use crate::{
-    CertificateChain, CertificateError, Expected, Fingerprint, Identity, KeyAlgorithm, KeyError,
-    KeyUse, Role, SigningKey, Trust, TrustError, UnixTime,
+    CertificateChain, CertificateError, Expected, Fingerprint, Identity, KeyAlgorithm, KeyError, KeyUse, Role,
+    SigningKey, Trust, TrustError, UnixTime,
 };
 
 /// A party that asked to join and waits for the answer. Used once.
@@ -41,9 +41,7 @@ pub struct Admission {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum JoinError {
     /// The invitation's time has passed.
-    #[error(
-        "the invitation of {identity} expired at {expires}: ask the exchange's operator for a new one"
-    )]
+    #[error("the invitation of {identity} expired at {expires}: ask the exchange's operator for a new one")]
     InvitationExpired {
         /// Who was invited.
         identity: Identity,
@@ -61,9 +59,7 @@ pub enum JoinError {
         offered: Fingerprint,
     },
     /// A certificate for a key that is not ours.
-    #[error(
-        "the authority certified another {0} key than the one we sent: somebody stands between"
-    )]
+    #[error("the authority certified another {0} key than the one we sent: somebody stands between")]
     WrongKey(KeyUse),
     /// A certificate is not what was asked for.
     #[error("the authority's answer is refused: {0}")]
@@ -72,9 +68,7 @@ pub enum JoinError {
     #[error("the authority's answer is refused: {0}")]
     Trust(#[from] TrustError),
     /// A gateway without a directory key, or another party with one.
-    #[error(
-        "the authority's answer is refused: a directory key is for gateways, and for every gateway"
-    )]
+    #[error("the authority's answer is refused: a directory key is for gateways, and for every gateway")]
     DirectoryKey,
     /// The directory key is another than before.
     #[error(
@@ -104,16 +98,9 @@ impl JoinError {
 
 impl JoinRequest {
     /// Makes both keys for the invited party.
-    pub fn new(
-        invitation: Invitation,
-        algorithm: KeyAlgorithm,
-        now: UnixTime,
-    ) -> Result<Self, JoinError> {
+    pub fn new(invitation: Invitation, algorithm: KeyAlgorithm, now: UnixTime) -> Result<Self, JoinError> {
         if now > invitation.expires {
-            return Err(JoinError::InvitationExpired {
-                identity: invitation.identity,
-                expires: invitation.expires,
-            });
+            return Err(JoinError::InvitationExpired { identity: invitation.identity, expires: invitation.expires });
         }
         let keys = Keys::make(&invitation.identity, algorithm)?;
         Ok(Self { invitation, keys })
@@ -145,10 +132,7 @@ impl JoinRequest {
         let Invitation { identity, root, .. } = self.invitation;
         let offered = Fingerprint::of(&response.root);
         if offered != root {
-            return Err(JoinError::WrongRoot {
-                pinned: root,
-                offered,
-            });
+            return Err(JoinError::WrongRoot { pinned: root, offered });
         }
         let trust = Trust::new(identity.exchange.clone(), &response.root)?;
         accept(identity, self.keys, trust, response, now)
@@ -164,10 +148,7 @@ impl RenewalRequest {
 
     /// The message to send.
     pub fn message(&self) -> RenewRequest {
-        RenewRequest {
-            hop: self.keys.hop_request.clone(),
-            statement: self.keys.statement_request.clone(),
-        }
+        RenewRequest { hop: self.keys.hop_request.clone(), statement: self.keys.statement_request.clone() }
     }
 
     /// The message to send, as a JSON body for `POST` [`super::RENEW_PATH`].
@@ -245,16 +226,7 @@ fn accept(
         return Err(JoinError::DirectoryKey);
     }
     Ok(Admission {
-        membership: Membership {
-            identity,
-            hop,
-            statement,
-            directory_key: response.directory_key,
-            trust,
-        },
-        crl: CrlResponse {
-            crl: response.crl,
-            issuing,
-        },
+        membership: Membership { identity, hop, statement, directory_key: response.directory_key, trust },
+        crl: CrlResponse { crl: response.crl, issuing },
     })
 }

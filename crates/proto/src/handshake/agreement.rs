@@ -27,21 +27,11 @@ pub(crate) struct Roles {
 }
 
 /// Steps 4 and 5.
-pub(crate) const GATEWAY_BROKER: Roles = Roles {
-    pair: Pair::GatewayBroker,
-    share_step: 4,
-    answer_step: 5,
-    sharer: Fault::Gateway,
-    answerer: Fault::Broker,
-};
+pub(crate) const GATEWAY_BROKER: Roles =
+    Roles { pair: Pair::GatewayBroker, share_step: 4, answer_step: 5, sharer: Fault::Gateway, answerer: Fault::Broker };
 /// Steps 6 and 7.
-pub(crate) const BROKER_ARCHIVE: Roles = Roles {
-    pair: Pair::BrokerArchive,
-    share_step: 6,
-    answer_step: 7,
-    sharer: Fault::Broker,
-    answerer: Fault::Archive,
-};
+pub(crate) const BROKER_ARCHIVE: Roles =
+    Roles { pair: Pair::BrokerArchive, share_step: 6, answer_step: 7, sharer: Fault::Broker, answerer: Fault::Archive };
 /// Steps 8 and 9.
 pub(crate) const GATEWAY_ARCHIVE: Roles = Roles {
     pair: Pair::GatewayArchive,
@@ -119,8 +109,7 @@ pub(crate) fn receive_share(
     let share: Share = from_bytes(signed.share.as_ref(), HANDSHAKE_BYTES_MAX).at(step, fault)?;
     share.header.check(party.exchange(), roles.share_step, opening.session).at(step, fault)?;
     opening.transcript.add(signed.share.as_ref());
-    check(peer, roles.share_step, &opening.transcript, signed.signature.as_ref(), &party.operations)
-        .at(step, fault)?;
+    check(peer, roles.share_step, &opening.transcript, signed.signature.as_ref(), &party.operations).at(step, fault)?;
     opening.transcript.add(signed.signature.as_ref());
     Ok(ShareReceived { roles, opening, share })
 }
@@ -132,15 +121,10 @@ impl ShareReceived {
     }
 
     /// Answers: encapsulates, signs, confirms. Gives the channel and the message.
-    pub(crate) fn answer(
-        mut self,
-        party: &Party,
-        now: UnixTime,
-    ) -> Result<(Channel, Vec<u8>), ProtocolError> {
+    pub(crate) fn answer(mut self, party: &Party, now: UnixTime) -> Result<(Channel, Vec<u8>), ProtocolError> {
         let roles = self.roles;
         let step = Step::Authentication(roles.answer_step);
-        let (ciphertext, secret) =
-            encapsulate(self.share.key.as_ref(), &party.operations).at(step, roles.sharer)?;
+        let (ciphertext, secret) = encapsulate(self.share.key.as_ref(), &party.operations).at(step, roles.sharer)?;
         let answer = to_bytes(&Answer {
             header: Header::new(party.exchange(), roles.answer_step, self.opening.session),
             encapsulation: Blob(ciphertext),
@@ -238,10 +222,7 @@ fn signed_bytes(step: u8, transcript: &Transcript, operations: &Operations) -> V
 
 fn sign(party: &Party, step: u8, transcript: &Transcript) -> Result<Vec<u8>, ErrorKind> {
     crate::operations::count(&party.operations.sign);
-    party
-        .key
-        .sign(&signed_bytes(step, transcript, &party.operations))
-        .map_err(|_| ErrorKind::Crypto("signing"))
+    party.key.sign(&signed_bytes(step, transcript, &party.operations)).map_err(|_| ErrorKind::Crypto("signing"))
 }
 
 fn check(
@@ -252,7 +233,5 @@ fn check(
     operations: &Operations,
 ) -> Result<(), ErrorKind> {
     crate::operations::count(&operations.verify);
-    peer.public_key()
-        .verify(&signed_bytes(step, transcript, operations), signature)
-        .map_err(|_| ErrorKind::Signature)
+    peer.public_key().verify(&signed_bytes(step, transcript, operations), signature).map_err(|_| ErrorKind::Signature)
 }

@@ -90,7 +90,8 @@ pub fn on_introduction(
     let gateway = peers.verify(&gateway_chain, Role::Gateway).at(step, Fault::Gateway)?;
 
     let nonce = Nonce::random(&party.operations);
-    let session = session_id(&[Named::peer(&gateway, hello.nonce), Named::peer(&broker, introduction.nonce), Named::own(party, nonce)],
+    let session = session_id(
+        &[Named::peer(&gateway, hello.nonce), Named::peer(&broker, introduction.nonce), Named::own(party, nonce)],
         &party.operations,
     );
     let acceptance = to_bytes(&Acceptance {
@@ -171,14 +172,13 @@ impl AwaitCompletion {
     ) -> Result<(GatewayEstablished, Vec<u8>), ProtocolError> {
         let (channel, _) = self.shared.finish(bytes, &self.gateway, party, now)?;
         let (_, confirmation) = channel.request(&to_bytes(&Confirm { binding: channel.binding() }), now)?;
-        let established =
-            GatewayEstablished {
-                channel,
-                gateway: self.gateway,
-                gateway_chain: self.gateway_chain,
-                broker: self.broker,
-                policies: self.policies,
-            };
+        let established = GatewayEstablished {
+            channel,
+            gateway: self.gateway,
+            gateway_chain: self.gateway_chain,
+            broker: self.broker,
+            policies: self.policies,
+        };
         Ok((established, confirmation))
     }
 }

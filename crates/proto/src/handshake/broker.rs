@@ -14,8 +14,8 @@ use crate::codec::{Blob, from_bytes, to_bytes};
 use crate::error::{At, ErrorKind, Fault, ProtocolError, Step};
 use crate::id::{Digest, Nonce, SessionId};
 use crate::message::{
-    Acceptance, BrokerAnswer, Completion, Confirm, CookieDemand, HANDSHAKE_BYTES_MAX, Header, Hello,
-    Introduction, Presentation,
+    Acceptance, BrokerAnswer, Completion, Confirm, CookieDemand, HANDSHAKE_BYTES_MAX, Header, Hello, Introduction,
+    Presentation,
 };
 use crate::peers::{Peers, chain_from_wire, chain_to_wire};
 use crate::policy::Policies;
@@ -176,7 +176,8 @@ impl AwaitAcceptance {
             let (expected, found) = (self.archive.to_string(), archive.identity().to_string());
             return Err(ProtocolError::new(step, fault, ErrorKind::WrongParty { expected, found }));
         }
-        let session = session_id(&[
+        let session = session_id(
+            &[
                 Named::peer(&self.gateway, self.gateway_nonce),
                 Named::own(party, self.nonce),
                 Named::peer(&archive, acceptance.nonce),
@@ -259,11 +260,7 @@ impl AwaitCompletion {
     }
 
     /// Step 9 received: the gateway confirms the key. Gives the channel, and step 9 for the archive.
-    pub fn on_completion(
-        self,
-        bytes: &[u8],
-        now: UnixTime,
-    ) -> Result<(GatewayEstablished, Vec<u8>), ProtocolError> {
+    pub fn on_completion(self, bytes: &[u8], now: UnixTime) -> Result<(GatewayEstablished, Vec<u8>), ProtocolError> {
         let step = Step::Authentication(9);
         let fault = Fault::Gateway;
         let completion: Completion = from_bytes(bytes, 2 * HANDSHAKE_BYTES_MAX).at(step, fault)?;
@@ -292,20 +289,14 @@ pub fn start_archive(
     party: &Party,
     hop: &HopExporter,
 ) -> Result<(AwaitArchiveAnswer, Vec<u8>), ProtocolError> {
-    let bound =
-        Opening::new(BROKER_ARCHIVE, opening.session, &[hop, &opening.introduction, &opening.acceptance]);
+    let bound = Opening::new(BROKER_ARCHIVE, opening.session, &[hop, &opening.introduction, &opening.acceptance]);
     let (shared, message) = share(BROKER_ARCHIVE, bound, party, &party.policies)?;
     Ok((AwaitArchiveAnswer { shared, archive: opening.archive }, message))
 }
 
 impl AwaitArchiveAnswer {
     /// Step 7 received.
-    pub fn on_answer(
-        self,
-        bytes: &[u8],
-        party: &Party,
-        now: UnixTime,
-    ) -> Result<ArchiveEstablished, ProtocolError> {
+    pub fn on_answer(self, bytes: &[u8], party: &Party, now: UnixTime) -> Result<ArchiveEstablished, ProtocolError> {
         let (channel, policies) = self.shared.finish(bytes, &self.archive, party, now)?;
         Ok(ArchiveEstablished { channel, archive: self.archive, policies })
     }

@@ -31,9 +31,7 @@ impl CookieJar {
     pub fn accepts(&self, cookie: &[u8], nonce: &Nonce, hop: &HopExporter, now: UnixTime) -> bool {
         let Some((time, tag)) = cookie.split_first_chunk::<8>() else { return false };
         let time = u64::from_be_bytes(*time);
-        time <= now.as_secs()
-            && now.as_secs() - time <= COOKIE_SECONDS
-            && mac_matches(&self.tag(nonce, hop, time), tag)
+        time <= now.as_secs() && now.as_secs() - time <= COOKIE_SECONDS && mac_matches(&self.tag(nonce, hop, time), tag)
     }
 
     fn tag(&self, nonce: &Nonce, hop: &HopExporter, time: u64) -> [u8; 32] {

@@ -6,17 +6,16 @@ use sealwort_pki::{Identity, Role, UnixTime, VerifiedParty};
 
 use super::agreement::{GATEWAY_ARCHIVE, GATEWAY_BROKER, Opening, Shared, receive_share, share};
 use super::{HopExporter, Named, Party, session_id};
+use crate::SUITE;
 use crate::channel::Channel;
 use crate::codec::{Blob, from_bytes, to_bytes};
 use crate::error::{At, ErrorKind, Fault, ProtocolError, Step};
 use crate::id::{Nonce, SessionId};
 use crate::message::{
-    Acceptance, BrokerAnswer, Completion, Confirm, CookieDemand, HANDSHAKE_BYTES_MAX, Header, Hello,
-    Presentation,
+    Acceptance, BrokerAnswer, Completion, Confirm, CookieDemand, HANDSHAKE_BYTES_MAX, Header, Hello, Presentation,
 };
 use crate::peers::{Peers, chain_from_wire, chain_to_wire};
 use crate::policy::Policies;
-use crate::SUITE;
 
 /// Step 1 was sent.
 pub struct AwaitPresentation {
@@ -98,18 +97,12 @@ fn hello(
 
 impl AwaitPresentation {
     /// Step 3 received; gives step 4.
-    pub fn on_presentation(
-        self,
-        bytes: &[u8],
-        party: &Party,
-        peers: &Peers<'_>,
-    ) -> Result<Presented, ProtocolError> {
+    pub fn on_presentation(self, bytes: &[u8], party: &Party, peers: &Peers<'_>) -> Result<Presented, ProtocolError> {
         let step = Step::Authentication(3);
         if let Ok(demand) = from_bytes::<CookieDemand>(bytes, HANDSHAKE_BYTES_MAX) {
             demand.header.check(party.exchange(), 1, SessionId::NONE).at(step, Fault::Broker)?;
             // The nonce stays: the cookie is bound to it.
-            let (state, hello) =
-                hello(party, self.nonce, self.archive, self.hop_broker, self.hop, demand.cookie);
+            let (state, hello) = hello(party, self.nonce, self.archive, self.hop_broker, self.hop, demand.cookie);
             return Ok(Presented::Again(state, hello));
         }
         let presentation: Presentation = from_bytes(bytes, HANDSHAKE_BYTES_MAX).at(step, Fault::Broker)?;
@@ -125,7 +118,8 @@ impl AwaitPresentation {
         expect_party(&broker, &self.hop_broker).at(step, Fault::Broker)?;
         expect_party(&archive, &self.archive).at(step, Fault::Broker)?;
 
-        let session = session_id(&[
+        let session = session_id(
+            &[
                 Named::own(party, self.nonce),
                 Named::peer(&broker, presentation.nonce),
                 Named::peer(&archive, acceptance.nonce),
@@ -156,13 +150,11 @@ impl AwaitAnswer {
     ) -> Result<(AwaitConfirmation, Vec<u8>), ProtocolError> {
         let both: BrokerAnswer =
             from_bytes(bytes, 2 * HANDSHAKE_BYTES_MAX).at(Step::Authentication(5), Fault::Broker)?;
-        let (with_broker, broker_policies) =
-            self.shared.finish(both.answer.as_ref(), &self.broker, party, now)?;
+        let (with_broker, broker_policies) = self.shared.finish(both.answer.as_ref(), &self.broker, party, now)?;
 
         let step = Step::Authentication(8);
         let opening = Opening::new(GATEWAY_ARCHIVE, self.session, &[]);
-        let received =
-            receive_share(GATEWAY_ARCHIVE, opening, both.archive_share.as_ref(), &self.archive, party)?;
+        let received = receive_share(GATEWAY_ARCHIVE, opening, both.archive_share.as_ref(), &self.archive, party)?;
         if received.policies() != &party.policies {
             return Err(ProtocolError::new(step, Fault::Broker, ErrorKind::PolicyChanged));
         }

@@ -55,8 +55,8 @@ pub fn on_request(
 ) -> Result<(PendingRequest, PolicyChallenge), ProtocolError> {
     let step = Step::Transmission(1);
     let fault = Fault::Gateway;
-    let payload = statement::open(Kind::Request, bytes, session.gateway.public_key(), &party.operations)
-        .at(step, fault)?;
+    let payload =
+        statement::open(Kind::Request, bytes, session.gateway.public_key(), &party.operations).at(step, fault)?;
     let request: AccessRequest = from_bytes(&payload, HANDSHAKE_BYTES_MAX).at(step, fault)?;
     request.header.check(party.exchange(), 1, session.channel.session()).at(step, fault)?;
     if request.tags.len() > TAGS_MAX || !request.tags.is_sorted_by(|a, b| a < b) {
@@ -67,14 +67,8 @@ pub fn on_request(
         return Err(ProtocolError::new(step, fault, ErrorKind::Policy { field: "purposes", reason }));
     }
     let challenge = Nonce::random(&party.operations);
-    let message =
-        PolicyChallenge { policies: party.policies.clone(), time_stamp: now.as_secs(), challenge };
-    let pending = PendingRequest {
-        request,
-        digest: statement::digest(bytes),
-        time_stamp: now.as_secs(),
-        challenge,
-    };
+    let message = PolicyChallenge { policies: party.policies.clone(), time_stamp: now.as_secs(), challenge };
+    let pending = PendingRequest { request, digest: statement::digest(bytes), time_stamp: now.as_secs(), challenge };
     Ok((pending, message))
 }
 

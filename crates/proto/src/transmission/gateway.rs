@@ -127,8 +127,7 @@ impl AwaitChallenge {
             policies: challenge.policies.digest(),
             binding: session.with_archive.binding(),
         };
-        let state =
-            AwaitToken { sought: self.sought, request: self.request, policies: challenge.policies.clone() };
+        let state = AwaitToken { sought: self.sought, request: self.request, policies: challenge.policies.clone() };
         Ok((state, ToBroker::Accept(acceptance)))
     }
 }
@@ -155,8 +154,7 @@ impl AwaitToken {
             skew_seconds: party.policies.clock_skew_seconds,
             now: peers.now,
         };
-        let verified =
-            token::verify(grant.token.as_ref(), &usage, &party.operations).at(step, Fault::Broker)?;
+        let verified = token::verify(grant.token.as_ref(), &usage, &party.operations).at(step, Fault::Broker)?;
         let token = verified.token();
         let sought = &self.sought;
         let fits = token.patient == sought.patient
@@ -181,9 +179,8 @@ impl AwaitToken {
             let error = ErrorKind::Statement("the registration is another patient's");
             return Err(ProtocolError::new(step, Fault::Broker, error));
         }
-        let possession =
-            token::prove_possession(token.id, token.binding, &party.key, &party.operations)
-                .at(Step::Transmission(5), Fault::Own)?;
+        let possession = token::prove_possession(token.id, token.binding, &party.key, &party.operations)
+            .at(Step::Transmission(5), Fault::Own)?;
         let message = ToArchive::Present { sealed: grant.sealed, possession: Blob(possession) };
         let state = AwaitGrant {
             token: verified,
