@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sealwort_fhir::{Bundle, Resource, parse_bundle, parse_ndjson, partition, response};
+use sealwort_fhir::{Bundle, Resource, ResourceType, parse_bundle, parse_ndjson, partition, response};
 use serde_json::Value;
 
 /// Of the largest set, this many of its largest Bundles are moved; `SEALWORT_OPEN_DATA_ALL=1` moves every one.
@@ -54,7 +54,10 @@ fn patient_bundles(folder: &Path) -> Vec<PathBuf> {
     files.sort();
     files.retain(|file| {
         parse_bundle(fs::read(file).unwrap()).is_ok_and(|bundle| {
-            bundle.resources().any(|(_, resource)| !sealwort_fhir::patient_identifiers(resource).is_empty())
+            bundle.resources().any(|(_, resource)| {
+                resource.resource_type() == ResourceType::PATIENT
+                    && !sealwort_fhir::patient_identifiers(resource).is_empty()
+            })
         })
     });
     files
