@@ -179,8 +179,8 @@ async fn locators(gateway: &Arc<Gateway>, resource: &Resource, id: &ResourceId) 
             }
             PatientTarget::Reference(Reference::Relative { id, .. }) => {
                 let patient = gateway.roster.by_resource("Patient", id.as_str()).await?;
-                let patient =
-                    patient.ok_or_else(|| GatewayError::unknown_patient().at(reference.element.to_string()))?;
+                let patient = patient
+                    .ok_or_else(|| GatewayError::unknown_patient().at(format!("{kind}.{}", reference.element)))?;
                 return gateway.locators_of(patient).await;
             }
             PatientTarget::Reference(_) => {}
