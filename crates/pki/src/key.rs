@@ -7,7 +7,7 @@ use std::fmt;
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
     ParsedPublicKey, VerificationAlgorithm,
 };
 use thiserror::Error;
@@ -31,7 +31,8 @@ pub enum KeyAlgorithm {
     /// Ed25519 (RFC 8032). Signatures are 64 bytes.
     #[default]
     Ed25519,
-    /// ECDSA over P-256 with SHA-256. Signatures are ASN.1 DER (RFC 3279, 2.2.3).
+    /// ECDSA over P-256 with SHA-256. Signatures are 64 bytes, r before s (RFC 9053, 2.1); those of X.509 and TLS
+    /// are ASN.1 DER (RFC 3279, 2.2.3).
     EcdsaP256,
 }
 
@@ -103,7 +104,7 @@ impl KeyAlgorithm {
     fn verification(self) -> &'static dyn VerificationAlgorithm {
         match self {
             Self::Ed25519 => &ED25519,
-            Self::EcdsaP256 => &ECDSA_P256_SHA256_ASN1,
+            Self::EcdsaP256 => &ECDSA_P256_SHA256_FIXED,
         }
     }
 }
@@ -119,7 +120,7 @@ impl SigningKey {
     pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
         let pair = match algorithm {
             KeyAlgorithm::Ed25519 => Ed25519KeyPair::generate().map(Pair::Ed25519),
-            KeyAlgorithm::EcdsaP256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map(Pair::EcdsaP256),
+            KeyAlgorithm::EcdsaP256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Pair::EcdsaP256),
         };
         Self::from_pair(pair.map_err(|_| KeyError::Library)?)
     }
@@ -128,7 +129,7 @@ impl SigningKey {
     pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
         let pair = match Ed25519KeyPair::from_pkcs8(der) {
             Ok(pair) => Pair::Ed25519(pair),
-            Err(_) => EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der)
+            Err(_) => EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
                 .map(Pair::EcdsaP256)
                 .map_err(|_| KeyError::BadPrivateKey)?,
         };
@@ -153,6 +154,23 @@ impl SigningKey {
         };
         let signature = signature.map_err(|_| KeyError::Library)?;
         Ok(signature.as_ref().to_vec())
+    }
+
+    /// Signs `message` in the form of X.509 and TLS: for ECDSA the DER of `Ecdsa-Sig-Value` (RFC 3279, 2.2.3).
+    pub fn sign_x509(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let signature = self.sign(message)?;
+        Ok(match self.algorithm() {
+            KeyAlgorithm::Ed25519 => signature,
+            KeyAlgorithm::EcdsaP256 => {
+                let (r, s) = signature.split_at(signature.len() / 2);
+                yasna::construct_der(|writer| {
+                    writer.write_sequence(|writer| {
+                        writer.next().write_bigint_bytes(r, true);
+                        writer.next().write_bigint_bytes(s, true);
+                    });
+                })
+            }
+        })
     }
 
     /// The public half.
@@ -260,6 +278,23 @@ mod tests {
             let mut changed = signature;
             changed[10] ^= 1;
             assert_eq!(public.verify(b"message", &changed), Err(BadSignature));
+        }
+    }
+
+    /// Often enough that both forms meet numbers with leading zeros and with a high first bit.
+    #[test]
+    fn p256_signatures_are_64_bytes_and_der_for_x509() {
+        let key = SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let der = ParsedPublicKey::new(&aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1, key.public_key().as_bytes());
+        let der = der.unwrap();
+        for number in 0..600u32 {
+            let message = number.to_be_bytes();
+            let fixed = key.sign(&message).unwrap();
+            assert_eq!(fixed.len(), 64);
+            assert_eq!(key.public_key().verify(&message, &fixed), Ok(()));
+            let x509 = key.sign_x509(&message).unwrap();
+            assert!(der.verify_sig(&message, &x509).is_ok());
+            assert_eq!(key.public_key().verify(&message, &x509), Err(BadSignature));
         }
     }
 

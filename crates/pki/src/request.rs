@@ -148,6 +148,6 @@ impl PublicKeyData for Signer<'_> {
 
 impl rcgen::SigningKey for Signer<'_> {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        self.key.sign(message).map_err(|_| rcgen::Error::RingUnspecified)
+        self.key.sign_x509(message).map_err(|_| rcgen::Error::RingUnspecified)
     }
 }

@@ -88,6 +88,7 @@ impl Authors {
 pub struct ChainWalk {
     exchange: String,
     patient: Pseudonym,
+    from: Witness,
     at: Witness,
     witness: Witness,
 }
@@ -95,7 +96,7 @@ pub struct ChainWalk {
 impl ChainWalk {
     /// Starts after `from` (see [`empty`] for the beginning), to be held against `witness`.
     pub fn new(exchange: &str, patient: Pseudonym, from: Witness, witness: Witness) -> Result<Self, ErrorKind> {
-        let walk = Self { exchange: exchange.to_owned(), patient, at: from, witness };
+        let walk = Self { exchange: exchange.to_owned(), patient, from, at: from, witness };
         walk.hold_against_witness()?;
         Ok(walk)
     }
@@ -118,7 +119,11 @@ impl ChainWalk {
             return Err(ErrorKind::Chain("an entry is missing or out of order"));
         }
         if header.previous != self.at.head {
-            return Err(ErrorKind::Chain("an entry does not follow from the one before it"));
+            return Err(if self.at_known_head() {
+                ErrorKind::Rollback("the log goes on from another head than the one that was witnessed")
+            } else {
+                ErrorKind::Chain("an entry does not follow from the one before it")
+            });
         }
         self.at = Witness { sequence: header.sequence, head: entry.hash() };
         self.hold_against_witness()
@@ -133,6 +138,11 @@ impl ChainWalk {
             return Err(ErrorKind::Rollback("the log ends before the head that the broker has witnessed"));
         }
         Ok(self.at)
+    }
+
+    /// Whether the walk stands at a head known without this answer of the archive: to the reader or to the broker.
+    fn at_known_head(&self) -> bool {
+        self.at == self.from || self.at == self.witness
     }
 
     fn hold_against_witness(&self) -> Result<(), ErrorKind> {

@@ -1,0 +1,181 @@
+//! What gateway and broker say to each other inside their channel: registration and consent, steps 1 to 4 of the
+//! transmission (`spec/protocol.md`, sections 7.1 and 7.2), and the broker's notices (section 7.6).
+
+use minicbor::{Decode, Encode};
+
+use super::{Header, Refusal};
+use crate::codec::Blob;
+use crate::halves::SubHalf;
+use crate::id::{Digest, LabelTag, Locator, Nonce, Pseudonym};
+use crate::policy::Policies;
+
+/// Longest silence between two notices, in seconds.
+pub const NOTICE_EVERY_SECONDS: u64 = 5;
+
+/// What a user wants and who the user is: step 1 of the transmission, signed by the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct AccessRequest {
+    /// Step 1 of the transmission, in the authenticated session.
+    #[n(0)]
+    pub header: Header,
+    /// The patient.
+    #[n(1)]
+    pub patient: Pseudonym,
+    /// `read`, `write` or `emergency`.
+    #[n(2)]
+    pub action: String,
+    /// Labels wanted, as tags. Sorted.
+    #[n(3)]
+    pub tags: Vec<LabelTag>,
+    /// Purpose of use, a v3-PurposeOfUse code.
+    #[n(4)]
+    pub purpose: String,
+    /// The user, as the hospital names them.
+    #[n(5)]
+    pub user: String,
+    /// The user's role.
+    #[n(6)]
+    pub user_role: String,
+}
+
+/// L → T inside their channel.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum ToBroker {
+    /// Which patient does one of these blinded identifiers belong to?
+    #[n(0)]
+    Locate(#[n(0)] Vec<Locator>),
+    /// The pseudonym that a new patient of these locators will have.
+    #[n(1)]
+    Allot(#[n(0)] Vec<Locator>),
+    /// Register a patient: registration and first directive.
+    #[n(2)]
+    Register {
+        /// A registration statement.
+        #[n(0)]
+        registration: Blob,
+        /// A directive statement.
+        #[n(1)]
+        directive: Blob,
+    },
+    /// A new directive of a registered patient.
+    #[n(3)]
+    Direct {
+        /// A directive statement.
+        #[n(0)]
+        directive: Blob,
+    },
+    /// The registration and newest directive of a patient, for its authority or a permitted party.
+    #[n(4)]
+    Consent(#[n(0)] Pseudonym),
+    /// Step 1 of the transmission: a signed [`AccessRequest`].
+    #[n(5)]
+    Request(#[n(0)] Blob),
+    /// Step 3 of the transmission.
+    #[n(6)]
+    Accept(#[n(0)] PolicyAcceptance),
+}
+
+/// T → L inside their channel.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum FromBroker {
+    /// The registration of the patient located.
+    #[n(0)]
+    Located(#[n(0)] Blob),
+    /// No patient has such an identifier.
+    #[n(1)]
+    NotLocated,
+    /// The pseudonym allotted.
+    #[n(2)]
+    Allotted(#[n(0)] Pseudonym),
+    /// Kept on disk.
+    #[n(3)]
+    Kept,
+    /// Registration and newest directive.
+    #[n(4)]
+    Consent {
+        /// A registration statement.
+        #[n(0)]
+        registration: Blob,
+        /// A directive statement.
+        #[n(1)]
+        directive: Blob,
+    },
+    /// Step 2 of the transmission.
+    #[n(5)]
+    Challenge(#[n(0)] PolicyChallenge),
+    /// Step 4 of the transmission.
+    #[n(6)]
+    Token(#[n(0)] Box<TokenGrant>),
+    /// Refused.
+    #[n(7)]
+    Refused(#[n(0)] Refusal),
+}
+
+/// Step 2 of the transmission: the policies that apply, a time stamp and a challenge.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PolicyChallenge {
+    /// The broker's policies in force for this session.
+    #[n(0)]
+    pub policies: Policies,
+    /// TS, Unix seconds.
+    #[n(1)]
+    pub time_stamp: u64,
+    /// Fresh challenge; names the pending request.
+    #[n(2)]
+    pub challenge: Nonce,
+}
+
+/// Step 3 of the transmission.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PolicyAcceptance {
+    /// TS + 1.
+    #[n(0)]
+    pub time_stamp: u64,
+    /// The challenge of step 2.
+    #[n(1)]
+    pub challenge: Nonce,
+    /// Hash of the policies accepted.
+    #[n(2)]
+    pub policies: Digest,
+    /// `h_LM`: the L–M channel that the token is for.
+    #[n(3)]
+    pub binding: Digest,
+}
+
+/// Step 4 of the transmission.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct TokenGrant {
+    /// The token sealed for the archive under SK_TM.
+    #[n(0)]
+    pub sealed: Blob,
+    /// The same token, readable, for the gateway to verify.
+    #[n(1)]
+    pub token: Blob,
+    /// The broker's sub-halves.
+    #[n(2)]
+    pub sub_halves: Vec<SubHalf>,
+    /// The patient's registration statement.
+    #[n(3)]
+    pub registration: Blob,
+}
+
+/// T → L inside their channel, unasked: what a gateway that holds patients open must know.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Notice {
+    /// Nothing happened; the broker is there. Sent at least every [`NOTICE_EVERY_SECONDS`].
+    #[n(0)]
+    Alive,
+    /// A patient's directive changed.
+    #[n(1)]
+    ConsentChanged(#[n(0)] Pseudonym),
+    /// A patient's log grew.
+    #[n(2)]
+    HeadMoved(#[n(0)] Pseudonym),
+    /// Notices were lost: anything may have changed.
+    #[n(3)]
+    LookAnew,
+}
