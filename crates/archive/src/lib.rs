@@ -14,7 +14,7 @@ mod relay;
 mod sessions;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::Router;
 use axum::routing::post;
@@ -30,6 +30,7 @@ use sealwort_net::steps::Steps;
 use sealwort_net::tls::{ClientAuth, TlsConfigError, server_config};
 use sealwort_pki::Role;
 use sealwort_proto::halves::Side;
+use sealwort_proto::holdings::Holdings;
 use sealwort_proto::policy::Policies;
 use sealwort_store::sqlite::SqliteStore;
 use sealwort_store::{DataFolder, LogStore, StoreError};
@@ -82,6 +83,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its place in the exchange.
     pub member: Arc<Member>,
+    archive: Weak<Archive>,
     store: SqliteStore,
     serving: JoinHandle<()>,
     /// Locked until the store is closed.
@@ -89,6 +91,13 @@ pub struct Running {
 }
 
 impl Running {
+    /// What it holds for its sessions now.
+    pub fn holdings(&self) -> Holdings {
+        let now = self.member.trust().now();
+        let held = |archive: Arc<Archive>| archive.sessions.holdings(archive.member.party().chain.fingerprint(), now);
+        self.archive.upgrade().map(held).unwrap_or_default()
+    }
+
     /// Waits until it has stopped and everything accepted is on disk.
     pub async fn stopped(self) {
         let _ = self.serving.await;
@@ -123,6 +132,7 @@ pub async fn start(
         steps,
         capture: capture.clone(),
     });
+    let itself = Arc::downgrade(&archive);
     let router = router(archive).merge(health::router(Readiness::new()));
     let router = capture.around(router);
     let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
@@ -133,7 +143,7 @@ pub async fn start(
             let _ = task.await;
         }
     });
-    Ok(Running { address, member, store, serving, folder })
+    Ok(Running { address, member, archive: itself, store, serving, folder })
 }
 
 fn router(archive: Arc<Archive>) -> Router {

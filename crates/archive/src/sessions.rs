@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sealwort_net::tls::ConnectionId;
-use sealwort_pki::UnixTime;
+use sealwort_pki::{Fingerprint, UnixTime};
 use sealwort_proto::handshake::Party;
 use sealwort_proto::handshake::archive::{
     AwaitBrokerShare, AwaitCompletion, AwaitOffer, BrokerEstablished, GatewayEstablished,
 };
+use sealwort_proto::holdings::{Holdings, different};
 use sealwort_proto::token::VerifiedToken;
 use sealwort_proto::transmission::archive::UsedTokens;
 use sealwort_proto::{LabelTag, SessionId, TokenId};
@@ -127,6 +128,25 @@ impl Sessions {
         let mut runs = lock(&self.runs);
         let run = runs.get_mut(&session)?;
         (run.connection == connection && run.since.elapsed() < RUN_PATIENCE).then(|| work(run))?
+    }
+
+    /// What is held for runs and sessions, beside the own certificate.
+    pub(crate) fn holdings(&self, own: Fingerprint, now: UnixTime) -> Holdings {
+        let runs = lock(&self.runs).len() as u64;
+        let brokers: Vec<_> = lock(&self.brokers).values().map(Arc::clone).collect();
+        let gateways: Vec<_> = lock(&self.gateways).values().map(Arc::clone).collect();
+        let of = |g: &GatewaySession| lock(&g.authorities).values().filter(|a| a.expires > now).count() as u64;
+        let authorities: u64 = gateways.iter().map(|g| of(g)).sum();
+        let peers = brokers.iter().map(|b| b.established.broker.fingerprint());
+        let peers = peers.chain(gateways.iter().map(|g| g.established.gateway.fingerprint()));
+        Holdings {
+            random_values: runs,
+            certificates: different(peers.chain([own])),
+            session_keys: (brokers.len() + gateways.len()) as u64,
+            // When each token was issued and when it expires.
+            time_stamps: 2 * authorities,
+            tokens: authorities,
+        }
     }
 
     /// Forgets a run.

@@ -12,7 +12,7 @@ mod sessions;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use axum::Router;
@@ -34,6 +34,7 @@ use sealwort_proto::SessionId;
 use sealwort_proto::crypto::Secret;
 use sealwort_proto::error::{Fault, ProtocolError, Step};
 use sealwort_proto::halves::Side;
+use sealwort_proto::holdings::Holdings;
 use sealwort_proto::handshake::cookie::CookieJar;
 use sealwort_proto::message::Refusal;
 use sealwort_proto::policy::Policies;
@@ -109,6 +110,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its place in the exchange.
     pub member: Arc<Member>,
+    broker: Weak<Broker>,
     store: SqliteStore,
     serving: JoinHandle<()>,
     /// Locked until the store is closed.
@@ -116,6 +118,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// What it holds for its sessions now.
+    pub fn holdings(&self) -> Holdings {
+        let held = |broker: Arc<Broker>| broker.sessions.holdings(broker.member.party().chain.fingerprint());
+        self.broker.upgrade().map(held).unwrap_or_default()
+    }
+
     /// Waits until it has stopped and everything accepted is on disk.
     pub async fn stopped(self) {
         let _ = self.serving.await;
@@ -160,6 +168,7 @@ pub async fn start(
         capture: capture.clone(),
         member: Arc::clone(&member),
     });
+    let itself = Arc::downgrade(&broker);
     let router = router(broker).merge(health::router(Readiness::new()));
     let router = capture.around(router);
     let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
@@ -170,7 +179,7 @@ pub async fn start(
             let _ = task.await;
         }
     });
-    Ok(Running { address, member, store, serving, folder })
+    Ok(Running { address, member, broker: itself, store, serving, folder })
 }
 
 fn router(broker: Arc<Broker>) -> Router {

@@ -101,5 +101,6 @@ async fn next(heard: &mut broadcast::Receiver<Notice>, session: &GatewaySession)
 fn seal(broker: &Broker, session: &GatewaySession, notice: &Notice) -> Option<Bytes> {
     let now = broker.member.trust().now();
     let (_, message) = session.established.channel.request(&to_bytes(notice), now).ok()?;
+    session.party.operations.count_notice();
     Some(Bytes::from(Frame::end(message).to_bytes()))
 }

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sealwort_net::tls::ConnectionId;
-use sealwort_pki::UnixTime;
+use sealwort_pki::{Fingerprint, UnixTime};
 use sealwort_proto::handshake::Party;
 use sealwort_proto::handshake::broker::{AwaitCompletion, AwaitShare, GatewayEstablished};
+use sealwort_proto::holdings::{Holdings, different};
 use sealwort_proto::transmission::broker::PendingRequest;
 use sealwort_proto::{Nonce, Pseudonym, SessionId};
 
@@ -135,6 +136,25 @@ impl Sessions {
     /// Forgets a run.
     pub(crate) fn end(&self, session: SessionId) {
         lock(&self.runs).remove(&session);
+    }
+
+    /// What is held for runs and sessions, beside the own certificate.
+    pub(crate) fn holdings(&self, own: Fingerprint) -> Holdings {
+        let runs = lock(&self.runs).len() as u64;
+        let gateways: Vec<_> = lock(&self.gateways).values().map(Arc::clone).collect();
+        let pending: u64 = gateways.iter().map(|g| lock(&g.pending).len() as u64).sum();
+        let archives: HashSet<_> = gateways.iter().map(|g| Arc::as_ptr(&g.archive)).collect();
+        let peers = gateways.iter().flat_map(|g| {
+            [&g.established.gateway, &g.established.archive, &g.archive.established.archive].map(|p| p.fingerprint())
+        });
+        Holdings {
+            random_values: runs + pending,
+            certificates: different(peers.chain([own])),
+            session_keys: (gateways.len() + archives.len()) as u64,
+            time_stamps: pending,
+            // A token is given away when it is made, and not kept.
+            tokens: 0,
+        }
     }
 
     /// Remembers a session; false when there are too many.

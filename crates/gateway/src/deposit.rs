@@ -176,7 +176,7 @@ impl Gateway {
                         author: party.identity.to_string(),
                         tag: tag.ok_or(ErrorKind::Record("the label is unknown"))?,
                         epoch: authority.epoch,
-                        sequence: at.sequence + 1,
+                        sequence: at.sequence.checked_add(1).ok_or(ErrorKind::Chain("the log is full"))?,
                         previous: at.head,
                         authored_at: now.as_secs(),
                     };

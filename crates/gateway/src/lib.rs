@@ -36,6 +36,7 @@ use sealwort_net::steps::Steps;
 use sealwort_net::tls::{ExpectedPeer, ServerTls, TlsConfigError, client_config, public_server_config};
 use sealwort_net::{Shutdown, SystemClock};
 use sealwort_pki::{Identity, IdentityError, Role};
+use sealwort_proto::holdings::{Holdings, different};
 use sealwort_proto::message::{FromArchive, FromBroker, ToArchive, ToBroker};
 use sealwort_proto::policy::Policies;
 use sealwort_proto::{Locator, Pseudonym};
@@ -126,6 +127,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its place in the exchange.
     pub member: Arc<Member>,
+    gateway: Weak<Gateway>,
     store: SqliteStore,
     serving: JoinHandle<()>,
     /// Locked until the store is closed.
@@ -133,6 +135,31 @@ pub struct Running {
 }
 
 impl Running {
+    /// Runs the nine steps now, unless a session is live: the first user need not wait for them.
+    pub async fn connect(&self) -> Result<(), GatewayError> {
+        let Some(gateway) = self.gateway.upgrade() else { return Ok(()) };
+        gateway.session().await.map(|_| ())
+    }
+
+    /// What it holds for its session now.
+    pub async fn holdings(&self) -> Holdings {
+        let Some(gateway) = self.gateway.upgrade() else { return Holdings::default() };
+        let own = gateway.member.party().chain.fingerprint();
+        let Some(session) = gateway.sessions.live().await else {
+            return Holdings { certificates: 1, ..Holdings::default() };
+        };
+        let established = &session.established;
+        Holdings {
+            // What was drawn for a run went with the states of its steps.
+            random_values: 0,
+            certificates: different([own, established.broker.fingerprint(), established.archive.fingerprint()]),
+            session_keys: [&established.with_broker, &established.with_archive].len() as u64,
+            time_stamps: gateway.patients.authorities(gateway.sessions.now()),
+            // A token is passed on in step 5; what stays is the end of the authority.
+            tokens: 0,
+        }
+    }
+
     /// Waits until it has stopped and everything accepted is on disk.
     pub async fn stopped(self) {
         let _ = self.serving.await;
@@ -177,6 +204,7 @@ pub async fn start(
         shutdown: shutdown.clone(),
         member: Arc::clone(&member),
     });
+    let itself = Arc::downgrade(&gateway);
     let flushing = tokio::spawn(outbox::flush_forever(Arc::clone(&gateway), shutdown.clone()));
     let router = face::router(gateway).merge(health::router(Readiness::new()));
     let mut server = Server::new(router).limits(Limits::from(&config.limits)).refusals(face::server_refusal);
@@ -191,7 +219,7 @@ pub async fn start(
             let _ = task.await;
         }
     });
-    Ok(Running { address, member, store, serving, folder })
+    Ok(Running { address, member, gateway: itself, store, serving, folder })
 }
 
 /// Issues a bearer token of the gateway whose data folder this is; the gateway may be running.

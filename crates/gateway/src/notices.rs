@@ -43,6 +43,7 @@ async fn hear(gateway: &Gateway, session: &Arc<Session>) -> u64 {
             let Ok(opened) = session.established.with_broker.open_request(&frame.message, now) else {
                 return heard;
             };
+            session.party.operations.count_notice();
             match from_bytes(&opened.content, HANDSHAKE_BYTES_MAX) {
                 Ok(Notice::Alive) => {}
                 Ok(Notice::ConsentChanged(patient) | Notice::HeadMoved(patient)) => {

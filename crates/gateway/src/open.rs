@@ -90,6 +90,12 @@ impl OpenPatients {
         }
     }
 
+    /// How many patients are held open under an authority that has not ended.
+    pub(crate) fn authorities(&self, now: UnixTime) -> u64 {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.values().filter_map(|slot| slot.view()).filter(|(view, _)| view.expires > now).count() as u64
+    }
+
     /// How many patients are held open, and how many bytes of JSON.
     pub(crate) fn totals(&self) -> (usize, usize) {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);

@@ -118,9 +118,23 @@ impl fmt::Display for KeyAlgorithm {
 impl SigningKey {
     /// A fresh key from the system's random source.
     pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(seed) = crate::testing::seeded::seed() {
+            return Self::from_seed(algorithm, &seed);
+        }
         let pair = match algorithm {
             KeyAlgorithm::Ed25519 => Ed25519KeyPair::generate().map(Pair::Ed25519),
             KeyAlgorithm::EcdsaP256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Pair::EcdsaP256),
+        };
+        Self::from_pair(pair.map_err(|_| KeyError::Library)?)
+    }
+
+    /// The key of a seed: Ed25519 as RFC 8032, 5.1.5, says; for P-256 the seed is the private number, big endian.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn from_seed(algorithm: KeyAlgorithm, seed: &[u8; 32]) -> Result<Self, KeyError> {
+        let pair = match algorithm {
+            KeyAlgorithm::Ed25519 => crate::testing::seeded::ed25519(seed).map(Pair::Ed25519),
+            KeyAlgorithm::EcdsaP256 => crate::testing::seeded::ecdsa_p256(seed).map(Pair::EcdsaP256),
         };
         Self::from_pair(pair.map_err(|_| KeyError::Library)?)
     }

@@ -3,12 +3,15 @@
 //! `testing` turns it on.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up must stop")]
 
+pub mod seeded;
+
 use std::time::Duration;
 
 use crate::authority::{
     ISSUING_LIFETIME, IssuingAuthority, PARTY_LIFETIME, ROOT_LIFETIME, Revocation, RevocationReason, RootAuthority,
     make_csr, parse_csr,
 };
+pub use self::seeded::Seeded;
 use crate::{CertificateChain, Identity, KeyAlgorithm, KeyUse, Role, SerialNumber, SigningKey, Trust, UnixTime};
 
 /// When test exchanges begin: 2030-01-01T00:00:00Z.

@@ -36,6 +36,10 @@ const X_WING_LABEL: &[u8; 6] = b"\\.//^\\";
 /// When the operating system has no randomness: nothing safe could go on.
 #[expect(clippy::expect_used, reason = "without randomness nothing safe can go on")]
 pub fn random<const N: usize>() -> [u8; N] {
+    #[cfg(any(test, feature = "testing"))]
+    if let Some(bytes) = crate::testing::draw() {
+        return bytes;
+    }
     let mut bytes = [0u8; N];
     rand::fill(&mut bytes).expect("system randomness");
     bytes
@@ -295,16 +299,23 @@ impl KemSecret {
 impl KemKey {
     /// Generates a key pair.
     pub fn generate() -> Result<Self, ErrorKind> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(seed) = crate::testing::draw() {
+            return Self::from_seed(&seed);
+        }
         let ml_kem = DecapsulationKey::generate(&ML_KEM_768).map_err(|_| ErrorKind::Crypto("ML-KEM key generation"))?;
         let x25519 = PrivateKey::generate(&X25519).map_err(|_| ErrorKind::Crypto("X25519 key generation"))?;
-        Self::from_parts(ml_kem, x25519)
+        let public = ml_kem.encapsulation_key().and_then(|k| k.key_bytes().map(|b| b.as_ref().to_vec()));
+        Self::from_parts(ml_kem, public.map_err(|_| ErrorKind::Crypto("public key"))?, x25519)
     }
 
-    fn from_parts(ml_kem: DecapsulationKey, x25519: PrivateKey) -> Result<Self, ErrorKind> {
-        let failed = |_| ErrorKind::Crypto("public key");
-        let mut public =
-            ml_kem.encapsulation_key().and_then(|k| k.key_bytes().map(|b| b.as_ref().to_vec())).map_err(failed)?;
-        public.extend_from_slice(x25519.compute_public_key().map_err(failed)?.as_ref());
+    /// `public` begins as the encapsulation key of ML-KEM.
+    pub(crate) fn from_parts(
+        ml_kem: DecapsulationKey,
+        mut public: Vec<u8>,
+        x25519: PrivateKey,
+    ) -> Result<Self, ErrorKind> {
+        public.extend_from_slice(x25519.compute_public_key().map_err(|_| ErrorKind::Crypto("public key"))?.as_ref());
         Ok(Self { ml_kem, x25519, public })
     }
 
@@ -334,6 +345,10 @@ pub fn encapsulate(public: &[u8], operations: &Operations) -> Result<(Vec<u8>, K
     }
     let (pk_m, pk_x) = public.split_at(ML_KEM_KEY_BYTES);
     let key = EncapsulationKey::new(&ML_KEM_768, pk_m).map_err(|_| ErrorKind::Encapsulation)?;
+    #[cfg(any(test, feature = "testing"))]
+    if let Some(seed) = crate::testing::draw() {
+        return crate::testing::encapsulate_from(public, &seed);
+    }
     let (ct_m, ss_m) = key.encapsulate().map_err(|_| ErrorKind::Encapsulation)?;
     let ephemeral = PrivateKey::generate(&X25519).map_err(|_| ErrorKind::Crypto("X25519 key generation"))?;
     let ct_x = ephemeral.compute_public_key().map_err(|_| ErrorKind::Crypto("public key"))?;
@@ -344,7 +359,13 @@ pub fn encapsulate(public: &[u8], operations: &Operations) -> Result<(Vec<u8>, K
 }
 
 /// The X-Wing combiner: SHA3-256(ss_M ‖ ss_X ‖ ct_X ‖ pk_X ‖ label).
-fn combine(ss_m: &[u8], private: &PrivateKey, peer: &[u8], ct_x: &[u8], pk_x: &[u8]) -> Result<KemSecret, ErrorKind> {
+pub(crate) fn combine(
+    ss_m: &[u8],
+    private: &PrivateKey,
+    peer: &[u8],
+    ct_x: &[u8],
+    pk_x: &[u8],
+) -> Result<KemSecret, ErrorKind> {
     agree(private, UnparsedPublicKey::new(&X25519, peer), ErrorKind::Encapsulation, |ss_x| {
         let mut context = digest::Context::new(&digest::SHA3_256);
         for part in [ss_m, ss_x, ct_x, pk_x, X_WING_LABEL] {
@@ -377,37 +398,27 @@ mod tests {
         assert!(KemKey::generate().unwrap().decapsulate(&[0; 12], &operations).is_err());
     }
 
-    /// First vector of draft-connolly-cfrg-xwing-kem, appendix C: decapsulation from the expanded seed.
+    /// Vectors of draft-connolly-cfrg-xwing-kem, appendix C: key pair and encapsulation from their seeds.
     #[test]
-    fn the_draft_vector_decapsulates() {
+    fn the_draft_vectors_hold_in_both_directions() {
         let text = include_str!("../testdata/x-wing-draft.txt");
+        let mut vectors = 0;
         for vector in text.split("\n\n").filter(|v| v.starts_with("seed")) {
             let field = |name: &str| {
                 let line = vector.lines().find(|l| l.starts_with(name)).unwrap();
                 hex::decode(line.split_whitespace().last().unwrap()).unwrap()
             };
-            // The seed expands with SHAKE-256 to ML-KEM's d and z and to the X25519 key; the expansion is on file.
-            let mut seed = ml_kem::Seed::default();
-            seed.copy_from_slice(&field("expanded_m"));
-            let peer = ml_kem::ml_kem_768::DecapsulationKey::from_seed(seed);
-            #[allow(deprecated)]
-            let expanded = ml_kem::ExpandedKeyEncoding::to_expanded_bytes(&peer);
+            let key = KemKey::from_seed(&field("seed").try_into().unwrap()).unwrap();
             let x25519 = PrivateKey::from_private_key(&X25519, &field("expanded_x")).unwrap();
-            let mut public = ml_kem::KeyExport::to_bytes(peer.encapsulation_key()).to_vec();
-            public.extend_from_slice(x25519.compute_public_key().unwrap().as_ref());
-
-            let eseed = field("eseed");
-            let mut message = ml_kem::B32::default();
-            message.copy_from_slice(&eseed[..32]);
-            let (ct_m, _) = peer.encapsulation_key().encapsulate_deterministic(&message);
-            let ephemeral = PrivateKey::from_private_key(&X25519, &eseed[32..]).unwrap();
-            let mut ciphertext = ct_m.to_vec();
-            ciphertext.extend_from_slice(ephemeral.compute_public_key().unwrap().as_ref());
-
-            let ml_kem = DecapsulationKey::new(&ML_KEM_768, &expanded[..]).unwrap();
-            let secret = KemKey { ml_kem, x25519, public }.decapsulate(&ciphertext, &Operations::default()).unwrap();
+            assert_eq!(key.public()[ML_KEM_KEY_BYTES..], *x25519.compute_public_key().unwrap().as_ref());
+            let eseed = field("eseed").try_into().unwrap();
+            let (ciphertext, secret) = crate::testing::encapsulate_from(key.public(), &eseed).unwrap();
             assert_eq!(secret.expose().to_vec(), field("ss"));
+            let opened = key.decapsulate(&ciphertext, &Operations::default()).unwrap();
+            assert_eq!(opened.expose().to_vec(), field("ss"));
+            vectors += 1;
         }
+        assert_eq!(vectors, 2);
     }
 
     #[test]

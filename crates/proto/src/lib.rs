@@ -4,7 +4,7 @@
 //!
 //! Everything here is sans-IO: functions take bytes and the time, and give back bytes and typed
 //! facts. There is no socket, file, clock or database. Randomness comes from the cryptographic
-//! library, which offers no way to seed its key generation.
+//! library; for tests and vectors the feature `testing` draws it from a seed.
 //!
 //! Read `handshake` for the paper's section 3.2.1 and `transmission` for 3.2.2.
 
@@ -15,6 +15,7 @@ pub mod error;
 pub mod frame;
 pub mod halves;
 pub mod handshake;
+pub mod holdings;
 pub mod id;
 pub mod log;
 pub mod message;
@@ -25,6 +26,8 @@ pub mod receipt;
 pub mod record;
 pub mod registration;
 pub mod statement;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod token;
 pub mod transmission;
 

@@ -115,7 +115,7 @@ impl ChainWalk {
         if header.patient != self.patient {
             return Err(ErrorKind::Chain("an entry belongs to another patient"));
         }
-        if header.sequence != self.at.sequence + 1 {
+        if self.at.sequence.checked_add(1) != Some(header.sequence) {
             return Err(ErrorKind::Chain("an entry is missing or out of order"));
         }
         if header.previous != self.at.head {

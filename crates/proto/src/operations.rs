@@ -58,6 +58,15 @@ operations! {
     nonce,
     /// Tokens generated.
     token,
+    /// The broker's notices made or heard: `seal` and `open` count them, too, but they belong to no step.
+    notice,
+}
+
+impl Operations {
+    /// Counts a notice of the broker, made or heard (`spec/protocol.md`, section 7.6).
+    pub fn count_notice(&self) {
+        count(&self.notice);
+    }
 }
 
 /// Adds one to a counter.

@@ -62,6 +62,10 @@ impl World {
             shutdown.clone(),
         )
         .await?;
+        // So that `sealwort ca invite --dir …` finds this authority, and further hospitals can join while it runs.
+        let file = place("ca").join("ca.toml");
+        let listens = format!("[listen]\naddress = \"{}\"\n", ca.address);
+        std::fs::write(&file, listens).map_err(|error| CliError::Local(format!("{}: {error}", file.display())))?;
         for (role, name) in [
             (Role::Broker, "broker"),
             (Role::Archive, "archive"),
