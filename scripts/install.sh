@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and this machine lacks: on Debian a C compiler, strace and zstd, and from crates.io
-# cargo-nextest. Says loudly what it could not install; scripts/test.sh then does without where it can.
+# Installs what the tests need and this machine lacks: on Debian a C compiler, strace, valgrind, zstd and Python, and
+# from crates.io cargo-nextest. Says loudly what it could not install; scripts/test.sh then does without where it can.
 set -euo pipefail
 
 say() { printf '\n== %s\n' "$*" >&2; }
@@ -18,6 +18,11 @@ lacks cc && packages+=(gcc libc6-dev)
 # strace: tests that watch what reaches the disk. zstd: tests that unpack sample data.
 lacks strace && packages+=(strace)
 lacks zstd && packages+=(zstd)
+# valgrind: tests that watch what comparisons of secrets branch on.
+lacks valgrind && packages+=(valgrind)
+# Python: the second implementation, which runs in an environment of its own.
+lacks python3 && packages+=(python3)
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 
 if ((${#packages[@]})); then
     as_root=()

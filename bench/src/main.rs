@@ -4,6 +4,8 @@
 
 mod append;
 mod establishment;
+mod exchange;
+mod flood;
 mod gateway;
 mod http_client;
 mod measure;
@@ -33,9 +35,12 @@ struct Arguments {
     /// Fewer repetitions: a look, not a measurement to quote.
     #[arg(long)]
     quick: bool,
-    /// The sealwort program for `gateway` and `memory`. Without it, the one beside this program.
+    /// The sealwort program for `gateway`, `memory` and `flood`. Without it, the one beside this program.
     #[arg(long, value_name = "PATH")]
     sealwort: Option<PathBuf>,
+    /// For `flood`: multiplies its rates.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    flood_scale: f64,
     /// Folder on the disk to be measured, for temporary data. Without it, the folder of this program.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -53,6 +58,8 @@ enum Benchmark {
     Gateway,
     /// Memory of archive and broker with 100,000 entries and 100 gateways.
     Memory,
+    /// A good hospital's reads while the broker is flooded.
+    Flood,
 }
 
 /// How thorough a run is.
@@ -108,6 +115,7 @@ async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> 
             Benchmark::Append => append::run(thoroughness, folder, report).await?,
             Benchmark::Gateway => gateway::run(thoroughness, folder, &binary, report).await?,
             Benchmark::Memory => memory::run(thoroughness, folder, &binary, report).await?,
+            Benchmark::Flood => flood::run(thoroughness, folder, &binary, arguments.flood_scale, report).await?,
         }
     }
     Ok(())

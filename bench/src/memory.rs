@@ -2,7 +2,7 @@
 //! two and the certificate authority are processes started from configuration files; the gateways, whose memory is
 //! not asked about, run inside this program, each with a folder, a membership and a session of its own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,14 @@ use sealwort_fhir::synthetic;
 use sealwort_gateway::{Running, User};
 use sealwort_net::config::{CaConfig, ListenConfig};
 use sealwort_net::steps::Steps;
-use sealwort_net::{Clock as _, Shutdown, SystemClock, member, secret_file};
-use sealwort_pki::enrolment::Invitation;
+use sealwort_net::{Clock as _, Shutdown, SystemClock};
 use serde_json::Value;
 
 use crate::Thoroughness;
+use crate::exchange::Exchange;
 use crate::http_client::Client;
 use crate::measure::{Failure, factor};
-use crate::processes::{Binary, Memory, Process};
+use crate::processes::{Binary, Memory};
 use crate::report::{Aim, Report, Row};
 
 const GATEWAYS: usize = 100;
@@ -42,17 +42,6 @@ struct Hospital {
     token: String,
 }
 
-/// The processes of an exchange.
-struct Exchange {
-    place: PathBuf,
-    ca_url: String,
-    ca_address: String,
-    broker_url: String,
-    broker: Process,
-    archive: Process,
-    _ca: Process,
-}
-
 /// Measures and reports.
 pub(crate) async fn run(
     thoroughness: Thoroughness,
@@ -64,7 +53,7 @@ pub(crate) async fn run(
     let exchange = Exchange::start(binary, place.path()).await?;
     // The processes keep the limit that they were started with.
     allow_open_files();
-    let empty = exchange.memory()?;
+    let empty = memory(&exchange)?;
 
     let (gateways, patients) = match thoroughness {
         Thoroughness::Full => (GATEWAYS, PATIENTS),
@@ -73,14 +62,14 @@ pub(crate) async fn run(
     let (trigger, shutdown) = Shutdown::channel();
     let mut hospitals = Vec::with_capacity(gateways);
     for number in 0..gateways {
-        hospitals.push(exchange.hospital(binary, number, &shutdown).await?);
+        hospitals.push(hospital(&exchange, binary, number, &shutdown).await?);
     }
     let begun = Instant::now();
     let entries = write(&hospitals, patients, begun).await?;
     let wrote_in = begun.elapsed();
     tokio::time::sleep(SETTLE).await;
     let connected = connected(&hospitals).await?;
-    let full = exchange.memory()?;
+    let full = memory(&exchange)?;
     trigger.fire();
     for hospital in hospitals {
         hospital.running.stopped().await;
@@ -111,62 +100,31 @@ pub(crate) async fn run(
     Ok(())
 }
 
-impl Exchange {
-    async fn start(binary: &Binary, place: &Path) -> Result<Self, Failure> {
-        let folder = |name: &str| text(&place.join(name));
-        let log = |name: &str| place.join(format!("{name}.log"));
-        let ca_folder = folder("ca")?;
-        binary.run(&["ca", "init", "--name", "bench", "--dir", &ca_folder, "--root-dir", &folder("root")?]).await?;
-        let serve = ["ca", "serve", "--json", "--dir", &ca_folder, "--listen", ANY_PORT];
-        let mut ca = binary.start(&serve, &log("ca"))?;
-        let ca_address = ca.address().await?.to_string();
-        for role in ["archive", "broker"] {
-            invite(binary, place, &ca_address, role, role).await?;
-            let invitation = folder(&format!("{role}.invitation"))?;
-            binary.run(&["join", "--invite", &invitation, "--dir", &folder(role)?]).await?;
-        }
-        let mut archive = binary
-            .start(&["archive", "--json", "--dir", &folder("archive")?, "--listen", ANY_PORT], &log("archive"))?;
-        let archive_url = format!("archive.url=https://{}", archive.address().await?);
-        let serve = ["broker", "--json", "--dir", &folder("broker")?, "--listen", ANY_PORT, "--set", &archive_url];
-        let mut broker = binary.start(&serve, &log("broker"))?;
-        Ok(Self {
-            place: place.to_owned(),
-            ca_url: format!("https://{ca_address}"),
-            ca_address,
-            broker_url: format!("https://{}", broker.address().await?),
-            broker,
-            archive,
-            _ca: ca,
-        })
-    }
+/// A gateway that joins and starts.
+async fn hospital(
+    exchange: &Exchange,
+    binary: &Binary,
+    number: usize,
+    shutdown: &Shutdown,
+) -> Result<Hospital, Failure> {
+    let folder = exchange.join_gateway(binary, &format!("hospital-{number}")).await?;
+    let mut config = sealwort_gateway::Config {
+        folder: folder.clone(),
+        ca: CaConfig { url: exchange.ca_url.clone(), ..CaConfig::default() },
+        ..sealwort_gateway::Config::default()
+    };
+    config.fhir.address = ListenConfig::on_loopback(0).address;
+    config.broker.url.clone_from(&exchange.broker_url);
+    let running = sealwort_gateway::start(&config, Arc::new(SystemClock), Steps::default(), shutdown.clone()).await?;
+    let expires = SystemClock.now().plus(TOKEN_LIFETIME).as_secs();
+    let user = User { name: "bench".to_owned(), role: "physician".to_owned(), expires };
+    let token = sealwort_gateway::issue_token(&folder, &user)?;
+    Ok(Hospital { running, token })
+}
 
-    /// A gateway that joins and starts.
-    async fn hospital(&self, binary: &Binary, number: usize, shutdown: &Shutdown) -> Result<Hospital, Failure> {
-        let name = format!("hospital-{number}");
-        invite(binary, &self.place, &self.ca_address, "gateway", &name).await?;
-        let invitation = secret_file::read(&self.place.join(format!("{name}.invitation")))?;
-        let folder = self.place.join(&name);
-        member::join(&folder, Invitation::from_json(&invitation)?, Arc::new(SystemClock)).await?;
-        let mut config = sealwort_gateway::Config {
-            folder: folder.clone(),
-            ca: CaConfig { url: self.ca_url.clone(), ..CaConfig::default() },
-            ..sealwort_gateway::Config::default()
-        };
-        config.fhir.address = ListenConfig::on_loopback(0).address;
-        config.broker.url.clone_from(&self.broker_url);
-        let running =
-            sealwort_gateway::start(&config, Arc::new(SystemClock), Steps::default(), shutdown.clone()).await?;
-        let expires = SystemClock.now().plus(TOKEN_LIFETIME).as_secs();
-        let user = User { name: "bench".to_owned(), role: "physician".to_owned(), expires };
-        let token = sealwort_gateway::issue_token(&folder, &user)?;
-        Ok(Hospital { running, token })
-    }
-
-    /// The archive's memory, and the broker's.
-    fn memory(&self) -> Result<(Memory, Memory), Failure> {
-        Ok((self.archive.memory()?, self.broker.memory()?))
-    }
+/// The archive's memory, and the broker's.
+fn memory(exchange: &Exchange) -> Result<(Memory, Memory), Failure> {
+    Ok((exchange.archive.memory()?, exchange.broker.memory()?))
 }
 
 impl Hospital {
@@ -174,12 +132,6 @@ impl Hospital {
     async fn connect(&self) -> Result<Client, Failure> {
         Client::connect(self.running.address, &self.token).await
     }
-}
-
-async fn invite(binary: &Binary, place: &Path, ca: &str, role: &str, name: &str) -> Result<(), Failure> {
-    let (folder, file) = (text(&place.join("ca"))?, text(&place.join(format!("{name}.invitation")))?);
-    let address = format!("listen.address={ca}");
-    binary.run(&["ca", "invite", role, name, "--out", &file, "--dir", &folder, "--set", &address]).await
 }
 
 /// Writes patients, each at the next hospital, and counts the entries that were acknowledged.
@@ -220,14 +172,8 @@ fn allow_open_files() {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-fn text(path: &Path) -> Result<String, Failure> {
-    let text = path.to_str().ok_or("the folder's name is not UTF-8; choose another with --dir")?;
-    Ok(text.to_owned())
-}
-
 fn mib(kib: u64) -> f64 {
     factor(kib) / 1024.0
 }
 
-const ANY_PORT: &str = "127.0.0.1:0";
 const TOKEN_LIFETIME: Duration = Duration::from_hours(1);

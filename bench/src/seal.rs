@@ -186,5 +186,6 @@ fn header() -> EntryHeader {
         sequence: 1,
         previous: log::genesis(PATIENT),
         authored_at: 1_900_000_000,
+        deposit: sealwort_proto::DepositId::new([4; 16]),
     }
 }

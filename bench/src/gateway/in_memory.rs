@@ -62,6 +62,7 @@ fn header(sequence: u64, previous: Digest) -> EntryHeader {
         sequence,
         previous,
         authored_at: 1_900_000_000,
+        deposit: sealwort_proto::DepositId::new([4; 16]),
     }
 }
 

@@ -183,9 +183,10 @@ impl Archive {
     ) -> Result<Vec<NewEntry>, Refusal> {
         let (session, authority) = (Arc::clone(session), Arc::clone(authority));
         let from = Witness { sequence: announced.after, head: announced.head };
-        let epoch = ward.epoch();
-        let checked =
-            tokio::task::spawn_blocking(move || check_entries(&session, &authority, epoch, from, entries, now));
+        let (epoch, deposit) = (ward.epoch(), announced.deposit);
+        let checked = sealwort_net::transport::away(move || {
+            check_entries(&session, &authority, epoch, deposit, from, entries, now)
+        });
         match checked.await {
             Ok(outcome) => {
                 outcome.map_err(|kind| refusal(&ProtocolError::new(Step::Transmission(7), Fault::Gateway, kind)))
@@ -211,6 +212,7 @@ fn check_entries(
     session: &GatewaySession,
     authority: &Authority,
     epoch: u64,
+    deposit: DepositId,
     from: Witness,
     entries: Vec<WireEntry>,
     now: UnixTime,
@@ -231,6 +233,9 @@ fn check_entries(
             }
             if header.epoch != epoch || authority.tags.binary_search(&header.tag).is_err() {
                 return Err(ErrorKind::Token("it does not allow this label or epoch"));
+            }
+            if header.deposit != deposit {
+                return Err(ErrorKind::Chain("an entry belongs to another deposit than the announced one"));
             }
             let seconds = header.authored_at.abs_diff(now.as_secs());
             if seconds > AUTHORED_SKEW_SECONDS {

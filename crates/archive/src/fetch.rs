@@ -18,6 +18,7 @@ use sealwort_proto::receipt::{Receipt, Witness};
 use sealwort_proto::{Digest, TokenId};
 
 use crate::Archive;
+use crate::authenticate::refusal;
 use crate::relay::{Chunk, Reply};
 use crate::sessions::{Authority, GatewaySession};
 
@@ -68,6 +69,7 @@ impl Archive {
     async fn page(&self, session: &GatewaySession, reading: &mut Reading) -> Result<FromArchive, Refusal> {
         let token = reading.authority.token.token();
         let failed = |e: sealwort_store::StoreError| sealwort_custody::CustodyError::from(e).refusal(Fault::Archive);
+        self.still_believes(session).map_err(|error| refusal(&error))?;
         // Consent may be withdrawn while entries flow: the newest directive decides on every page.
         let ward = self.ward(token.patient).await?;
         if ward.version() != reading.directive_version {

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
 use sealwort_custody::Custody;
 use sealwort_net::Shutdown;
@@ -28,13 +29,15 @@ use sealwort_net::member::{Member, MemberError};
 use sealwort_net::server::{Limits, Server, streams};
 use sealwort_net::steps::Steps;
 use sealwort_net::tls::{ClientAuth, TlsConfigError, server_config};
+use sealwort_net::transport::Listener;
 use sealwort_pki::Role;
+use sealwort_proto::channel::OVERHEAD_BYTES_MAX;
 use sealwort_proto::halves::Side;
 use sealwort_proto::holdings::Holdings;
+use sealwort_proto::message::{HANDSHAKE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use sealwort_proto::policy::Policies;
 use sealwort_store::sqlite::SqliteStore;
-use sealwort_store::{DataFolder, LogStore, StoreError};
-use tokio::net::TcpListener;
+use sealwort_store::{DataFolder, LogStore, PatientStore, StoreError};
 use tokio::task::JoinHandle;
 
 pub use config::Config;
@@ -83,9 +86,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its place in the exchange.
     pub member: Arc<Member>,
-    archive: Weak<Archive>,
     store: SqliteStore,
-    serving: JoinHandle<()>,
+    serving: Serving,
     /// Locked until the store is closed.
     folder: DataFolder,
 }
@@ -95,14 +97,29 @@ impl Running {
     pub fn holdings(&self) -> Holdings {
         let now = self.member.trust().now();
         let held = |archive: Arc<Archive>| archive.sessions.holdings(archive.member.party().chain.fingerprint(), now);
-        self.archive.upgrade().map(held).unwrap_or_default()
+        self.serving.archive.upgrade().map(held).unwrap_or_default()
     }
 
     /// Waits until it has stopped and everything accepted is on disk.
     pub async fn stopped(self) {
-        let _ = self.serving.await;
+        self.serving.stopped().await;
         self.store.close().await;
         drop(self.folder);
+    }
+}
+
+/// An archive that serves over a store which its starter opened.
+pub struct Serving {
+    /// Where it listens.
+    pub address: SocketAddr,
+    archive: Weak<Archive>,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Waits until it has stopped. The store is its opener's to close.
+    pub async fn stopped(self) {
+        let _ = self.task.await;
     }
 }
 
@@ -116,16 +133,28 @@ pub async fn start(
     let mut folder = DataFolder::open(&config.folder, Role::Archive.as_str())?;
     let member = Arc::new(Member::load(&config.folder, Role::Archive, Policies::standard(), clock)?);
     let store = SqliteStore::open(&mut folder).await?;
+    let serving = serve(config, Arc::clone(&member), Arc::new(store.clone()), steps, shutdown).await?;
+    Ok(Running { address: serving.address, member, store, serving, folder })
+}
+
+/// Serves over a store that is open, until `shutdown`.
+pub async fn serve<S: PatientStore + LogStore + 'static>(
+    config: &Config,
+    member: Arc<Member>,
+    store: Arc<S>,
+    steps: Steps,
+    shutdown: Shutdown,
+) -> Result<Serving, StartError> {
     let tls = server_config(member.credentials(), member.trust(), &[Role::Broker], ClientAuth::Required)?;
     let listen = |source| StartError::Listen { address: config.listen.address, source };
-    let listener = TcpListener::bind(config.listen.address).await.map_err(listen)?;
+    let listener = Listener::bind(config.listen.address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let capture = Capture::to(&config.capture)?;
     let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
 
     let archive = Arc::new(Archive {
-        custody: Custody::new(Side::Archive, Arc::clone(&member), Arc::new(store.clone())),
-        logs: Arc::new(store.clone()),
+        custody: Custody::new(Side::Archive, Arc::clone(&member), store.clone()),
+        logs: store,
         member: Arc::clone(&member),
         sessions: Sessions::default(),
         memory: DepositMemory::default(),
@@ -137,21 +166,25 @@ pub async fn start(
     let router = capture.around(router);
     let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
     tracing::info!(%address, identity = %member.identity(), "the archive listens");
-    let serving = tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         server.serve(listener, shutdown).await;
         for task in upkeep {
             let _ = task.await;
         }
     });
-    Ok(Running { address, member, archive: itself, store, serving, folder })
+    Ok(Serving { address, archive: itself, task })
 }
 
 fn router(archive: Arc<Archive>) -> Router {
-    Router::new()
+    let streamed = Router::new()
         .route(&format!("{RELAY_PATH}/{{session}}"), post(relay::relay))
-        .route_layer(axum::middleware::from_fn(streams))
+        .route_layer(axum::middleware::from_fn(streams));
+    let authentication = Router::new()
         .route(&format!("{AUTHENTICATE_PATH}/2"), post(authenticate::introduction))
         .route(&format!("{AUTHENTICATE_PATH}/6/{{session}}"), post(authenticate::share))
+        .route_layer(DefaultBodyLimit::max(2 * HANDSHAKE_BYTES_MAX));
+    let channel = Router::new()
         .route(CALL_PATH, post(authenticate::call))
-        .with_state(archive)
+        .route_layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX + OVERHEAD_BYTES_MAX));
+    streamed.merge(authentication).merge(channel).with_state(archive)
 }

@@ -12,6 +12,7 @@ use futures::StreamExt as _;
 use http::header;
 use sealwort_net::exchange::{FRAMES, refuse};
 use sealwort_net::tls::HopPeer;
+use sealwort_pki::Role;
 use sealwort_proto::SessionId;
 use sealwort_proto::codec::{from_bytes, to_bytes};
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
@@ -52,6 +53,9 @@ pub(crate) async fn relay(
         let error = ProtocolError::new(Step::Channel, Fault::Gateway, ErrorKind::UnknownSession);
         return refuse(&Refusal::of(Fault::Archive, &error));
     };
+    if let Err(error) = archive.still_believes(&session) {
+        return refuse(&refusal(&error));
+    }
     let mut incoming = Incoming {
         session: Arc::clone(&session),
         archive: Arc::clone(&archive),
@@ -135,6 +139,17 @@ impl Incoming {
 }
 
 impl Archive {
+    /// Whether a session's gateway is still to be believed. The hop that is watched is the broker's, and a broker may
+    /// keep it open for a gateway whose certificate was revoked. Such a session has ended; who has a new certificate
+    /// runs the nine steps again.
+    pub(crate) fn still_believes(&self, session: &GatewaySession) -> Result<(), ProtocolError> {
+        let gateway = &session.established.gateway;
+        let Err(error) = self.member.with_peers(|peers| peers.recheck(gateway, Role::Gateway)) else { return Ok(()) };
+        tracing::warn!(gateway = %gateway.identity(), %error, "session ended: its gateway is no longer believed");
+        self.sessions.end_gateway(session.established.channel.session());
+        Err(ProtocolError::new(Step::Channel, Fault::Gateway, ErrorKind::UnknownSession))
+    }
+
     /// Seals a reply for the gateway into a frame.
     pub(crate) fn seal(
         &self,

@@ -174,6 +174,11 @@ impl Sessions {
         gateways.len() < SESSIONS_MAX && gateways.insert(session, Arc::new(gateway)).is_none()
     }
 
+    /// Forgets a session.
+    pub(crate) fn end_gateway(&self, session: SessionId) {
+        lock(&self.gateways).remove(&session);
+    }
+
     pub(crate) fn gateway(&self, session: SessionId, connection: ConnectionId) -> Option<Arc<GatewaySession>> {
         lock(&self.gateways).get(&session).filter(|g| g.connection == connection).map(Arc::clone)
     }

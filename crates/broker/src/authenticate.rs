@@ -39,7 +39,11 @@ pub(crate) async fn share(
     body: Bytes,
 ) -> Response {
     let outcome = match session.parse() {
-        Ok(session) => broker.agree(&peer, session, &body).await.inspect_err(|_| broker.sessions.end(session)),
+        Ok(session) => {
+            let outcome = broker.agree(&peer, session, &body).await;
+            // Whoever names a run of another connection ends nothing.
+            outcome.inspect_err(|_| broker.sessions.end_own(session, peer.connection()))
+        }
         Err(_) => Err(unknown(4)),
     };
     match outcome {
@@ -68,6 +72,7 @@ pub(crate) async fn completion(
 impl Broker {
     async fn greet(&self, peer: &HopPeer, hello: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         let begun = Instant::now();
+        let place = self.sessions.place(peer.identity()).ok_or_else(too_many_runs)?;
         let party = self.member.party();
         let load = if self.sessions.runs() > self.cookie_above_runs { Load::High(&self.cookies) } else { Load::Normal };
         let greeted = self.member.with_peers(|peers| {
@@ -104,10 +109,8 @@ impl Broker {
             presentation.len(),
             begun,
         );
-        if !self.sessions.begin(session, Run::new(peer.connection(), party, link, state)) {
-            let refusal =
-                Refusal::new(Fault::Broker, "unavailable", "too many runs are in progress", "try again in a moment");
-            return Err(refusal.into_error(Step::Authentication(3)));
+        if !self.sessions.begin(session, Run::new(peer.connection(), party, link, state, place)) {
+            return Err(too_many_runs());
         }
         Ok(presentation)
     }
@@ -164,6 +167,11 @@ impl Broker {
         }
         Ok(confirmation)
     }
+}
+
+fn too_many_runs() -> ProtocolError {
+    let refusal = Refusal::new(Fault::Broker, "unavailable", "too many runs are in progress", "try again in a moment");
+    refusal.into_error(Step::Authentication(3))
 }
 
 fn unknown(step: u8) -> ProtocolError {

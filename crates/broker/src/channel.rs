@@ -13,7 +13,7 @@ use sealwort_proto::channel::session_of;
 use sealwort_proto::codec::{from_bytes, to_bytes};
 use sealwort_proto::crypto::pseudonym;
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
-use sealwort_proto::message::{FromBroker, HANDSHAKE_BYTES_MAX, Refusal, ToBroker};
+use sealwort_proto::message::{FromBroker, HANDSHAKE_BYTES_MAX, HEADS_PER_MESSAGE_MAX, Refusal, ToBroker};
 use sealwort_proto::registration::LOCATORS_MAX;
 use sealwort_proto::statement::STATEMENT_BYTES_MAX;
 use sealwort_proto::{Locator, Pseudonym};
@@ -30,7 +30,7 @@ pub(crate) async fn message(
     Extension(peer): Extension<HopPeer>,
     body: Bytes,
 ) -> Response {
-    let found = session_of(&body).and_then(|id| broker.sessions.gateway(id, peer.connection()));
+    let found = session_of(&body).and_then(|id| broker.session(id, peer.connection()));
     let Some(session) = found else {
         let error = ProtocolError::new(Step::Channel, Fault::Gateway, ErrorKind::UnknownSession);
         return refuse(&Refusal::of(Fault::Broker, &error));
@@ -69,6 +69,11 @@ impl Broker {
             ToBroker::Consent(patient) => self.consent(session, patient).await,
             ToBroker::Request(request) => self.on_request(session, request.as_ref()),
             ToBroker::Accept(acceptance) => self.on_acceptance(session, &acceptance).await,
+            ToBroker::Witness(receipt) => {
+                self.witness(session, receipt.as_ref()).await?;
+                Ok(FromBroker::Kept)
+            }
+            ToBroker::Witnessed { patient, after } => self.witnessed(session, patient, after).await,
         }
     }
 
@@ -118,6 +123,26 @@ impl Broker {
 
     /// A patient's consent, for the hospital that registered the patient and for those whom it names.
     async fn consent(&self, session: &GatewaySession, patient: Pseudonym) -> Result<FromBroker, Refusal> {
+        let ward = self.ward_named(session, patient).await?;
+        Ok(FromBroker::Consent {
+            registration: ward.registration_bytes.clone().into(),
+            directive: ward.directive_bytes.clone().into(),
+        })
+    }
+
+    /// Witnessed heads, for the same hospitals.
+    async fn witnessed(&self, session: &GatewaySession, patient: Pseudonym, after: u64) -> Result<FromBroker, Refusal> {
+        self.ward_named(session, patient).await?;
+        let heads = self.witnesses.heads(patient, after, HEADS_PER_MESSAGE_MAX).await;
+        Ok(FromBroker::Heads(heads.map_err(|e| told(e.into()))?))
+    }
+
+    /// A registered patient, for the hospital that registered the patient and for those whom consent names.
+    async fn ward_named(
+        &self,
+        session: &GatewaySession,
+        patient: Pseudonym,
+    ) -> Result<Arc<sealwort_custody::Ward>, Refusal> {
         let ward = self.ward(patient).await?;
         let identity = session.established.gateway.identity().to_string();
         let named = ward.directive.directive().provisions().iter().any(|p| p.terms().grantee().as_str() == identity);
@@ -129,10 +154,7 @@ impl Broker {
                 "ask the patient's consent authority to grant it",
             ));
         }
-        Ok(FromBroker::Consent {
-            registration: ward.registration_bytes.clone().into(),
-            directive: ward.directive_bytes.clone().into(),
-        })
+        Ok(ward)
     }
 
     /// A registered patient.

@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use sealwort_custody::Custody;
 use sealwort_net::Shutdown;
@@ -28,25 +29,26 @@ use sealwort_net::member::{Member, MemberError};
 use sealwort_net::secret_file::{self, SecretFileError};
 use sealwort_net::server::{Limits, Server, streams};
 use sealwort_net::steps::{StepReport, Steps};
-use sealwort_net::tls::{ClientAuth, ExpectedPeer, TlsConfigError, client_config, server_config};
+use sealwort_net::tls::{ClientAuth, ConnectionId, ExpectedPeer, TlsConfigError, client_config, server_config};
+use sealwort_net::transport::Listener;
 use sealwort_pki::{Identity, IdentityError, Role};
 use sealwort_proto::SessionId;
+use sealwort_proto::channel::OVERHEAD_BYTES_MAX;
 use sealwort_proto::crypto::Secret;
 use sealwort_proto::error::{Fault, ProtocolError, Step};
 use sealwort_proto::halves::Side;
-use sealwort_proto::holdings::Holdings;
 use sealwort_proto::handshake::cookie::CookieJar;
-use sealwort_proto::message::Refusal;
+use sealwort_proto::holdings::Holdings;
+use sealwort_proto::message::{HANDSHAKE_BYTES_MAX, MESSAGE_BYTES_MAX, Refusal};
 use sealwort_proto::policy::Policies;
 use sealwort_store::sqlite::SqliteStore;
-use sealwort_store::{DataFolder, StoreError, WitnessStore};
-use tokio::net::TcpListener;
+use sealwort_store::{DataFolder, PatientStore, StoreError, WitnessStore};
 use tokio::task::JoinHandle;
 
 pub use config::{ArchiveConfig, Config};
 use link::ArchiveLinks;
 use notices::Notices;
-use sessions::Sessions;
+use sessions::{GatewaySession, Sessions};
 
 /// The key from which pseudonyms are made, wrapped under the broker's key-encryption key.
 const PSEUDONYM_KEY_FILE: &str = "pseudonym.key";
@@ -110,9 +112,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its place in the exchange.
     pub member: Arc<Member>,
-    broker: Weak<Broker>,
     store: SqliteStore,
-    serving: JoinHandle<()>,
+    serving: Serving,
     /// Locked until the store is closed.
     folder: DataFolder,
 }
@@ -121,14 +122,29 @@ impl Running {
     /// What it holds for its sessions now.
     pub fn holdings(&self) -> Holdings {
         let held = |broker: Arc<Broker>| broker.sessions.holdings(broker.member.party().chain.fingerprint());
-        self.broker.upgrade().map(held).unwrap_or_default()
+        self.serving.broker.upgrade().map(held).unwrap_or_default()
     }
 
     /// Waits until it has stopped and everything accepted is on disk.
     pub async fn stopped(self) {
-        let _ = self.serving.await;
+        self.serving.stopped().await;
         self.store.close().await;
         drop(self.folder);
+    }
+}
+
+/// A broker that serves over a store which its starter opened.
+pub struct Serving {
+    /// Where it listens.
+    pub address: SocketAddr,
+    broker: Weak<Broker>,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Waits until it has stopped. The store is its opener's to close.
+    pub async fn stopped(self) {
+        let _ = self.task.await;
     }
 }
 
@@ -142,6 +158,18 @@ pub async fn start(
     let mut folder = DataFolder::open(&config.folder, Role::Broker.as_str())?;
     let member = Arc::new(Member::load(&config.folder, Role::Broker, Policies::standard(), clock)?);
     let store = SqliteStore::open(&mut folder).await?;
+    let serving = serve(config, Arc::clone(&member), Arc::new(store.clone()), steps, shutdown).await?;
+    Ok(Running { address: serving.address, member, store, serving, folder })
+}
+
+/// Serves over a store that is open, until `shutdown`.
+pub async fn serve<S: PatientStore + WitnessStore + 'static>(
+    config: &Config,
+    member: Arc<Member>,
+    store: Arc<S>,
+    steps: Steps,
+    shutdown: Shutdown,
+) -> Result<Serving, StartError> {
     let tls = server_config(member.credentials(), member.trust(), &[Role::Gateway], ClientAuth::Required)?;
     let archive = Identity::new(member.identity().exchange.clone(), Role::Archive, config.archive.name.parse()?);
     let expected = ExpectedPeer::named(Role::Archive, archive.name.clone());
@@ -149,14 +177,14 @@ pub async fn start(
     let endpoint: Endpoint = config.archive.url.parse()?;
     let pseudonym_key = pseudonym_key(&member, &config.folder.join(PSEUDONYM_KEY_FILE))?;
     let listen = |source| StartError::Listen { address: config.listen.address, source };
-    let listener = TcpListener::bind(config.listen.address).await.map_err(listen)?;
+    let listener = Listener::bind(config.listen.address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let capture = Capture::to(&config.capture)?;
     let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
 
     let broker = Arc::new(Broker {
-        custody: Custody::new(Side::Broker, Arc::clone(&member), Arc::new(store.clone())),
-        witnesses: Arc::new(store.clone()),
+        custody: Custody::new(Side::Broker, Arc::clone(&member), store.clone()),
+        witnesses: store,
         pseudonym_key,
         archive,
         links: ArchiveLinks::new(client, endpoint),
@@ -173,25 +201,29 @@ pub async fn start(
     let router = capture.around(router);
     let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
     tracing::info!(%address, identity = %member.identity(), "the broker listens");
-    let serving = tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         server.serve(listener, shutdown).await;
         for task in upkeep {
             let _ = task.await;
         }
     });
-    Ok(Running { address, member, broker: itself, store, serving, folder })
+    Ok(Serving { address, broker: itself, task })
 }
 
 fn router(broker: Arc<Broker>) -> Router {
-    Router::new()
+    let streamed = Router::new()
         .route(&format!("{RELAY_PATH}/{{session}}"), post(relay::relay))
         .route(&format!("{NOTICES_PATH}/{{session}}"), get(notices::notices))
-        .route_layer(axum::middleware::from_fn(streams))
+        .route_layer(axum::middleware::from_fn(streams));
+    let authentication = Router::new()
         .route(&format!("{AUTHENTICATE_PATH}/1"), post(authenticate::hello))
         .route(&format!("{AUTHENTICATE_PATH}/4/{{session}}"), post(authenticate::share))
         .route(&format!("{AUTHENTICATE_PATH}/9/{{session}}"), post(authenticate::completion))
+        .route_layer(DefaultBodyLimit::max(2 * HANDSHAKE_BYTES_MAX));
+    let channel = Router::new()
         .route(CHANNEL_PATH, post(channel::message))
-        .with_state(broker)
+        .route_layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX + OVERHEAD_BYTES_MAX));
+    streamed.merge(authentication).merge(channel).with_state(broker)
 }
 
 fn pseudonym_key(member: &Member, file: &Path) -> Result<Secret, StartError> {
@@ -215,6 +247,19 @@ pub(crate) fn refusal(error: &ProtocolError) -> Refusal {
 }
 
 impl Broker {
+    /// A session of this connection whose gateway is still to be believed. Its hop is watched by the server; its
+    /// statement certificate, which may be revoked by itself, is looked at here.
+    pub(crate) fn session(&self, id: SessionId, connection: ConnectionId) -> Option<Arc<GatewaySession>> {
+        let session = self.sessions.gateway(id, connection)?;
+        let gateway = &session.established.gateway;
+        if let Err(error) = self.member.with_peers(|peers| peers.recheck(gateway, Role::Gateway)) {
+            tracing::warn!(gateway = %gateway.identity(), %error, "session ended: its gateway is no longer believed");
+            self.sessions.end_gateway(id);
+            return None;
+        }
+        Some(session)
+    }
+
     pub(crate) fn report(
         &self,
         step: Step,

@@ -56,7 +56,7 @@ pub(crate) async fn notices(
     Extension(peer): Extension<HopPeer>,
     Path(session): Path<String>,
 ) -> Response {
-    let found = session.parse::<SessionId>().ok().and_then(|id| broker.sessions.gateway(id, peer.connection()));
+    let found = session.parse::<SessionId>().ok().and_then(|id| broker.session(id, peer.connection()));
     let Some(session) = found else {
         let error = ProtocolError::new(Step::Channel, Fault::Gateway, ErrorKind::UnknownSession);
         return refuse(&Refusal::of(Fault::Broker, &error));

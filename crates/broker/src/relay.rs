@@ -35,7 +35,7 @@ pub(crate) async fn relay(
     Path(session): Path<String>,
     body: Body,
 ) -> Response {
-    let found = session.parse::<SessionId>().ok().and_then(|id| broker.sessions.gateway(id, peer.connection()));
+    let found = session.parse::<SessionId>().ok().and_then(|id| broker.session(id, peer.connection()));
     let Some(session) = found else {
         let error = ProtocolError::new(Step::Channel, Fault::Gateway, ErrorKind::UnknownSession);
         return refuse(&Refusal::of(Fault::Broker, &error));
@@ -101,8 +101,9 @@ impl Relayed {
 }
 
 impl Broker {
-    /// Takes an archive's receipt as the witness of a log's head.
-    async fn witness(&self, session: &GatewaySession, bytes: &[u8]) -> Result<(), Refusal> {
+    /// Takes an archive's receipt as the witness of a log's head: from the archive's frame as soon as the entries are
+    /// stored, and from every gateway that was shown the receipt, so that the archive cannot leave it out.
+    pub(crate) async fn witness(&self, session: &GatewaySession, bytes: &[u8]) -> Result<(), Refusal> {
         let archive = &session.established.archive;
         let step = Step::Transmission(7);
         let verified = receipt::verify(

@@ -1,12 +1,12 @@
 //! What the broker remembers of runs and sessions. Bounded: runs that are not finished are forgotten after
-//! half a minute, sessions when their keys have ended.
+//! half a minute, sessions when their keys have ended. No gateway can take all places: each has its own number.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sealwort_net::tls::ConnectionId;
-use sealwort_pki::{Fingerprint, UnixTime};
+use sealwort_pki::{Fingerprint, Identity, UnixTime, VerifiedParty};
 use sealwort_proto::handshake::Party;
 use sealwort_proto::handshake::broker::{AwaitCompletion, AwaitShare, GatewayEstablished};
 use sealwort_proto::holdings::{Holdings, different};
@@ -17,6 +17,11 @@ use crate::link::{ArchiveConnection, ArchiveSession};
 
 /// Most runs in progress.
 const RUNS_MAX: usize = 10_000;
+/// Most runs in progress of one gateway, whatever connections it opens: whoever never finishes fills its own
+/// places and nobody else's, here and at the archive.
+const RUNS_PER_GATEWAY_MAX: usize = 64;
+/// Runs that are too old are looked for this often at most.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Most sessions.
 const SESSIONS_MAX: usize = 100_000;
 /// Time for a run from step 1 to step 9.
@@ -32,6 +37,25 @@ pub(crate) struct Run {
     pub(crate) share: Option<AwaitShare>,
     pub(crate) completion: Option<(AwaitCompletion, Arc<ArchiveSession>)>,
     since: Instant,
+    _place: RunPlace,
+}
+
+/// One gateway's place for a run in progress; free again when this is dropped.
+pub(crate) struct RunPlace {
+    places: Arc<Mutex<HashMap<Identity, usize>>>,
+    gateway: Identity,
+}
+
+impl Drop for RunPlace {
+    fn drop(&mut self) {
+        let mut places = lock(&self.places);
+        if let Some(taken) = places.get_mut(&self.gateway) {
+            *taken -= 1;
+            if *taken == 0 {
+                places.remove(&self.gateway);
+            }
+        }
+    }
 }
 
 /// SK_LT with one gateway, over one connection, leading to one archive session.
@@ -51,7 +75,9 @@ const PATIENTS_MAX: usize = 10_000;
 /// Runs and sessions by session id.
 #[derive(Default)]
 pub(crate) struct Sessions {
+    places: Arc<Mutex<HashMap<Identity, usize>>>,
     runs: Mutex<HashMap<SessionId, Run>>,
+    swept: Mutex<Option<Instant>>,
     gateways: Mutex<HashMap<SessionId, Arc<GatewaySession>>>,
 }
 
@@ -61,8 +87,9 @@ impl Run {
         party: Arc<Party>,
         link: Arc<ArchiveConnection>,
         share: AwaitShare,
+        place: RunPlace,
     ) -> Self {
-        Self { connection, party, link, share: Some(share), completion: None, since: Instant::now() }
+        Self { connection, party, link, share: Some(share), completion: None, since: Instant::now(), _place: place }
     }
 }
 
@@ -109,15 +136,38 @@ impl GatewaySession {
 impl Sessions {
     /// How many runs are in progress.
     pub(crate) fn runs(&self) -> usize {
+        self.sweep();
         lock(&self.runs).len()
+    }
+
+    /// A place for a run of this gateway; none when it has too many that it did not finish. To be asked before
+    /// anything else is done for it.
+    pub(crate) fn place(&self, gateway: &Identity) -> Option<RunPlace> {
+        self.sweep();
+        let mut places = lock(&self.places);
+        let taken = places.entry(gateway.clone()).or_default();
+        if *taken >= RUNS_PER_GATEWAY_MAX {
+            return None;
+        }
+        *taken += 1;
+        drop(places);
+        Some(RunPlace { places: Arc::clone(&self.places), gateway: gateway.clone() })
+    }
+
+    /// Forgets runs that take too long.
+    fn sweep(&self) {
+        let mut swept = lock(&self.swept);
+        if swept.is_some_and(|last| last.elapsed() < SWEEP_EVERY) {
+            return;
+        }
+        *swept = Some(Instant::now());
+        drop(swept);
+        lock(&self.runs).retain(|_, run| run.since.elapsed() < RUN_PATIENCE);
     }
 
     /// Remembers a run; false when there are too many.
     pub(crate) fn begin(&self, session: SessionId, run: Run) -> bool {
         let mut runs = lock(&self.runs);
-        if runs.len() >= RUNS_MAX {
-            runs.retain(|_, run| run.since.elapsed() < RUN_PATIENCE);
-        }
         runs.len() < RUNS_MAX && runs.insert(session, run).is_none()
     }
 
@@ -133,6 +183,14 @@ impl Sessions {
         (run.connection == connection && run.since.elapsed() < RUN_PATIENCE).then(|| work(run))?
     }
 
+    /// Forgets a run of this connection.
+    pub(crate) fn end_own(&self, session: SessionId, connection: ConnectionId) {
+        let mut runs = lock(&self.runs);
+        if runs.get(&session).is_some_and(|run| run.connection == connection) {
+            runs.remove(&session);
+        }
+    }
+
     /// Forgets a run.
     pub(crate) fn end(&self, session: SessionId) {
         lock(&self.runs).remove(&session);
@@ -145,7 +203,8 @@ impl Sessions {
         let pending: u64 = gateways.iter().map(|g| lock(&g.pending).len() as u64).sum();
         let archives: HashSet<_> = gateways.iter().map(|g| Arc::as_ptr(&g.archive)).collect();
         let peers = gateways.iter().flat_map(|g| {
-            [&g.established.gateway, &g.established.archive, &g.archive.established.archive].map(|p| p.fingerprint())
+            [&g.established.gateway, &g.established.archive, &g.archive.established.archive]
+                .map(VerifiedParty::fingerprint)
         });
         Holdings {
             random_values: runs + pending,
@@ -167,6 +226,11 @@ impl Sessions {
         gateways.len() < SESSIONS_MAX && gateways.insert(session, Arc::new(gateway)).is_none()
     }
 
+    /// Forgets a session.
+    pub(crate) fn end_gateway(&self, session: SessionId) {
+        lock(&self.gateways).remove(&session);
+    }
+
     /// A session of this connection whose way to the archive is open.
     pub(crate) fn gateway(&self, session: SessionId, connection: ConnectionId) -> Option<Arc<GatewaySession>> {
         let mut gateways = lock(&self.gateways);
@@ -181,4 +245,24 @@ impl Sessions {
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_gateway_fills_its_own_places_and_nobody_elses() {
+        let sessions = Sessions::default();
+        let [first, second]: [Identity; 2] =
+            ["first", "second"].map(|name| format!("sealwort://test/gateway/{name}").parse().unwrap());
+        let mut taken: Vec<_> = (0..RUNS_PER_GATEWAY_MAX).map(|_| sessions.place(&first).unwrap()).collect();
+        assert!(sessions.place(&first).is_none());
+        assert!(sessions.place(&second).is_some());
+        taken.pop();
+        assert!(sessions.place(&first).is_some(), "a place that was given back");
+        drop(taken);
+        assert!(lock(&sessions.places).is_empty(), "nothing is remembered of who has no run");
+    }
 }

@@ -7,6 +7,7 @@ use crate::config::ConfigCommandArgs;
 use crate::consent::ConsentArgs;
 use crate::demo::DemoArgs;
 use crate::doctor::DoctorArgs;
+use crate::evaluate::EvaluateArgs;
 use crate::get::GetArgs;
 use crate::join::JoinArgs;
 use crate::put::PutArgs;
@@ -28,6 +29,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a whole exchange on this computer and watch a record travel.
     Demo(DemoArgs),
+    /// Hold the paper's evaluation, its Tables 2, 3 and 4, beside a real run of ours.
+    Evaluate(EvaluateArgs),
     /// The certificate authority: create an exchange, invite, revoke, list, serve.
     Ca(CaArgs),
     /// Run the broker.

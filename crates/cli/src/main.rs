@@ -9,6 +9,7 @@ mod consent;
 mod demo;
 mod doctor;
 mod error;
+mod evaluate;
 mod get;
 mod join;
 mod output;
@@ -49,6 +50,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command, output: Output) -> Result<(), CliError> {
     match command {
         Command::Demo(args) => demo::run(args, output).await,
+        Command::Evaluate(args) => evaluate::run(args, output).await,
         Command::Ca(args) => ca::run(args, output).await,
         Command::Broker(args) => services::broker(&args, output).await,
         Command::Archive(args) => services::archive(&args, output).await,

@@ -25,6 +25,9 @@ pub use error::CustodyError;
 /// Seconds that a directive may be dated ahead of this party's clock.
 pub const DIRECTIVE_AHEAD_SECONDS_MAX: u64 = 300;
 
+/// What a request may name, a directive can decide on.
+const _: () = assert!(sealwort_proto::transmission::TAGS_MAX == sealwort_consent::REQUEST_TAGS_MAX);
+
 /// A registered patient, with the newest directive ready to decide by.
 pub struct Ward {
     /// The registration.

@@ -8,6 +8,7 @@ use sealwort_proto::codec::Blob;
 use sealwort_proto::crypto::hash;
 use sealwort_proto::error::Fault;
 use sealwort_proto::message::{FromArchive, FromBroker, ToArchive, ToBroker};
+use sealwort_proto::policy::CLOCK_SKEW_SECONDS_MAX;
 use sealwort_proto::statement::{self, Kind};
 use sealwort_proto::{DepositId, LabelTag, Pseudonym};
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,11 @@ pub struct ConsentShown {
     pub provisions: Vec<ProvisionShown>,
 }
 
+/// When a grant of now begins: a little earlier, because other parties' clocks may be behind this one.
+pub(crate) fn begins(now: u64) -> u64 {
+    now.saturating_sub(CLOCK_SKEW_SECONDS_MAX.into())
+}
+
 impl Gateway {
     /// Grants.
     pub(crate) async fn grant(&self, change: &ConsentChange) -> Result<ConsentShown, GatewayError> {
@@ -82,7 +88,7 @@ impl Gateway {
         let purposes: Vec<Purpose> = parse(&change.purposes, "purposes")?;
         let now = self.sessions.now().as_secs();
         let until = change.days.map(|days| now.saturating_add(days.saturating_mul(86_400)));
-        let period = Period::new(now, until).map_err(|e| wrong(&e))?;
+        let period = Period::new(now, until).and_then(|_| Period::new(begins(now), until)).map_err(|e| wrong(&e))?;
         let terms = Terms::new(
             self.hospital(&change.to)?,
             if actions.is_empty() { vec![Action::Read] } else { actions },
@@ -91,8 +97,10 @@ impl Gateway {
             period,
         )
         .map_err(|e| wrong(&e))?;
-        self.change(patient, |current, digest| current.grant(now, digest, vec![terms.clone()]).map_err(|e| wrong(&e)))
-            .await
+        self.change(patient, |current, digest| {
+            current.grant(dated(current, now), digest, vec![terms.clone()]).map_err(|e| wrong(&e))
+        })
+        .await
     }
 
     /// Withdraws. A new epoch of keys begins.
@@ -108,7 +116,10 @@ impl Gateway {
             purposes: (!purposes.is_empty()).then_some(purposes),
         };
         let now = self.sessions.now().as_secs();
-        self.change(patient, |current, digest| current.withdraw(now, digest, &withdrawal).map_err(|e| wrong(&e))).await
+        self.change(patient, |current, digest| {
+            current.withdraw(dated(current, now), digest, &withdrawal).map_err(|e| wrong(&e))
+        })
+        .await
     }
 
     /// A patient's consent: this hospital's own where it is the authority, else as the broker shows it.
@@ -135,6 +146,11 @@ impl Gateway {
         patient: Pseudonym,
         next: impl Fn(&Directive, [u8; 32]) -> Result<Directive, GatewayError>,
     ) -> Result<ConsentShown, GatewayError> {
+        let known = self.roster.known(patient).await?.ok_or_else(GatewayError::unknown_patient)?;
+        if !known.registered {
+            // A registration goes with the first directive; later ones follow it.
+            self.register(known).await?;
+        }
         let _one_at_a_time = self.consenting.lock().await;
         let mut known = self.roster.known(patient).await?.ok_or_else(GatewayError::unknown_patient)?;
         if known.directive.0.is_empty() {
@@ -146,24 +162,53 @@ impl Gateway {
                 "ask the hospital that registered the patient",
             ));
         }
-        let current = self.own_directive(known.directive.as_ref())?;
+        // One that waits is newer than the roster's where the process stopped between the two.
+        let line = consent_line(patient);
+        let waiting = self.outbox.newest_directive(&line).await?;
+        let current = self.own_directive(waiting.as_ref().unwrap_or(&known.directive).as_ref())?;
         // Broker and archive name a predecessor by the same hash.
         let digest = *hash("sealwort directive v1", &current.to_bytes()).as_bytes();
         let directive = next(&current, digest)?;
         let signed = self.sign_directive(&directive)?;
         known.directive = Blob(signed.clone());
-        // Kept before it is sent, so that the authority never signs two directives of one version.
+        // Kept before it is sent, and in the outbox first: whatever happens in between, it is sent until broker and archive
+        // have both confirmed it, and the authority never signs two directives of one version.
+        let id = DepositId::random();
+        self.outbox.keep(id, &line, &Outgoing::Directive(Blob(signed.clone()))).await?;
         self.roster.put(&known, &[]).await?;
         self.patients.changed(patient);
-        let delivered = match self.deliver_directive(&signed).await {
-            Ok(()) => true,
-            Err(error) if error.is_away() || error.is_session_lost() => {
-                self.outbox.put(DepositId::random(), patient.as_bytes(), &Outgoing::Directive(Blob(signed))).await?;
-                false
-            }
-            Err(error) => return Err(error),
-        };
+        let delivered = waiting.is_none() && self.try_to_deliver(id, &signed).await?;
+        if !delivered {
+            self.outbox.tell();
+        }
         Ok(self.shown(patient, &directive, delivered))
+    }
+
+    /// Sends a directive that is in the outbox, at once; where that fails, the outbox tries again.
+    async fn try_to_deliver(&self, id: DepositId, signed: &[u8]) -> Result<bool, GatewayError> {
+        match self.deliver_directive(signed).await {
+            Ok(()) => {
+                self.outbox.done(id).await?;
+                Ok(true)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a change of consent waits in the outbox");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Sends a directive from the outbox. The roster has it first: see [`Gateway::change`].
+    pub(crate) async fn send_directive(&self, signed: &[u8]) -> Result<(), GatewayError> {
+        let directive = self.own_directive(signed)?;
+        let patient = Pseudonym::new(directive.patient().to_bytes());
+        if let Some(mut known) = self.roster.known(patient).await?
+            && self.own_directive(known.directive.as_ref())?.version() < directive.version()
+        {
+            known.directive = Blob(signed.to_vec());
+            self.roster.put(&known, &[]).await?;
+        }
+        self.deliver_directive(signed).await
     }
 
     /// Sends a directive to the archive and to the broker at the same time; both must confirm.
@@ -244,6 +289,17 @@ impl Gateway {
             provisions,
         }
     }
+}
+
+/// The date of the directive after `current`: never before it, or a clock that was ahead for a moment would keep a
+/// patient from withdrawing until the right time has reached that date (`spec/protocol.md`, section 6.2).
+fn dated(current: &Directive, now: u64) -> u64 {
+    now.max(current.issued_at())
+}
+
+/// Directives wait in a line of their own, so that no refused write holds back a withdrawal.
+fn consent_line(patient: Pseudonym) -> Vec<u8> {
+    [b"consent".as_slice(), patient.as_bytes()].concat()
 }
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(

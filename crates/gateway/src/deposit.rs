@@ -5,13 +5,17 @@
 use std::sync::Arc;
 
 use sealwort_fhir::Label;
+use sealwort_proto::codec::Blob;
 use sealwort_proto::error::{Fault, ProtocolError, Step};
-use sealwort_proto::log::{Authors, ChainWalk};
-use sealwort_proto::message::{ENTRIES_BYTES_AIM, ENTRIES_PER_MESSAGE_MAX, FromArchive, ToArchive, WireEntry};
+use sealwort_proto::log::{Authors, ChainWalk, empty};
+use sealwort_proto::message::{
+    ENTRIES_BYTES_AIM, ENTRIES_PER_MESSAGE_MAX, FromArchive, FromBroker, HEADS_PER_MESSAGE_MAX, ToArchive, ToBroker,
+    WireEntry,
+};
 use sealwort_proto::receipt::{VerifiedReceipt, Witness};
-use sealwort_proto::record::{EntryHeader, Record, seal};
+use sealwort_proto::record::{EntryHeader, Record, VerifiedEntry, seal};
 use sealwort_proto::transmission::gateway::Authority;
-use sealwort_proto::{DepositId, EntryId, ErrorKind, Pseudonym, SUITE};
+use sealwort_proto::{DepositId, EntryId, ErrorKind, Pseudonym, SUITE, TokenId};
 
 use crate::Gateway;
 use crate::error::GatewayError;
@@ -95,8 +99,8 @@ impl Gateway {
             ));
         }
         let after = self.verified_head(session, &authority).await?;
-        let id = authority.id;
-        let entries = self.seal_all(session, authority, after, records).await?;
+        let (id, witness) = (authority.id, authority.witness);
+        let (entries, head) = self.seal_all(session, authority, deposit, after, records).await?;
         let mut questions = vec![ToArchive::Deposit {
             authority: id,
             deposit,
@@ -112,10 +116,49 @@ impl Gateway {
                 if verified.receipt().patient != patient || verified.receipt().deposit != Some(deposit) {
                     return Err(archive_fault(ErrorKind::Rollback("the receipt is for another deposit")));
                 }
+                if verified.witness() != head {
+                    self.stored_before(session, id, witness, &verified, records.len() as u64).await?;
+                }
+                self.have_witnessed(session, receipt).await?;
                 Ok(Attempt::Stored(verified))
             }
             FromArchive::Conflict { .. } => Ok(Attempt::Conflict),
             _ => Err(unexpected(Fault::Archive)),
+        }
+    }
+
+    /// Has the broker witness a head before anybody is told of it. The archive owes the broker the same receipt; this
+    /// is for an archive that would rather not be held to it.
+    pub(crate) async fn have_witnessed(&self, session: &Arc<Session>, receipt: Blob) -> Result<(), GatewayError> {
+        match self.sessions.ask_broker(session, &ToBroker::Witness(receipt)).await? {
+            FromBroker::Kept => Ok(()),
+            _ => Err(unexpected(Fault::Broker)),
+        }
+    }
+
+    /// Every head above a sequence number that the broker has witnessed.
+    pub(crate) async fn witnessed(
+        &self,
+        session: &Arc<Session>,
+        patient: Pseudonym,
+        mut after: u64,
+    ) -> Result<Vec<Witness>, GatewayError> {
+        let mut all = Vec::new();
+        loop {
+            let question = ToBroker::Witnessed { patient, after };
+            let FromBroker::Heads(heads) = self.sessions.ask_broker(session, &question).await? else {
+                return Err(unexpected(Fault::Broker));
+            };
+            let ascending = heads.iter().map(|head| head.sequence).is_sorted_by(|a, b| a < b);
+            if !ascending || heads.first().is_some_and(|head| head.sequence <= after) {
+                return Err(unexpected(Fault::Broker));
+            }
+            let full = heads.len() >= HEADS_PER_MESSAGE_MAX;
+            after = heads.last().map_or(after, |head| head.sequence);
+            all.extend(heads);
+            if !full {
+                return Ok(all);
+            }
         }
     }
 
@@ -125,11 +168,63 @@ impl Gateway {
         if authority.head == authority.witness {
             return Ok(authority.head);
         }
-        let patient = authority.patient;
-        let mut walk = ChainWalk::new(session.party.exchange(), patient, authority.witness, authority.witness)
-            .map_err(archive_fault)?;
-        let fetch = ToArchive::Fetch { authority: authority.id, after: authority.witness.sequence };
-        let mut answers = self.sessions.ask_archive(session, &[fetch]).await?;
+        let (patient, witness) = (authority.patient, authority.witness);
+        self.walk(session, authority.id, patient, (witness.sequence, Some(witness)), witness, |_| {}).await
+    }
+
+    /// A receipt of another head than the one just sealed: an earlier attempt stored this deposit, or the archive
+    /// passes off another receipt and keeps nothing. So the log must hold `count` entries of this deposit, by this
+    /// hospital, up to the receipt's head, and lead from there to the witnessed one or from it.
+    async fn stored_before(
+        &self,
+        session: &Arc<Session>,
+        authority: TokenId,
+        witness: Witness,
+        receipt: &VerifiedReceipt,
+        count: u64,
+    ) -> Result<(), GatewayError> {
+        let missing = || archive_fault(ErrorKind::Rollback("the log does not hold the deposit that the receipt names"));
+        let (patient, stored) = (receipt.receipt().patient, receipt.witness());
+        let before = stored.sequence.checked_sub(count).ok_or_else(missing)?;
+        let from = if before >= witness.sequence {
+            (witness.sequence, Some(witness))
+        } else {
+            (before, (before == 0).then(|| empty(patient)))
+        };
+        let identity = session.party.identity.to_string();
+        let (mut own, mut reached) = (0, false);
+        self.walk(session, authority, patient, from, witness, |entry| {
+            let header = entry.header();
+            if header.sequence > before && header.sequence <= stored.sequence {
+                let of_deposit = header.author == identity && Some(header.deposit) == receipt.receipt().deposit;
+                own += u64::from(of_deposit);
+            }
+            reached |= Witness { sequence: header.sequence, head: entry.hash() } == stored;
+        })
+        .await?;
+        if own == count && reached { Ok(()) } else { Err(missing()) }
+    }
+
+    /// Walks the log after a sequence number to its end, envelope by envelope. Where the head there is not known,
+    /// the walk begins with what the first entry follows, and the witness must lie ahead.
+    async fn walk(
+        &self,
+        session: &Arc<Session>,
+        authority: TokenId,
+        patient: Pseudonym,
+        (after, head): (u64, Option<Witness>),
+        witness: Witness,
+        mut each: impl FnMut(&VerifiedEntry),
+    ) -> Result<Witness, GatewayError> {
+        let heads = self.witnessed(session, patient, after).await?;
+        let begin = |from| {
+            let mut walk = ChainWalk::new(session.party.exchange(), patient, from, witness)?;
+            walk.hold_against(&heads)?;
+            Ok::<_, ErrorKind>(walk)
+        };
+        let begin = |from| begin(from).map_err(archive_fault);
+        let mut walk = head.map(begin).transpose()?;
+        let mut answers = self.sessions.ask_archive(session, &[ToArchive::Fetch { authority, after }]).await?;
         let mut authors = Arc::new(Authors::default());
         loop {
             match answers.next().await?.0 {
@@ -139,32 +234,40 @@ impl Gateway {
                         let verified = authors
                             .verify(entry.envelope.as_ref(), &session.party.operations)
                             .map_err(archive_fault)?;
+                        let walk = match &mut walk {
+                            Some(walk) => walk,
+                            None => walk.insert(begin(Witness { sequence: after, head: verified.header().previous })?),
+                        };
                         walk.step(&verified).map_err(archive_fault)?;
+                        each(&verified);
                     }
                 }
                 FromArchive::End { receipt } => {
                     let receipt = verify_receipt(session, receipt.as_ref())?;
-                    return walk.finish(&receipt).map_err(archive_fault);
+                    let nothing = || archive_fault(ErrorKind::Rollback("the log ends before the witnessed head"));
+                    return walk.ok_or_else(nothing)?.finish(&receipt).map_err(archive_fault);
                 }
                 _ => return Err(unexpected(Fault::Archive)),
             }
         }
     }
 
-    /// Seals every record, each after the one before it, away from the threads that serve connections.
+    /// Seals every record, each after the one before it, away from the threads that serve connections. Gives the
+    /// entries and the head that they make.
     async fn seal_all(
         &self,
         session: &Arc<Session>,
         authority: Authority,
+        deposit: DepositId,
         after: Witness,
         records: &Arc<Vec<Labelled>>,
-    ) -> Result<Vec<WireEntry>, GatewayError> {
+    ) -> Result<(Vec<WireEntry>, Witness), GatewayError> {
         let tags = Label::ALL.map(|label| (label, self.directory.tag(authority.patient, label)));
         let (session, records, now) = (Arc::clone(session), Arc::clone(records), self.sessions.now());
-        let sealed = tokio::task::spawn_blocking(move || {
+        let sealed = sealwort_net::transport::away(move || {
             let party = &session.party;
             let mut at = after;
-            records
+            let entries: Result<Vec<_>, ErrorKind> = records
                 .iter()
                 .map(|labelled| {
                     let tag = tags.iter().find(|(label, _)| *label == labelled.label).map(|(_, tag)| *tag);
@@ -179,15 +282,17 @@ impl Gateway {
                         sequence: at.sequence.checked_add(1).ok_or(ErrorKind::Chain("the log is full"))?,
                         previous: at.head,
                         authored_at: now.as_secs(),
+                        deposit,
                     };
                     let sealed = seal(&header, &labelled.record, &authority.keys, &party.key, &party.operations)?;
                     at = Witness { sequence: header.sequence, head: sealed.hash };
                     Ok(sealed.wire)
                 })
-                .collect::<Result<Vec<_>, ErrorKind>>()
+                .collect();
+            Ok((entries?, at))
         });
         let sealed = sealed.await.map_err(|_| GatewayError::Kept("sealing records was interrupted"))?;
-        sealed.map_err(|kind| ProtocolError::new(Step::Record, Fault::Own, kind).into())
+        sealed.map_err(|kind: ErrorKind| ProtocolError::new(Step::Record, Fault::Own, kind).into())
     }
 }
 

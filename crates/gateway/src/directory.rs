@@ -38,3 +38,41 @@ impl Directory {
         Label::ALL.into_iter().find(|label| self.tag(patient, *label) == tag)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The vectors of locators and label tags (`spec/protocol.md`, section 8.1).
+    #[test]
+    fn it_blinds_as_the_vectors_say() {
+        let vectors: Value = serde_json::from_str(include_str!("../../../spec/vectors/records.json")).unwrap();
+        let mut held = 0;
+        for vector in vectors["vectors"].as_array().unwrap() {
+            let text = |member: &str| vector["input"][member].as_str().unwrap();
+            let directory = || {
+                let mut key = [0; 32];
+                hex::decode_to_slice(text("directory_key"), &mut key).unwrap();
+                Directory::new(Secret::new(key))
+            };
+            match vector["kind"].as_str().unwrap() {
+                "locator" => {
+                    let system = Some(text("system").to_owned()).filter(|system| !system.is_empty());
+                    let made = directory().locator(&Identifier { system, value: text("value").to_owned() });
+                    assert_eq!(made.to_string(), vector["output"]["locator"].as_str().unwrap());
+                }
+                "label-tag" => {
+                    let label = text("label").parse().unwrap();
+                    let made = directory().tag(text("pseudonym").parse().unwrap(), label);
+                    assert_eq!(made.to_string(), vector["output"]["tag"].as_str().unwrap());
+                    assert_eq!(directory().label(text("pseudonym").parse().unwrap(), made), Some(label));
+                }
+                _ => continue,
+            }
+            held += 1;
+        }
+        assert_eq!(held, 6);
+    }
+}

@@ -34,6 +34,7 @@ use sealwort_net::member::{Member, MemberError};
 use sealwort_net::server::{Limits, Server};
 use sealwort_net::steps::Steps;
 use sealwort_net::tls::{ExpectedPeer, ServerTls, TlsConfigError, client_config, public_server_config};
+use sealwort_net::transport::Listener;
 use sealwort_net::{Shutdown, SystemClock};
 use sealwort_pki::{Identity, IdentityError, Role};
 use sealwort_proto::holdings::{Holdings, different};
@@ -41,8 +42,7 @@ use sealwort_proto::message::{FromArchive, FromBroker, ToArchive, ToBroker};
 use sealwort_proto::policy::Policies;
 use sealwort_proto::{Locator, Pseudonym};
 use sealwort_store::sqlite::SqliteStore;
-use sealwort_store::{DataFolder, StoreError};
-use tokio::net::TcpListener;
+use sealwort_store::{DataFolder, GatewayStore, StoreError};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
@@ -116,6 +116,8 @@ pub(crate) struct Gateway {
     roster: Roster,
     outbox: Outbox,
     patients: OpenPatients,
+    /// One registration at a time.
+    registering: Mutex<()>,
     /// One change of consent at a time, so that no version is signed twice.
     consenting: Mutex<()>,
     shutdown: Shutdown,
@@ -127,9 +129,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its place in the exchange.
     pub member: Arc<Member>,
-    gateway: Weak<Gateway>,
     store: SqliteStore,
-    serving: JoinHandle<()>,
+    serving: Serving,
     /// Locked until the store is closed.
     folder: DataFolder,
 }
@@ -137,13 +138,13 @@ pub struct Running {
 impl Running {
     /// Runs the nine steps now, unless a session is live: the first user need not wait for them.
     pub async fn connect(&self) -> Result<(), GatewayError> {
-        let Some(gateway) = self.gateway.upgrade() else { return Ok(()) };
+        let Some(gateway) = self.serving.gateway.upgrade() else { return Ok(()) };
         gateway.session().await.map(|_| ())
     }
 
     /// What it holds for its session now.
     pub async fn holdings(&self) -> Holdings {
-        let Some(gateway) = self.gateway.upgrade() else { return Holdings::default() };
+        let Some(gateway) = self.serving.gateway.upgrade() else { return Holdings::default() };
         let own = gateway.member.party().chain.fingerprint();
         let Some(session) = gateway.sessions.live().await else {
             return Holdings { certificates: 1, ..Holdings::default() };
@@ -162,9 +163,24 @@ impl Running {
 
     /// Waits until it has stopped and everything accepted is on disk.
     pub async fn stopped(self) {
-        let _ = self.serving.await;
+        self.serving.stopped().await;
         self.store.close().await;
         drop(self.folder);
+    }
+}
+
+/// A gateway that serves over a store which its starter opened.
+pub struct Serving {
+    /// Where it listens.
+    pub address: SocketAddr,
+    gateway: Weak<Gateway>,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Waits until it has stopped. The store is its opener's to close.
+    pub async fn stopped(self) {
+        let _ = self.task.await;
     }
 }
 
@@ -175,31 +191,44 @@ pub async fn start(
     steps: Steps,
     shutdown: Shutdown,
 ) -> Result<Running, StartError> {
-    let tls = public_tls(&config.fhir)?;
+    public_tls(&config.fhir)?;
     let mut folder = DataFolder::open(&config.folder, Role::Gateway.as_str())?;
     let member = Arc::new(Member::load(&config.folder, Role::Gateway, Policies::standard(), clock)?);
+    let store = SqliteStore::open(&mut folder).await?;
+    let serving = serve(config, Arc::clone(&member), Arc::new(store.clone()), steps, shutdown).await?;
+    Ok(Running { address: serving.address, member, store, serving, folder })
+}
+
+/// Serves over a store that is open, until `shutdown`.
+pub async fn serve<S: GatewayStore + 'static>(
+    config: &Config,
+    member: Arc<Member>,
+    store: Arc<S>,
+    steps: Steps,
+    shutdown: Shutdown,
+) -> Result<Serving, StartError> {
+    let tls = public_tls(&config.fhir)?;
     let directory = Directory::new(member.directory_key().cloned().ok_or(StartError::NoDirectoryKey)?);
     let keys = Keys::load(&member)?;
-    let store = SqliteStore::open(&mut folder).await?;
     let exchange = member.identity().exchange.clone();
     let broker = ExpectedPeer::named(Role::Broker, config.broker.name.parse()?);
     let archive = Identity::new(exchange, Role::Archive, config.broker.archive.parse()?);
     let client = HopClient::new(client_config(Some(member.credentials()), member.trust(), broker)?);
     let endpoint: Endpoint = config.broker.url.parse()?;
     let listen = |source| StartError::Listen { address: config.fhir.address, source };
-    let listener = TcpListener::bind(config.fhir.address).await.map_err(listen)?;
+    let listener = Listener::bind(config.fhir.address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
 
-    let shared: Arc<SqliteStore> = Arc::new(store.clone());
     let gateway = Arc::new_cyclic(|me| Gateway {
         me: Weak::clone(me),
         sessions: Sessions::new(Arc::clone(&member), client, endpoint, archive, steps),
         directory,
-        roster: Roster::new(shared.clone(), Arc::clone(&member), keys.roster.clone()),
-        outbox: Outbox::new(shared, Arc::clone(&member), keys.roster.clone()),
+        roster: Roster::new(store.clone(), Arc::clone(&member), keys.roster.clone()),
+        outbox: Outbox::new(store, Arc::clone(&member), keys.roster.clone()),
         keys,
         patients: OpenPatients::new(config.open.patients_max, config.open.idle.0),
+        registering: Mutex::new(()),
         consenting: Mutex::new(()),
         shutdown: shutdown.clone(),
         member: Arc::clone(&member),
@@ -212,14 +241,14 @@ pub async fn start(
         server = server.tls(tls);
     }
     tracing::info!(%address, identity = %member.identity(), "the gateway listens");
-    let serving = tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         server.serve(listener, shutdown).await;
         let _ = flushing.await;
         for task in upkeep {
             let _ = task.await;
         }
     });
-    Ok(Running { address, member, gateway: itself, store, serving, folder })
+    Ok(Serving { address, gateway: itself, task })
 }
 
 /// Issues a bearer token of the gateway whose data folder this is; the gateway may be running.

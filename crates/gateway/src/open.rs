@@ -3,7 +3,7 @@
 //! broker's notices are heard, the authority lasts and nothing has changed.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,11 +32,20 @@ const ENTRIES_PER_TASK: usize = 128;
 /// Times that a lost session or an ended authority is replaced before giving up.
 pub(crate) const ATTEMPTS_MAX: usize = 3;
 
+/// What was read, over which session, and at which count of changes its reading began.
+#[derive(Clone)]
+struct HeldView {
+    view: Arc<PatientView>,
+    session: Arc<Session>,
+    changes: u64,
+}
+
 /// A patient's place among those held open.
 struct Slot {
     opening: Mutex<()>,
-    held: StdMutex<Option<(Arc<PatientView>, Arc<Session>)>>,
-    changed: AtomicBool,
+    held: StdMutex<Option<HeldView>>,
+    /// How often something changed. What was read at an earlier count is not shown again.
+    changes: AtomicU64,
     used: StdMutex<Instant>,
 }
 
@@ -67,7 +76,7 @@ impl OpenPatients {
             Arc::new(Slot {
                 opening: Mutex::new(()),
                 held: StdMutex::new(None),
-                changed: AtomicBool::new(false),
+                changes: AtomicU64::new(0),
                 used: StdMutex::new(Instant::now()),
             })
         }));
@@ -79,28 +88,28 @@ impl OpenPatients {
     pub(crate) fn changed(&self, patient: Pseudonym) {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, slot) in slots.iter().filter(|((p, _), _)| *p == patient) {
-            slot.changed.store(true, Ordering::Release);
+            slot.change();
         }
     }
 
     /// Anything may have changed.
     pub(crate) fn all_changed(&self) {
         for slot in self.slots.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            slot.changed.store(true, Ordering::Release);
+            slot.change();
         }
     }
 
     /// How many patients are held open under an authority that has not ended.
     pub(crate) fn authorities(&self, now: UnixTime) -> u64 {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.values().filter_map(|slot| slot.view()).filter(|(view, _)| view.expires > now).count() as u64
+        slots.values().filter_map(|slot| slot.view()).filter(|held| held.view.expires > now).count() as u64
     }
 
     /// How many patients are held open, and how many bytes of JSON.
     pub(crate) fn totals(&self) -> (usize, usize) {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let views: Vec<_> = slots.values().filter_map(|slot| slot.view()).collect();
-        (views.len(), views.iter().map(|(view, _)| view.bytes()).sum())
+        (views.len(), views.iter().map(|held| held.view.bytes()).sum())
     }
 }
 
@@ -109,13 +118,18 @@ impl Slot {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn view(&self) -> Option<(Arc<PatientView>, Arc<Session>)> {
+    fn change(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn view(&self) -> Option<HeldView> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn fresh(&self, now: UnixTime) -> Option<Arc<PatientView>> {
-        let (view, session) = self.view()?;
-        (!self.changed.load(Ordering::Acquire) && now < view.expires && session.vouches(now)).then_some(view)
+        let HeldView { view, session, changes } = self.view()?;
+        let unchanged = changes == self.changes.load(Ordering::Acquire);
+        (unchanged && now < view.expires && session.vouches(now)).then_some(view)
     }
 }
 
@@ -130,19 +144,20 @@ impl Gateway {
         if let Some(view) = slot.fresh(self.sessions.now()) {
             return Ok(view);
         }
-        // Cleared first: a change that comes while reading is seen by the reading after it.
-        slot.changed.store(false, Ordering::Release);
-        let before = slot.view().map(|(view, _)| view);
+        // Counted first: a change that comes while reading is seen by the reading after it. Until this one ends, what was
+        // held before stays outdated, for everybody.
+        let changes = slot.changes.load(Ordering::Acquire);
+        let before = slot.view().map(|held| held.view);
         let outcome = self.read(patient, asking, before).await;
         let mut held = slot.held.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok((view, session)) => {
-                *held = Some((Arc::clone(&view), session));
+                *held = Some(HeldView { view: Arc::clone(&view), session, changes });
                 Ok(view)
             }
             // Not shown again, and yet remembered: asking a second time does not make an older log true.
             Err(error) if error.is_tampering() => {
-                slot.changed.store(true, Ordering::Release);
+                slot.change();
                 Err(error)
             }
             Err(error) => {
@@ -190,25 +205,32 @@ impl Gateway {
         view.expires = authority.expires;
         let mut walk =
             ChainWalk::new(session.party.exchange(), patient, view.at, authority.witness).map_err(archive_fault)?;
+        let granted = authority.tags;
         let fetch = ToArchive::Fetch { authority: authority.id, after: view.at.sequence };
         let mut answers = self.sessions.ask_archive(session, &[fetch]).await?;
         let opener = Opener { keys: Arc::new(authority.keys), operations: Arc::clone(&session.party.operations) };
-        let mut authors = Arc::new(Authors::default());
-        let mut tasks: Vec<JoinHandle<Result<Vec<OpenedEntry>, ErrorKind>>> = Vec::new();
-        let receipt = loop {
-            match answers.next().await?.0 {
-                FromArchive::Entries { entries, authors: chains } => {
-                    authors = self.learn_authors(authors, &entries, &chains)?;
-                    let mut entries = entries;
-                    while !entries.is_empty() {
-                        let rest = entries.split_off(entries.len().min(ENTRIES_PER_TASK));
-                        tasks.push(opener.spawn(Arc::clone(&authors), std::mem::replace(&mut entries, rest)));
+        let reading = async {
+            let mut authors = Arc::new(Authors::default());
+            let mut tasks: Vec<JoinHandle<Result<Vec<OpenedEntry>, ErrorKind>>> = Vec::new();
+            loop {
+                match answers.next().await?.0 {
+                    FromArchive::Entries { entries, authors: chains } => {
+                        authors = self.learn_authors(authors, &entries, &chains)?;
+                        let mut entries = entries;
+                        while !entries.is_empty() {
+                            let rest = entries.split_off(entries.len().min(ENTRIES_PER_TASK));
+                            tasks.push(opener.spawn(Arc::clone(&authors), std::mem::replace(&mut entries, rest)));
+                        }
                     }
+                    FromArchive::End { receipt } => return Ok((tasks, receipt)),
+                    _ => return Err(unexpected(Fault::Archive)),
                 }
-                FromArchive::End { receipt } => break receipt,
-                _ => return Err(unexpected(Fault::Archive)),
             }
         };
+        // The broker answers while the archive sends.
+        let heads = self.witnessed(session, patient, view.at.sequence);
+        let ((tasks, receipt), heads) = futures::future::try_join(reading, heads).await?;
+        walk.hold_against(&heads).map_err(archive_fault)?;
         for opening in tasks {
             let entries = opening.await.map_err(|_| GatewayError::Kept("opening records was interrupted"))?;
             for entry in entries.map_err(archive_fault)? {
@@ -218,12 +240,21 @@ impl Gateway {
                         let changed = UnixTime::from_secs(entry.verified.header().authored_at);
                         view.take(record, resource, changed);
                     }
+                    // Consent withholds by label; under a granted one it is the archive that does.
+                    None if granted.binary_search(&entry.verified.header().tag).is_ok() => {
+                        return Err(archive_fault(ErrorKind::Chain(
+                            "an entry under a granted label came without its ciphertext",
+                        )));
+                    }
                     None => view.withheld += 1,
                 }
             }
         }
         let verified = verify_receipt(session, receipt.as_ref())?;
         view.at = walk.finish(&verified).map_err(archive_fault)?;
+        if view.at.sequence > authority.witness.sequence {
+            self.have_witnessed(session, receipt).await?;
+        }
         Ok(view)
     }
 
@@ -321,7 +352,7 @@ struct OpenedEntry {
 impl Opener {
     fn spawn(&self, authors: Arc<Authors>, entries: Vec<WireEntry>) -> JoinHandle<Result<Vec<OpenedEntry>, ErrorKind>> {
         let (keys, operations) = (Arc::clone(&self.keys), Arc::clone(&self.operations));
-        tokio::task::spawn_blocking(move || {
+        sealwort_net::transport::away(move || {
             entries
                 .into_iter()
                 .map(|wire| {

@@ -23,7 +23,7 @@ use crate::user::{Asking, User};
 
 /// Largest item, in bytes.
 const ITEM_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Items looked at in one pass.
+/// Items looked at in one pass, unless all of them are refused.
 const PASS_MAX: usize = 32;
 /// How often the outbox is looked at without being told.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -114,10 +114,41 @@ impl Outbox {
 
     /// Keeps a write. On return it is on disk.
     pub(crate) async fn put(&self, id: DepositId, patient: &[u8], item: &Outgoing) -> Result<(), GatewayError> {
-        let sealed = self.member.kek().wrap(&[b"outbox", id.as_bytes()], &to_bytes(item));
-        self.store.enqueue(id, self.patient_key(patient), sealed).await?;
-        self.told.notify_one();
+        self.keep(id, patient, item).await?;
+        self.tell();
         Ok(())
+    }
+
+    /// The same for what its caller sends at once; otherwise [`Outbox::tell`] has it sent.
+    pub(crate) async fn keep(&self, id: DepositId, patient: &[u8], item: &Outgoing) -> Result<(), GatewayError> {
+        let sealed = self.member.kek().wrap(&[b"outbox", id.as_bytes()], &to_bytes(item));
+        Ok(self.store.enqueue(id, self.patient_key(patient), sealed).await?)
+    }
+
+    /// Has what waits sent now.
+    pub(crate) fn tell(&self) {
+        self.told.notify_one();
+    }
+
+    /// Forgets what was sent.
+    pub(crate) async fn done(&self, id: DepositId) -> Result<(), GatewayError> {
+        self.store.done(id).await?;
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        Ok(())
+    }
+
+    /// The newest directive that waits in this line.
+    pub(crate) async fn newest_directive(&self, line: &[u8]) -> Result<Option<Blob>, GatewayError> {
+        let line = self.patient_key(line);
+        if self.store.pending_count(Some(line)).await? == 0 {
+            return Ok(None);
+        }
+        let waiting = self.store.pending(usize::MAX).await?;
+        let Some(newest) = waiting.iter().rfind(|item| item.patient == line) else { return Ok(None) };
+        match self.open(newest.id, &newest.sealed)? {
+            Outgoing::Directive(directive) => Ok(Some(directive)),
+            Outgoing::Deposit(_) => Err(GatewayError::Kept("an item of the outbox stands in the wrong line")),
+        }
     }
 
     /// How many writes of this patient wait.
@@ -168,8 +199,10 @@ pub(crate) async fn flush_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
 impl Gateway {
     /// Sends what waits, oldest first. Stops at the first sign that the exchange is away.
     async fn flush(&self) -> Result<(), GatewayError> {
+        let mut looked_at = PASS_MAX;
         loop {
-            let items = self.outbox.store.pending(PASS_MAX).await?;
+            let items = self.outbox.store.pending(looked_at).await?;
+            let all = items.len() < looked_at;
             let mut sent = 0;
             let mut held_back = HashSet::new();
             for item in items {
@@ -178,8 +211,7 @@ impl Gateway {
                 }
                 match self.send(item.id, &item.sealed).await {
                     Ok(()) => {
-                        self.outbox.store.done(item.id).await?;
-                        self.outbox.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(&item.id);
+                        self.outbox.done(item.id).await?;
                         sent += 1;
                     }
                     Err(error) if error.is_away() || error.is_session_lost() => return Err(error),
@@ -194,15 +226,19 @@ impl Gateway {
                     }
                 }
             }
-            if sent == 0 {
+            if sent == 0 && all {
                 return Ok(());
+            }
+            // Where all of them are refused, others wait behind them.
+            if sent == 0 {
+                looked_at *= 2;
             }
         }
     }
 
     async fn send(&self, id: DepositId, sealed: &[u8]) -> Result<(), GatewayError> {
         match self.outbox.open(id, sealed)? {
-            Outgoing::Directive(directive) => self.deliver_directive(directive.as_ref()).await,
+            Outgoing::Directive(directive) => self.send_directive(directive.as_ref()).await,
             Outgoing::Deposit(waiting) => {
                 let user = User { name: waiting.user, role: waiting.user_role, expires: 0 };
                 let asking = Asking { user, purpose: waiting.purpose };

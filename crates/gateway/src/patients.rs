@@ -45,11 +45,18 @@ impl Gateway {
         if locators.is_empty() {
             return Err(no_identifier());
         }
+        if let Some(known) = self.find(locators).await?
+            && known.registered
+        {
+            return Ok(known);
+        }
+        // One new patient at a time, so that nobody signs two registrations of one patient.
+        let _one_at_a_time = self.registering.lock().await;
         if let Some(known) = self.find(locators).await? {
             if known.registered {
                 return Ok(known);
             }
-            return self.register(known).await;
+            return self.register_or_take(known, locators).await;
         }
         let patient = match self.ask_broker(&ToBroker::Allot(locators.to_vec())).await? {
             FromBroker::Allotted(patient) => patient,
@@ -67,11 +74,24 @@ impl Gateway {
         let known = Known { patient, registration: Blob(registration), directive: Blob(directive), registered: false };
         // Kept before it is sent: a retry after a crash sends the very same statements.
         self.roster.put(&known, locators).await?;
-        self.register(known).await
+        self.register_or_take(known, locators).await
+    }
+
+    /// Registers a patient, or takes the registration of a hospital that was quicker.
+    async fn register_or_take(&self, known: Known, locators: &[Locator]) -> Result<Known, GatewayError> {
+        match self.register(known).await {
+            Err(error) if error.code() == "conflict" => {
+                match self.ask_broker(&ToBroker::Locate(locators.to_vec())).await? {
+                    FromBroker::Located(registration) => self.take_located(registration, locators).await,
+                    _ => Err(error),
+                }
+            }
+            outcome => outcome,
+        }
     }
 
     /// Sends registration and first directive to the archive and to the broker.
-    async fn register(&self, mut known: Known) -> Result<Known, GatewayError> {
+    pub(crate) async fn register(&self, known: Known) -> Result<Known, GatewayError> {
         let (registration, directive) = (known.registration.clone(), known.directive.clone());
         let question = ToArchive::Register { registration: registration.clone(), directive: directive.clone() };
         if self.ask_archive(question).await? != FromArchive::Kept {
@@ -81,6 +101,9 @@ impl Gateway {
         if self.ask_broker(&question).await? != FromBroker::Kept {
             return Err(unexpected(Fault::Broker));
         }
+        // Consent may have changed since; only that the registration is confirmed is new.
+        let _one_at_a_time = self.consenting.lock().await;
+        let mut known = self.roster.known(known.patient).await?.unwrap_or(known);
         known.registered = true;
         self.roster.put(&known, &[]).await?;
         Ok(known)
@@ -114,9 +137,7 @@ impl Gateway {
     fn first_directive(&self, patient: Pseudonym, now: UnixTime) -> Result<Vec<u8>, GatewayError> {
         let own_identity = Party::new(self.member.identity().to_string()).map_err(|e| wrong(&e))?;
         let tags = self.directory.tags(patient).into_iter().map(|tag| ConsentTag::new(*tag.as_bytes()));
-        // Other parties' clocks may be behind: the own grant begins a little earlier.
-        let from = now.as_secs().saturating_sub(sealwort_proto::policy::CLOCK_SKEW_SECONDS_MAX.into());
-        let period = Period::new(from, None).map_err(|e| wrong(&e))?;
+        let period = Period::new(crate::consent::begins(now.as_secs()), None).map_err(|e| wrong(&e))?;
         let terms = Terms::new(own_identity, [Action::Read, Action::Write], tags, Purpose::ALL, period)
             .map_err(|e| wrong(&e))?;
         let exchange = self.member.identity().exchange.as_str();

@@ -96,9 +96,30 @@ pub async fn send(
     message: Vec<u8>,
     limit: usize,
 ) -> Result<Vec<u8>, ExchangeError> {
+    #[cfg(feature = "testing")]
+    duplicate(connection, path, &message, limit);
     let response = connection.request(Method::POST, path, Body::from(message), ANSWER_PATIENCE).await?;
     let response = accepted(response).await?;
     Ok(response.read(limit).await?.to_vec())
+}
+
+/// Sends a second copy where a simulated network wants one. Nobody waits for its answer.
+#[cfg(feature = "testing")]
+fn duplicate(connection: &Connection, path: &str, message: &[u8], limit: usize) {
+    let Some(network) = crate::transport::simulated::network().filter(|network| network.duplicates(path)) else {
+        return;
+    };
+    let (connection, path, message) = (connection.clone(), path.to_owned(), message.to_vec());
+    tokio::spawn(async move {
+        // The first copy is on its way before the second one.
+        tokio::task::yield_now().await;
+        let sent = connection.request(Method::POST, &path, Body::from(message), ANSWER_PATIENCE).await;
+        let Ok(response) = sent else { return };
+        let status = response.status.as_u16();
+        if let Ok(body) = response.read(limit).await {
+            network.duplicate_answered(&path, status, &body);
+        }
+    });
 }
 
 /// Turns a response with another status than 200 into the refusal that it carries.

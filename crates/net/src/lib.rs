@@ -20,6 +20,7 @@ pub mod shutdown;
 pub mod steps;
 pub mod telemetry;
 pub mod tls;
+pub mod transport;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock, TestClock};

@@ -170,17 +170,21 @@ async fn half_open_handshakes_are_closed_and_do_not_block_others() {
 }
 
 #[tokio::test]
-async fn handshakes_beyond_the_limit_are_closed_at_once() {
+async fn beyond_the_limit_the_oldest_handshake_gives_way_to_the_newest() {
     let world = World::new();
     let broker = world.party(Role::Broker, "b");
     let tls = world.server_tls(&broker, &[Role::Gateway], ClientAuth::Required);
     let limits = Limits { handshakes_max: 2, handshake_timeout: Duration::from_mins(1), ..short() };
     let running = Running::start(Some(tls), routes(), limits).await;
-    let _first = send(running.address, b"\x16").await;
+    let first = send(running.address, b"\x16").await;
     let _second = send(running.address, b"\x16").await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let third = TcpStream::connect(running.address).await.unwrap();
-    until_closed(third).await;
+    // A party comes in although strangers hold every place.
+    let gateway = world.party(Role::Gateway, "a");
+    let client = world.client(Some(&gateway.hop), ExpectedPeer::any(Role::Broker));
+    let connection = client.connect(&running.endpoint()).await.unwrap();
+    assert_eq!(common::get(&connection, "/ok").await.unwrap().0, 200);
+    until_closed(first).await;
 }
 
 #[tokio::test]

@@ -10,9 +10,10 @@ use thiserror::Error;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
+use yasna::models::ObjectIdentifier;
 
 use crate::profile::{self, STATEMENT_PURPOSE_OID};
-use crate::{Identity, KeyError, KeyUse, PublicKey, SigningKey};
+use crate::{Identity, KeyAlgorithm, KeyError, KeyUse, PublicKey, SigningKey};
 
 /// The longest request accepted, in bytes of DER.
 pub const REQUEST_BYTES_MAX: usize = 2 * 1024;
@@ -80,6 +81,10 @@ pub fn parse_csr(der: &[u8]) -> Result<CertificateRequest, RequestError> {
     let public_key =
         PublicKey::from_bytes(info.subject_pki.raw).map_err(|_| RequestError::Malformed("the public key"))?;
     request.verify_signature().map_err(|_| RequestError::BadSignature)?;
+    // The reader is lenient about what the signature does not cover; one request, one encoding.
+    if rewritten(info.raw, &request.signature_value.data, public_key.algorithm()) != der {
+        return Err(RequestError::Malformed("the encoding"));
+    }
 
     let mut identity = None;
     let mut key_use = None;
@@ -100,6 +105,21 @@ pub fn parse_csr(der: &[u8]) -> Result<CertificateRequest, RequestError> {
         identity: identity.ok_or(RequestError::Malformed("the subject alternative name"))?,
         key_use: key_use.ok_or(RequestError::Malformed("the extended key usage"))?,
         public_key,
+    })
+}
+
+/// A request as DER has it, around what its key signed.
+fn rewritten(signed: &[u8], signature: &[u8], algorithm: KeyAlgorithm) -> Vec<u8> {
+    let identifier: &[u64] = match algorithm {
+        KeyAlgorithm::Ed25519 => &[1, 3, 101, 112],
+        KeyAlgorithm::EcdsaP256 => &[1, 2, 840, 10045, 4, 3, 2],
+    };
+    yasna::construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            writer.next().write_der(signed);
+            writer.next().write_sequence(|writer| writer.next().write_oid(&ObjectIdentifier::from_slice(identifier)));
+            writer.next().write_bitvec_bytes(signature, 8 * signature.len());
+        });
     })
 }
 
@@ -149,5 +169,31 @@ impl PublicKeyData for Signer<'_> {
 impl rcgen::SigningKey for Signer<'_> {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         self.key.sign_x509(message).map_err(|_| rcgen::Error::RingUnspecified)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The signature does not cover the outer tag, the algorithm's identifier and the count of unused bits.
+    #[test]
+    fn a_request_has_one_encoding() {
+        for algorithm in KeyAlgorithm::ALL {
+            let key = SigningKey::generate(algorithm).unwrap();
+            let identity = "sealwort://demo/gateway/a".parse().unwrap();
+            let good = make_csr(&key, &identity, KeyUse::Statement).unwrap();
+            parse_csr(&good).unwrap();
+            for position in 0..good.len() {
+                for bit in 0..8 {
+                    let mut altered = good.clone();
+                    if let Some(byte) = altered.get_mut(position) {
+                        *byte ^= 1 << bit;
+                    }
+                    assert!(parse_csr(&altered).is_err(), "byte {position}, bit {bit}");
+                }
+            }
+        }
     }
 }

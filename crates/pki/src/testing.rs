@@ -7,11 +7,11 @@ pub mod seeded;
 
 use std::time::Duration;
 
+pub use self::seeded::Seeded;
 use crate::authority::{
     ISSUING_LIFETIME, IssuingAuthority, PARTY_LIFETIME, ROOT_LIFETIME, Revocation, RevocationReason, RootAuthority,
-    make_csr, parse_csr,
+    make_csr, parse_csr, party_params, policy_extension, random_serial, set_validity,
 };
-pub use self::seeded::Seeded;
 use crate::{CertificateChain, Identity, KeyAlgorithm, KeyUse, Role, SerialNumber, SigningKey, Trust, UnixTime};
 
 /// When test exchanges begin: 2030-01-01T00:00:00Z.
@@ -86,6 +86,15 @@ impl TestExchange {
         };
         let (hop, statement) = (credential(KeyUse::Hop), credential(KeyUse::Statement));
         TestParty { identity, hop, statement }
+    }
+
+    /// A certificate as no honest authority issues it: the policy is that of another role than the identity's.
+    pub fn misissued(&self, key: &SigningKey, identity: &Identity, policy: Role) -> CertificateChain {
+        let request = parse_csr(&make_csr(key, identity, KeyUse::Statement).unwrap()).unwrap();
+        let mut params = party_params(&request, random_serial().unwrap()).unwrap();
+        params.custom_extensions = vec![policy_extension(&[policy])];
+        set_validity(&mut params, self.now, self.now.plus(PARTY_LIFETIME));
+        self.issuing.sign(&params, request.public_key()).unwrap()
     }
 
     /// Revocation list `number`, in force for a day from [`TestExchange::now`].

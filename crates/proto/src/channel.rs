@@ -344,6 +344,34 @@ impl Channel {
     }
 }
 
+/// What tests need and no service may do.
+#[cfg(any(test, feature = "testing"))]
+impl Channel {
+    /// Both ends of a gateway–archive channel, the sharer's first, whose key is this secret.
+    pub fn pair_from(key: &Secret, established: UnixTime) -> (Self, Self) {
+        let key = Prk::from_secret(key);
+        let end = |end, peer_fault| {
+            let (pair, session) = (Pair::GatewayArchive, SessionId::new([1; 32]));
+            Self::new(pair, end, session, &key, Digest::ZERO, peer_fault, established, Arc::default())
+        };
+        (end(End::Sharer, Fault::Gateway), end(End::Answerer, Fault::Archive))
+    }
+
+    /// Seals with any number, and a generation that is the sender's present one or `ahead` of it: an insider who
+    /// holds the key and keeps no rule.
+    pub fn seal_freely(&self, ahead: u32, number: u64, reply_to: u64, content: &[u8]) -> Vec<u8> {
+        let sending = lock(&self.sending);
+        let mut generation = Generation::new(sending.generation.number, sending.generation.secret.clone());
+        drop(sending);
+        (0..ahead).for_each(|_| generation = generation.next());
+        let mut ciphertext = content.to_vec();
+        let associated = self.associated(generation.number, number, reply_to);
+        generation.key.seal(number, &associated, &mut ciphertext, &self.operations);
+        let (version, session, generation) = (VERSION, self.session, generation.number);
+        to_bytes(&Sealed { version, session, generation, number, reply_to, ciphertext: Blob(ciphertext) })
+    }
+}
+
 /// Reads the session that a channel message names, so that a service can find its channel.
 pub fn session_of(bytes: &[u8]) -> Option<SessionId> {
     let mut decoder = minicbor::Decoder::new(bytes);
@@ -467,6 +495,16 @@ mod tests {
         for message in &messages {
             assert!(b.open_request(message, NOW).is_err());
         }
+    }
+
+    #[test]
+    fn the_largest_number_of_an_insider_overflows_nothing() {
+        let (a, b) = pair();
+        let last = a.seal_freely(0, u64::MAX, 0, b"last");
+        assert_eq!(b.open_request(&last, NOW).unwrap().content, b"last");
+        assert!(b.open_request(&last, NOW).is_err());
+        let (_, first) = a.request(b"first", NOW).unwrap();
+        assert_eq!(b.open_request(&first, NOW).unwrap_err().kind, ErrorKind::Replayed { number: 1 });
     }
 
     #[test]

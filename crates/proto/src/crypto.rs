@@ -9,7 +9,7 @@ use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
 use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768};
 use aws_lc_rs::{digest, hkdf, hmac, rand};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::ErrorKind;
 use crate::id::{DepositId, Digest, EntryId, Locator, Nonce, Pseudonym, TokenId};
@@ -34,15 +34,43 @@ const X_WING_LABEL: &[u8; 6] = b"\\.//^\\";
 ///
 /// # Panics
 /// When the operating system has no randomness: nothing safe could go on.
-#[expect(clippy::expect_used, reason = "without randomness nothing safe can go on")]
 pub fn random<const N: usize>() -> [u8; N] {
-    #[cfg(any(test, feature = "testing"))]
-    if let Some(bytes) = crate::testing::draw() {
-        return bytes;
-    }
     let mut bytes = [0u8; N];
-    rand::fill(&mut bytes).expect("system randomness");
+    fill_random(&mut bytes);
     bytes
+}
+
+#[expect(clippy::expect_used, reason = "without randomness nothing safe can go on")]
+fn fill_random(bytes: &mut [u8]) {
+    #[cfg(any(test, feature = "testing"))]
+    if crate::testing::fill(bytes) {
+        return;
+    }
+    rand::fill(bytes).expect("system randomness");
+}
+
+/// Stack that a call of the library may have used and left secrets on, in bytes.
+const STACK_BYTES: usize = 16 * 1024;
+
+/// Runs what handles a secret, then wipes the stack that it used: values that were moved and registers that were saved
+/// leave copies there that nobody else wipes. What is given back must not hold a secret itself, but on the heap.
+fn cleanly<T>(work: impl FnOnce() -> T) -> T {
+    let result = apart(work);
+    wipe_stack();
+    result
+}
+
+/// On a stack frame of its own, below the one that is wiped.
+#[inline(never)]
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+#[inline(never)]
+fn wipe_stack() {
+    let mut stack = [0u8; STACK_BYTES];
+    stack.zeroize();
+    std::hint::black_box(&stack);
 }
 
 macro_rules! random_id {
@@ -65,35 +93,55 @@ impl Nonce {
     }
 }
 
-/// A 32-byte secret.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Secret([u8; 32]);
+/// A 32-byte secret. It lies on the heap, so that moving it leaves no copy behind, and is wiped before it is freed.
+pub struct Secret(Box<Zeroizing<[u8; 32]>>);
 
 impl Secret {
-    /// Wraps secret bytes.
+    /// Wraps secret bytes; the caller's copy is the caller's to wipe.
     pub fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self::copied(&Zeroizing::new(bytes))
     }
 
     /// Wraps a slice of exactly 32 bytes.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+        bytes.try_into().ok().map(Self::copied)
     }
 
     /// A fresh random secret.
     pub fn random() -> Self {
-        Self(random())
+        let mut secret = Self::zeros();
+        fill_random(secret.0.as_mut_slice());
+        #[cfg(any(test, feature = "testing"))]
+        crate::observe::note("random", secret.expose());
+        secret
     }
 
     /// The bytes, for wrapping under another key or for a message inside a channel.
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// To be filled in place.
+    fn zeros() -> Self {
+        Self(Box::new(Zeroizing::new([0; 32])))
+    }
+
+    fn copied(bytes: &[u8; 32]) -> Self {
+        let mut secret = Self::zeros();
+        secret.0.copy_from_slice(bytes);
+        secret
+    }
+}
+
+impl Clone for Secret {
+    fn clone(&self) -> Self {
+        Self::copied(self.expose())
+    }
 }
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.expose().ct_eq(other.expose()).into()
     }
 }
 
@@ -147,14 +195,16 @@ fn to_digest(value: &digest::Digest) -> Digest {
 
 /// HMAC-SHA-256 over a label and length-framed parts.
 pub fn mac(key: &Secret, label: &str, parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()));
-    for part in std::iter::once(label.as_bytes()).chain(parts.iter().copied()) {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
-    }
-    let mut out = [0u8; 32];
-    out.copy_from_slice(context.sign().as_ref());
-    out
+    cleanly(|| {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()));
+        for part in std::iter::once(label.as_bytes()).chain(parts.iter().copied()) {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut out = [0u8; 32];
+        out.copy_from_slice(context.sign().as_ref());
+        out
+    })
 }
 
 /// Compares a received MAC with the expected one in constant time.
@@ -169,11 +219,22 @@ pub fn pseudonym(key: &Secret, locator: &Locator) -> Pseudonym {
 
 /// HKDF-Extract with a salt.
 pub fn extract(salt: &[u8], secret: &[u8]) -> Prk {
-    Prk(hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(secret))
+    #[cfg(any(test, feature = "testing"))]
+    {
+        crate::observe::note("extract", secret);
+        crate::observe::note("extract with this salt", salt);
+    }
+    cleanly(|| Prk(Box::new(hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(secret))))
 }
 
-/// A pseudorandom key from which labelled secrets are expanded.
-pub struct Prk(hkdf::Prk);
+/// What HKDF-Extract gives, for a test that looks for it elsewhere: [`Prk`] does not show it.
+#[cfg(any(test, feature = "testing"))]
+pub fn extracted(salt: &[u8], secret: &[u8]) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, salt), secret).as_ref().to_vec()
+}
+
+/// A pseudorandom key from which labelled secrets are expanded. On the heap, see [`Secret`].
+pub struct Prk(Box<hkdf::Prk>);
 
 struct Length32;
 impl hkdf::KeyType for Length32 {
@@ -185,7 +246,7 @@ impl hkdf::KeyType for Length32 {
 impl Prk {
     /// Takes a secret that is already uniform.
     pub fn from_secret(secret: &Secret) -> Self {
-        Self(hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, secret.expose()))
+        cleanly(|| Self(Box::new(hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, secret.expose()))))
     }
 
     /// HKDF-Expand to 32 bytes under a label and length-framed context parts.
@@ -196,20 +257,26 @@ impl Prk {
             info.extend_from_slice(&(part.len() as u64).to_be_bytes());
             info.extend_from_slice(part);
         }
-        let mut out = Zeroizing::new([0u8; 32]);
-        self.0.expand(&[&info], Length32).and_then(|okm| okm.fill(out.as_mut())).expect("HKDF-Expand of 32 bytes");
-        Secret(*out)
+        let mut out = Secret::zeros();
+        cleanly(|| self.0.expand(&[&info], Length32).and_then(|okm| okm.fill(out.0.as_mut_slice())))
+            .expect("HKDF-Expand of 32 bytes");
+        #[cfg(any(test, feature = "testing"))]
+        crate::observe::note(label, out.expose());
+        out
     }
 }
 
-/// An AES-256-GCM key. The caller answers for never using a nonce twice.
-pub struct AeadKey(LessSafeKey);
+/// An AES-256-GCM key. The caller answers for never using a nonce twice. On the heap, see [`Secret`].
+pub struct AeadKey(Box<LessSafeKey>);
 
 impl AeadKey {
     /// Prepares a key.
     #[expect(clippy::expect_used, reason = "a 32-byte key always fits AES-256")]
     pub fn new(secret: &Secret) -> Self {
-        Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, secret.expose()).expect("a 32-byte key")))
+        cleanly(|| {
+            let key = UnboundKey::new(&AES_256_GCM, secret.expose()).expect("a 32-byte key");
+            Self(Box::new(LessSafeKey::new(key)))
+        })
     }
 
     /// Encrypts in place and appends the tag. `number` makes the nonce.
@@ -287,12 +354,12 @@ pub struct KemKey {
 }
 
 /// The secret that both ends of an encapsulation hold.
-pub struct KemSecret(Zeroizing<[u8; 32]>);
+pub struct KemSecret(Secret);
 
 impl KemSecret {
     /// The bytes, as input key material.
     pub fn expose(&self) -> &[u8; 32] {
-        &self.0
+        self.0.expose()
     }
 }
 
@@ -366,14 +433,20 @@ pub(crate) fn combine(
     ct_x: &[u8],
     pk_x: &[u8],
 ) -> Result<KemSecret, ErrorKind> {
-    agree(private, UnparsedPublicKey::new(&X25519, peer), ErrorKind::Encapsulation, |ss_x| {
-        let mut context = digest::Context::new(&digest::SHA3_256);
-        for part in [ss_m, ss_x, ct_x, pk_x, X_WING_LABEL] {
-            context.update(part);
-        }
-        let mut out = Zeroizing::new([0u8; 32]);
-        out.copy_from_slice(context.finish().as_ref());
-        Ok(KemSecret(out))
+    let peer = UnparsedPublicKey::new(&X25519, peer);
+    cleanly(|| {
+        agree(private, peer, ErrorKind::Encapsulation, |ss_x| {
+            #[cfg(any(test, feature = "testing"))]
+            {
+                crate::observe::note("ML-KEM", ss_m);
+                crate::observe::note("X25519", ss_x);
+            }
+            let mut context = digest::Context::new(&digest::SHA3_256);
+            for part in [ss_m, ss_x, ct_x, pk_x, X_WING_LABEL] {
+                context.update(part);
+            }
+            Secret::from_slice(context.finish().as_ref()).map(KemSecret).ok_or(ErrorKind::Crypto("SHA3-256"))
+        })
     })
 }
 

@@ -56,10 +56,11 @@ macro_rules! byte_id {
             type Err = ParseIdError;
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
                 let mut bytes = [0u8; $len];
-                hex::decode_to_slice(text, &mut bytes).map_err(|_| ParseIdError {
-                    name: stringify!($name),
-                    expected: 2 * $len,
-                })?;
+                let decoded = hex::decode_to_slice(text, &mut bytes);
+                // One identifier, one spelling.
+                if decoded.is_err() || text.bytes().any(|b| b.is_ascii_uppercase()) {
+                    return Err(ParseIdError { name: stringify!($name), expected: 2 * $len });
+                }
                 Ok(Self(bytes))
             }
         }
@@ -145,7 +146,7 @@ mod tests {
     fn hexadecimal_form_round_trips_and_refuses_the_rest() {
         let id = LabelTag::new([0xab; 16]);
         assert_eq!(id.to_string().parse::<LabelTag>().unwrap(), id);
-        for bad in ["", "ab", &"zz".repeat(16), &"ab".repeat(17)] {
+        for bad in ["", "ab", &"zz".repeat(16), &"ab".repeat(17), &"AB".repeat(16)] {
             assert!(bad.parse::<LabelTag>().is_err(), "{bad}");
         }
     }

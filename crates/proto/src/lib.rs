@@ -19,6 +19,8 @@ pub mod holdings;
 pub mod id;
 pub mod log;
 pub mod message;
+#[cfg(any(test, feature = "testing"))]
+pub mod observe;
 pub mod operations;
 pub mod peers;
 pub mod policy;

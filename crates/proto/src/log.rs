@@ -90,15 +90,27 @@ pub struct ChainWalk {
     patient: Pseudonym,
     from: Witness,
     at: Witness,
+    epoch: u64,
     witness: Witness,
+    /// Other heads that the broker has witnessed, by sequence number.
+    heads: HashMap<u64, Digest>,
 }
 
 impl ChainWalk {
     /// Starts after `from` (see [`empty`] for the beginning), to be held against `witness`.
     pub fn new(exchange: &str, patient: Pseudonym, from: Witness, witness: Witness) -> Result<Self, ErrorKind> {
-        let walk = Self { exchange: exchange.to_owned(), patient, from, at: from, witness };
+        let walk =
+            Self { exchange: exchange.to_owned(), patient, from, at: from, epoch: 0, witness, heads: HashMap::new() };
         walk.hold_against_witness()?;
         Ok(walk)
+    }
+
+    /// Holds the walk against more heads that the broker has witnessed: wherever it passes one of their numbers, it
+    /// must stand at that head. So a later head that the broker took cannot have come from a branch that left out an
+    /// earlier one. Heads beyond the walk's end may be newer than the reading, and do not count.
+    pub fn hold_against(&mut self, heads: &[Witness]) -> Result<(), ErrorKind> {
+        self.heads.extend(heads.iter().map(|head| (head.sequence, head.head)));
+        self.hold_against_witness()
     }
 
     /// Where the walk stands.
@@ -125,6 +137,11 @@ impl ChainWalk {
                 ErrorKind::Chain("an entry does not follow from the one before it")
             });
         }
+        // The archive takes entries of the newest epoch only: who lost the right to write has no later one.
+        if header.epoch < self.epoch {
+            return Err(ErrorKind::Chain("an entry goes back to an epoch that had ended"));
+        }
+        self.epoch = header.epoch;
         self.at = Witness { sequence: header.sequence, head: entry.hash() };
         self.hold_against_witness()
     }
@@ -146,7 +163,8 @@ impl ChainWalk {
     }
 
     fn hold_against_witness(&self) -> Result<(), ErrorKind> {
-        if self.at.sequence == self.witness.sequence && self.at.head != self.witness.head {
+        let other = self.heads.get(&self.at.sequence).is_some_and(|head| *head != self.at.head);
+        if other || (self.at.sequence == self.witness.sequence && self.at.head != self.witness.head) {
             return Err(ErrorKind::Rollback("the log differs from the head that the broker has witnessed"));
         }
         Ok(())

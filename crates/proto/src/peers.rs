@@ -47,6 +47,11 @@ impl Peers<'_> {
         Ok(party)
     }
 
+    /// Looks again at somebody who was verified when a session began: validity and revocation now.
+    pub fn recheck(&self, party: &VerifiedParty, role: Role) -> Result<(), CertificateError> {
+        self.trust.recheck(party, &Expected { roles: &[role], name: None, key_use: KeyUse::Statement }, self.now)
+    }
+
     /// Verifies the author of something signed in the past, at the time of signing: path, role and validity
     /// then. Revocation is judged when a statement is accepted, not when it is read years later.
     pub fn verify_author(&self, chain: &CertificateChain, at: UnixTime) -> Result<VerifiedParty, CertificateError> {

@@ -61,12 +61,22 @@ impl Policies {
         hash("sealwort policies v1", &to_bytes(self))
     }
 
+    /// Checks what every side's policies must be, whatever it demands or promises: the suite, and purposes in order.
+    pub fn check_form(&self) -> Result<(), ErrorKind> {
+        if self.suite != SUITE {
+            return Err(ErrorKind::Suite { found: self.suite });
+        }
+        if self.purposes.len() > PURPOSES_MAX || !self.purposes.is_sorted_by(|a, b| a < b) {
+            let reason = format!("at most {PURPOSES_MAX}, sorted and unique");
+            return Err(ErrorKind::Policy { field: "purposes", reason });
+        }
+        Ok(())
+    }
+
     /// Checks what a gateway (or, in step 6, the broker) demands against what this side promises.
     pub fn admit(&self, demanded: &Self) -> Result<(), ErrorKind> {
         let mismatch = |field, reason: String| Err(ErrorKind::Policy { field, reason });
-        if demanded.suite != SUITE {
-            return Err(ErrorKind::Suite { found: demanded.suite });
-        }
+        demanded.check_form()?;
         let lifetime = self.token_lifetime_seconds.min(TOKEN_LIFETIME_SECONDS_MAX);
         if demanded.token_lifetime_seconds == 0 || demanded.token_lifetime_seconds > lifetime {
             return mismatch(
@@ -80,9 +90,6 @@ impl Policies {
                 "clock_skew_seconds",
                 format!("{} demanded, at most {skew} served", demanded.clock_skew_seconds),
             );
-        }
-        if demanded.purposes.len() > PURPOSES_MAX || !demanded.purposes.is_sorted() {
-            return mismatch("purposes", format!("at most {PURPOSES_MAX}, sorted"));
         }
         if let Some(purpose) = demanded.purposes.iter().find(|p| !self.purposes.contains(p)) {
             return mismatch("purposes", format!("{purpose} is not served"));

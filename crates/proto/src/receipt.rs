@@ -45,11 +45,14 @@ impl Receipt {
 }
 
 /// The head of a log that a party has proof of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
 pub struct Witness {
     /// Sequence number; 0 for an empty log.
+    #[n(0)]
     pub sequence: u64,
     /// Hash of the entry with that number, or the patient's genesis.
+    #[n(1)]
     pub head: Digest,
 }
 

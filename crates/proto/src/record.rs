@@ -8,7 +8,7 @@ use crate::codec::{Blob, from_bytes, to_bytes};
 use crate::crypto::{AeadKey, Prk, TAG_BYTES, hash};
 use crate::error::ErrorKind;
 use crate::halves::{KeyRing, RecordKey};
-use crate::id::{Digest, EntryId, LabelTag, Pseudonym};
+use crate::id::{DepositId, Digest, EntryId, LabelTag, Pseudonym};
 use crate::message::WireEntry;
 use crate::operations::{Operations, count};
 use crate::statement::{self, Kind};
@@ -21,7 +21,7 @@ pub const CIPHERTEXT_BYTES_MAX: usize = RECORD_BYTES_MAX + RECORD_BYTES_MAX / 8 
 /// Smallest size class, in bytes.
 pub const SIZE_CLASS_MIN: usize = 256;
 /// Compression level of zstd: quick, and within a few percent of the default for FHIR JSON.
-const COMPRESSION_LEVEL: i32 = 1;
+pub(crate) const COMPRESSION_LEVEL: i32 = 1;
 
 /// What an author says about an entry in the clear. The archive learns no more than this and the size class.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -57,6 +57,9 @@ pub struct EntryHeader {
     /// Unix seconds.
     #[n(9)]
     pub authored_at: u64,
+    /// The deposit that it belongs to: its author recognises it when an earlier attempt stored it.
+    #[n(10)]
+    pub deposit: DepositId,
 }
 
 /// What the author signs: the header, and the ciphertext by its hash.
@@ -348,6 +351,7 @@ mod tests {
             sequence: 1,
             previous: log::genesis(PATIENT),
             authored_at: 1_000,
+            deposit: DepositId::random(),
         }
     }
 

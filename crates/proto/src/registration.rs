@@ -14,6 +14,8 @@ use crate::statement::{self, Kind, STATEMENT_BYTES_MAX};
 
 /// Most blinded identifiers of one patient.
 pub const LOCATORS_MAX: usize = 32;
+/// Seconds that a registration may be dated ahead of the clock of the party that accepts it.
+pub const REGISTERED_AHEAD_SECONDS_MAX: u64 = 300;
 
 /// The content of a registration.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -131,7 +133,16 @@ pub fn verify(
     }
     let chain = chain_from_wire(&claimed.certificate)?;
     let hospital = match moment {
-        Moment::Acceptance => peers.verify(&chain, sealwort_pki::Role::Gateway)?,
+        Moment::Acceptance => {
+            // What is accepted now must still verify at the time that it names, whenever it is read back.
+            let party = peers.verify(&chain, sealwort_pki::Role::Gateway)?;
+            peers.verify_author(&chain, UnixTime::from_secs(claimed.registered_at))?;
+            let seconds = claimed.registered_at.saturating_sub(peers.now.as_secs());
+            if seconds > REGISTERED_AHEAD_SECONDS_MAX {
+                return Err(ErrorKind::Clock { seconds, limit: REGISTERED_AHEAD_SECONDS_MAX });
+            }
+            party
+        }
         Moment::Reading => peers.verify_author(&chain, UnixTime::from_secs(claimed.registered_at))?,
     };
     if hospital.identity().to_string() != claimed.registered_by {

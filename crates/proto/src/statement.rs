@@ -97,12 +97,20 @@ pub fn parse(kind: Kind, bytes: &[u8]) -> Result<Unverified, ErrorKind> {
     }
     let sign1 =
         CoseSign1::from_tagged_slice(bytes).map_err(|e| ErrorKind::Codec(CodecError::Malformed(e.to_string())))?;
+    if sign1.payload.is_none() {
+        return Err(CodecError::Malformed("a statement without its payload".into()).into());
+    }
     let header = &sign1.protected.header;
     let expected = ContentType::Text(kind.content_type().to_owned());
     if header.content_type.as_ref() != Some(&expected) {
         return Err(ErrorKind::Statement("it is a statement of another kind"));
     }
-    if !header.crit.is_empty() || !header.rest.is_empty() || !sign1.unprotected.is_empty() {
+    let more = !header.crit.is_empty()
+        || !header.rest.is_empty()
+        || !header.iv.is_empty()
+        || !header.partial_iv.is_empty()
+        || !header.counter_signatures.is_empty();
+    if more || !sign1.unprotected.is_empty() {
         return Err(ErrorKind::Statement("it has header fields that no statement has"));
     }
     // The protected header is compared as it would be written, so that there is one form only.
@@ -160,6 +168,28 @@ pub fn digest(bytes: &[u8]) -> Digest {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+
+    /// An initialisation vector in the protected header, signed and all: nothing but the three fields stands there.
+    #[test]
+    fn a_fourth_header_field_is_refused() {
+        let key = SigningKey::generate(KeyAlgorithm::Ed25519).unwrap();
+        let header = HeaderBuilder::new()
+            .algorithm(iana::Algorithm::EdDSA)
+            .content_type(Kind::Token.content_type().to_owned())
+            .key_id(key_id(key.public_key()).as_bytes().to_vec())
+            .build();
+        let (mut full, mut partial) = (header.clone(), header);
+        (full.iv, partial.partial_iv) = (vec![0], vec![0]);
+        for protected in [full, partial] {
+            let sign1 = CoseSign1Builder::new()
+                .protected(protected)
+                .payload(b"payload".to_vec())
+                .create_signature(Kind::Token.content_type().as_bytes(), |message| key.sign(message).unwrap())
+                .build();
+            let found = open(Kind::Token, &sign1.to_tagged_vec().unwrap(), key.public_key(), &Operations::default());
+            assert!(matches!(found, Err(ErrorKind::Statement(_))), "{found:?}");
+        }
+    }
 
     #[test]
     fn a_statement_opens_as_its_own_kind_under_its_own_key_only() {

@@ -115,12 +115,15 @@ pub struct TokenUse<'a> {
 
 /// A token whose signature, parties, channel and time were verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedToken(Token);
+pub struct VerifiedToken {
+    token: Token,
+    digest: Digest,
+}
 
 impl VerifiedToken {
     /// Its content.
     pub fn token(&self) -> &Token {
-        &self.0
+        &self.token
     }
 }
 
@@ -152,7 +155,7 @@ pub fn verify(bytes: &[u8], usage: &TokenUse<'_>, operations: &Operations) -> Re
     if now >= token.expires_at + skew {
         return Err(ErrorKind::Token("it has expired"));
     }
-    Ok(VerifiedToken(token))
+    Ok(VerifiedToken { token, digest: statement::digest(bytes) })
 }
 
 /// Seals a token for the archive under SK_TM. Each sealing has a key of its own, from 16 random bytes in front.
@@ -180,14 +183,15 @@ fn sealing_key(channel: &Channel, salt: &[u8]) -> AeadKey {
     AeadKey::new(&Prk::from_secret(&channel.export("sealwort token sealing v1")).expand("sealwort token v1", &[salt]))
 }
 
-/// The gateway's proof of step 5 that it holds the token's key: a signature over token id and `h_LM`.
+/// The gateway's proof of step 5 that it holds the token's key, and that this is the token it was shown: a signature
+/// over token id, `h_LM` and the statement's digest. Without the digest a broker could seal another token for the
+/// archive than it shows the gateway, and the archive would log it in the gateway's name.
 pub fn prove_possession(
-    id: TokenId,
-    binding: Digest,
+    token: &VerifiedToken,
     key: &SigningKey,
     operations: &Operations,
 ) -> Result<Vec<u8>, ErrorKind> {
-    statement::sign(Kind::Possession, &possession(id, binding), key, operations)
+    statement::sign(Kind::Possession, &to_bytes(&Possession::of(token)), key, operations)
 }
 
 /// Checks the proof of possession.
@@ -198,9 +202,26 @@ pub fn check_possession(
     operations: &Operations,
 ) -> Result<(), ErrorKind> {
     let signed = statement::open(Kind::Possession, bytes, key, operations)?;
-    if signed == possession(token.0.id, token.0.binding) { Ok(()) } else { Err(ErrorKind::Signature) }
+    let shown: Possession = from_bytes(&signed, STATEMENT_BYTES_MAX)?;
+    if shown == Possession::of(token) { Ok(()) } else { Err(ErrorKind::Token("the gateway was shown another token")) }
 }
 
-fn possession(id: TokenId, binding: Digest) -> Vec<u8> {
-    to_bytes(&(id, binding))
+/// What the gateway signs in step 5.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+struct Possession {
+    #[n(0)]
+    token: TokenId,
+    /// `h_LM`.
+    #[n(1)]
+    binding: Digest,
+    /// Digest of the token as a statement.
+    #[n(2)]
+    statement: Digest,
+}
+
+impl Possession {
+    fn of(token: &VerifiedToken) -> Self {
+        Self { token: token.token.id, binding: token.token.binding, statement: token.digest }
+    }
 }

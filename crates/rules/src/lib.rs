@@ -10,10 +10,14 @@
     reason = "only tests use this crate, and a rule that cannot be read must fail"
 )]
 
+pub mod cbor;
+pub mod cddl;
 pub mod licence;
+pub mod limit;
 pub mod metadata;
 pub mod source;
 pub mod spec;
+pub mod wire;
 
 use std::path::{Path, PathBuf};
 

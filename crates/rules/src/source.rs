@@ -87,9 +87,9 @@ pub fn code(text: &str) -> Vec<String> {
     lines.map(|(number, line)| if tests.contains(&number) { String::new() } else { line.to_owned() }).collect()
 }
 
-/// Folders that are no part of the project: what is built, version control, and scratch folders.
+/// Folders that are no part of the project: what is built or installed, version control, and scratch folders.
 fn is_skipped(name: &str) -> bool {
-    name == "target" || name == ".git" || name.starts_with(".tmp")
+    ["target", ".git", ".venv", "venv", "__pycache__", ".pytest_cache"].contains(&name) || name.starts_with(".tmp")
 }
 
 fn walk(folder: &Path, visit: &mut impl FnMut(&Path)) {

@@ -20,20 +20,19 @@ pub fn sections(document: &str) -> BTreeSet<String> {
     found
 }
 
-/// A section cited: the document and, where the citation has one, the number.
+/// Sections cited: the document and, where the citation has them, the numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Citation {
     /// Path from the root, such as `spec/protocol.md`.
     pub document: String,
-    /// The section.
-    pub section: Option<String>,
+    /// The sections.
+    pub sections: Vec<String>,
 }
 
-/// Citations of the form `spec/protocol.md`, `spec/protocol.md, section 4.2` or `section 4.2 of spec/protocol.md`,
-/// also across the lines of a comment.
+/// Citations of the form `spec/protocol.md`, `spec/protocol.md, section 4.2`, `spec/protocol.md, sections 4.2, 5 and 6`
+/// or `section 4.2 of spec/protocol.md`, also across the lines of a comment.
 pub fn citations(text: &str) -> Vec<Citation> {
-    let words: Vec<&str> =
-        text.split_whitespace().filter(|word| !["//", "///", "//!", "#", "*"].contains(word)).collect();
+    let words = words(text);
     let mut found = Vec::new();
     for (place, word) in words.iter().enumerate() {
         let Some(at) = word.find("spec/") else { continue };
@@ -43,14 +42,64 @@ pub fn citations(text: &str) -> Vec<Citation> {
         let path: String =
             word[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || "/._-".contains(*c)).collect();
         let document = path.trim_end_matches(['.', ',']).to_owned();
-        let word_at = |distance: usize| words.get(place + distance).copied().unwrap_or_default();
         let before =
             |distance: usize| place.checked_sub(distance).and_then(|i| words.get(i)).copied().unwrap_or_default();
-        let after = is_section(word_at(1)).then(|| number(word_at(2))).flatten();
-        let ahead = (before(1) == "of" && is_section(before(3))).then(|| number(before(2))).flatten();
-        found.push(Citation { document, section: after.or(ahead) });
+        let mut sections = numbers_after(&words, place + 1);
+        if before(1) == "of" && is_section(before(3)) {
+            sections.extend(number(before(2)));
+        }
+        found.push(Citation { document, sections });
     }
     found
+}
+
+/// Sections cited without a document, as a file does that speaks of `spec/protocol.md` alone: `section 4.2`. Those of
+/// other documents (`RFC 8446, section 7.5`, `section 2.1 of RFC 9053`) are left out.
+pub fn bare_citations(text: &str) -> Vec<String> {
+    let words = words(text);
+    let foreign = |word: &str| {
+        let word = word.trim_start_matches(['(', '`', '"', '[']);
+        ["RFC", "FIPS", "draft-", "ISO", "NIST", "SP"].iter().any(|name| word.starts_with(name))
+            || (word.contains(".md") && !word.contains("protocol.md"))
+            || word.starts_with("PROTOCOL.md")
+    };
+    let mut found = Vec::new();
+    for place in 0..words.len() {
+        let numbers = numbers_after(&words, place);
+        let before = words.iter().skip(place.saturating_sub(3)).take(place.min(3)).any(|word| foreign(word));
+        let of = words.get(place + 2) == Some(&"of") && words.get(place + 3).is_some_and(|word| foreign(word));
+        if !numbers.is_empty() && !before && !of {
+            found.extend(numbers);
+        }
+    }
+    found
+}
+
+fn words(text: &str) -> Vec<&str> {
+    let comments = ["//", "///", "//!", "#", "*", "(*", "*)", ";", "--"];
+    text.split_whitespace().filter(|word| !comments.contains(word)).collect()
+}
+
+/// The numbers of `section 4.2` or `sections 4.2, 5 and 6 to 8` at this place.
+fn numbers_after(words: &[&str], place: usize) -> Vec<String> {
+    let word = |at: usize| words.get(at).copied().unwrap_or_default();
+    if !is_section(word(place)) {
+        return Vec::new();
+    }
+    let mut found: Vec<String> = number(word(place + 1)).into_iter().collect();
+    let mut at = place + 1;
+    if !word(place).to_lowercase().ends_with('s') {
+        return found;
+    }
+    loop {
+        let joined = ["and", "to"].contains(&word(at + 1));
+        let next = at + 1 + usize::from(joined);
+        match number(word(next)) {
+            Some(section) if joined || word(at).ends_with(',') => found.push(section),
+            _ => return found,
+        }
+        at = next;
+    }
 }
 
 fn is_section(word: &str) -> bool {
@@ -76,17 +125,20 @@ mod tests {
     fn sections_and_citations_are_found() {
         let document = "# Protocol\n## 1. Parties\n### 1.2 Names\n```\n# 9 not a heading\n```\nno # 3\n## Annex\n";
         assert_eq!(sections(document).into_iter().collect::<Vec<_>>(), ["1", "1.2"]);
-        let text = "/// Kept (`spec/protocol.md`, section 1.2). See section 7 of\n    /// spec/protocol.md.\n//! inspec/no; spec/vectors/a.json";
-        let cite = |document: &str, section: Option<&str>| Citation {
+        let text = "/// Kept (`spec/protocol.md`, section 1.2). See section 7 of\n    /// spec/protocol.md.\n//! inspec/no; spec/vectors/a.json (* spec/protocol.md, sections 4.2, 5\n * and 6.1 to 8.\n 9 *)";
+        let cite = |document: &str, sections: &[&str]| Citation {
             document: document.to_owned(),
-            section: section.map(str::to_owned),
+            sections: sections.iter().map(|section| (*section).to_owned()).collect(),
         };
         let expected = [
-            cite("spec/protocol.md", Some("1.2")),
-            cite("spec/protocol.md", Some("7")),
-            cite("spec/vectors/a.json", None),
+            cite("spec/protocol.md", &["1.2"]),
+            cite("spec/protocol.md", &["7"]),
+            cite("spec/vectors/a.json", &[]),
+            cite("spec/protocol.md", &["4.2", "5", "6.1", "8"]),
         ];
         assert_eq!(citations(text), expected);
+        let text = "the check of section 3.2, in sections 4 and 5.1; RFC 8446, section 7.5, and section 2.1 of RFC 9053 (FIPS 203, section 8)";
+        assert_eq!(bare_citations(text), ["3.2", "4", "5.1"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use sealwort_rules::metadata::{Metadata, Package};
 use sealwort_rules::{check, licence, read};
 
 /// Each crate with the crates of this workspace that it may depend on. A crate that is not listed is a breach.
-const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
+const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("pki", &[]),
     ("proto", &["pki"]),
     ("consent", &[]),
@@ -21,6 +21,8 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
     ("bench", &["gateway", "broker", "archive", "ca", "net", "store", "fhir", "consent", "proto", "pki", "custody"]),
     ("rules", &[]),
 ];
+/// Crates that hold tests of the others, or make what tests read. They may depend on all, and nothing depends on them.
+const TEST_CRATES: [&str; 5] = ["attacks", "corpora", "secrets", "simulation", "vectors"];
 
 /// Crates that get bytes and the time, and give back bytes and facts.
 const PURE: [&str; 4] = ["pki", "proto", "consent", "fhir"];
@@ -86,7 +88,7 @@ fn short(package: &Package) -> &str {
 fn each_crate_depends_only_on_the_crates_it_may() {
     let metadata = Metadata::load();
     let mut breaches = Vec::new();
-    for package in metadata.workspace() {
+    for package in metadata.workspace().filter(|package| !TEST_CRATES.contains(&short(package))) {
         let Some((_, allowed)) = MAY_DEPEND_ON.iter().find(|(name, _)| *name == short(package)) else {
             breaches.push(format!("{} is new: say in this test what it may depend on", package.name));
             continue;

@@ -11,6 +11,8 @@ mod error;
 mod folder;
 mod gateway;
 mod log;
+#[cfg(feature = "testing")]
+pub mod memory;
 mod patient;
 pub mod sqlite;
 mod witness;

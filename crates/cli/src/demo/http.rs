@@ -12,32 +12,32 @@ use tokio::sync::Mutex;
 use crate::error::{CliError, Refused};
 
 /// A client of one gateway, as one user.
-pub(super) struct Client {
+pub(crate) struct Client {
     address: std::net::SocketAddr,
     token: String,
     sender: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
 
 /// An answer of a gateway.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Bytes,
 }
 
 impl Client {
-    pub(super) fn new(address: std::net::SocketAddr, token: String) -> Self {
+    pub(crate) fn new(address: std::net::SocketAddr, token: String) -> Self {
         Self { address, token, sender: Mutex::new(None) }
     }
 
-    pub(super) fn token(&self) -> &str {
+    pub(crate) fn token(&self) -> &str {
         &self.token
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Answer, CliError> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer, CliError> {
         self.send(Method::GET, path, Bytes::new()).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: Bytes) -> Result<Answer, CliError> {
+    pub(crate) async fn post(&self, path: &str, body: Bytes) -> Result<Answer, CliError> {
         self.send(Method::POST, path, body).await
     }
 
@@ -74,7 +74,7 @@ impl Client {
 
 impl Answer {
     /// The answer where it succeeded, else the outcome's words as an error.
-    pub(super) fn success(self, what: &str) -> Result<Bytes, CliError> {
+    pub(crate) fn success(self, what: &str) -> Result<Bytes, CliError> {
         if (200..300).contains(&self.status) {
             return Ok(self.body);
         }
@@ -89,7 +89,7 @@ impl Answer {
     }
 
     /// The stable code of a refusal.
-    pub(super) fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         self.issue().pointer("/details/coding/0/code").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 

@@ -2,12 +2,12 @@
 //! hospitals' gateways, each with its own data folder, keys and sockets; real patients go from hospital A to
 //! hospital B, and what broker and archive were handed is searched for plaintext.
 
-mod http;
+pub(crate) mod http;
 mod patients;
-mod scan;
+pub(crate) mod scan;
 mod story;
 mod telling;
-mod world;
+pub(crate) mod world;
 
 use std::path::PathBuf;
 
@@ -16,6 +16,9 @@ use sealwort_net::config::LogConfig;
 
 use crate::error::CliError;
 use crate::output::Output;
+
+pub(crate) use story::StepTold;
+pub(crate) use telling::first_of_each;
 
 /// Options of `sealwort demo`.
 #[derive(Debug, Args)]

@@ -22,7 +22,7 @@ const DIFFERENT_MIN: usize = 6;
 const SIEVE_BITS: u32 = 26;
 
 /// What is searched for.
-pub(super) struct Needles {
+pub(crate) struct Needles {
     /// Hashes of runs, sorted.
     runs: Vec<u64>,
     sieve: Vec<u64>,
@@ -32,16 +32,16 @@ pub(super) struct Needles {
 
 /// What the search came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Bytes searched.
-    pub(super) scanned: u64,
+    pub(crate) scanned: u64,
     /// Places where plaintext was found.
-    pub(super) plaintext: u64,
+    pub(crate) plaintext: u64,
 }
 
 impl Needles {
     /// Everything in these resources that must not be seen.
-    pub(super) fn of<'a>(resources: impl Iterator<Item = &'a Bytes>) -> Result<Self, CliError> {
+    pub(crate) fn of<'a>(resources: impl Iterator<Item = &'a Bytes>) -> Result<Self, CliError> {
         let mut runs = Vec::new();
         let mut words = BTreeSet::new();
         for resource in resources {
@@ -70,7 +70,7 @@ impl Needles {
 
     /// The same without the words that are in these places already: before any record was stored they can only
     /// be words that the files and the protocol use themselves, such as TREAT.
-    pub(super) fn without_own_words(mut self, places: &[PathBuf]) -> Result<Self, CliError> {
+    pub(crate) fn without_own_words(mut self, places: &[PathBuf]) -> Result<Self, CliError> {
         let mut own = BTreeSet::new();
         for content in contents(places)? {
             own.extend(self.words.find_overlapping_iter(&content).map(|found| found.pattern().as_usize()));
@@ -85,7 +85,7 @@ impl Needles {
     }
 
     /// Searches files, and folders with everything below them.
-    pub(super) fn search(&self, places: &[PathBuf]) -> Result<Found, CliError> {
+    pub(crate) fn search(&self, places: &[PathBuf]) -> Result<Found, CliError> {
         let mut found = Found::default();
         for content in contents(places)? {
             found.scanned += content.len() as u64;
@@ -95,7 +95,7 @@ impl Needles {
     }
 
     /// Places in some bytes where plaintext is.
-    pub(super) fn count(&self, content: &[u8]) -> u64 {
+    pub(crate) fn count(&self, content: &[u8]) -> u64 {
         let mut count = 0;
         hashes(content, |hash, _| {
             let (word, bit) = place(hash);

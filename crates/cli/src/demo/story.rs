@@ -45,13 +45,13 @@ pub(super) struct Told {
 
 /// One of the sixteen steps as it happened.
 #[derive(Debug, Serialize)]
-pub(super) struct StepTold {
-    pub(super) phase: &'static str,
-    pub(super) step: u8,
-    pub(super) route: &'static str,
-    pub(super) what: &'static str,
-    pub(super) bytes: usize,
-    pub(super) micros: u128,
+pub(crate) struct StepTold {
+    pub(crate) phase: &'static str,
+    pub(crate) step: u8,
+    pub(crate) route: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) bytes: usize,
+    pub(crate) micros: u128,
 }
 
 impl Told {

@@ -15,7 +15,7 @@ pub(super) const AUTHENTICATION: &str = "authentication";
 pub(super) const TRANSMISSION: &str = "transmission";
 
 /// The first report of each step and route, in the paper's order.
-pub(super) fn first_of_each(reports: &[StepReport]) -> Vec<StepTold> {
+pub(crate) fn first_of_each(reports: &[StepReport]) -> Vec<StepTold> {
     let mut told: Vec<StepTold> = Vec::new();
     for report in reports {
         let (phase, step) = match report.step {

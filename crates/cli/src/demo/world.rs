@@ -1,6 +1,7 @@
 //! The demo's exchange: five services on loopback ports that were free, each in a folder of its own, enrolled
 //! with invitations as anywhere else.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,26 +23,44 @@ const TOKEN_SECONDS: u64 = 24 * 3600;
 /// How long the demo's invitations last.
 const INVITATION_LIFETIME: Duration = Duration::from_mins(10);
 /// Name of the demo's exchange.
-pub(super) const EXCHANGE: &str = "demo";
+pub(crate) const EXCHANGE: &str = "demo";
+
+/// A connection between two neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hop {
+    /// From a gateway to the broker.
+    GatewayBroker,
+    /// From the broker to the archive.
+    BrokerArchive,
+}
 
 /// A running exchange.
-pub(super) struct World {
-    pub(super) folder: PathBuf,
-    pub(super) steps: Steps,
-    pub(super) started_in: Duration,
-    pub(super) hospital_a: Client,
-    pub(super) hospital_b: Client,
-    pub(super) broker: sealwort_broker::Running,
-    pub(super) archive: sealwort_archive::Running,
-    pub(super) gateway_a: sealwort_gateway::Running,
-    pub(super) gateway_b: sealwort_gateway::Running,
+pub(crate) struct World {
+    pub(crate) folder: PathBuf,
+    pub(crate) steps: Steps,
+    pub(crate) started_in: Duration,
+    pub(crate) hospital_a: Client,
+    pub(crate) hospital_b: Client,
+    pub(crate) broker: sealwort_broker::Running,
+    pub(crate) archive: sealwort_archive::Running,
+    pub(crate) gateway_a: sealwort_gateway::Running,
+    pub(crate) gateway_b: sealwort_gateway::Running,
     ca: RunningCa,
     trigger: ShutdownTrigger,
 }
 
 impl World {
     /// Starts everything in a folder.
-    pub(super) async fn start(folder: &Path) -> Result<Self, CliError> {
+    pub(crate) async fn start(folder: &Path) -> Result<Self, CliError> {
+        Self::start_through(folder, async |_, address| Ok(address)).await
+    }
+
+    /// The same with something in between on each hop: it is given the address that would be connected to, and
+    /// says where to connect instead.
+    pub(crate) async fn start_through(
+        folder: &Path,
+        through: impl AsyncFn(Hop, SocketAddr) -> Result<SocketAddr, CliError>,
+    ) -> Result<Self, CliError> {
         let begun = Instant::now();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (trigger, shutdown) = Shutdown::channel();
@@ -98,7 +117,10 @@ impl World {
             &sealwort_broker::Config {
                 folder: place("broker"),
                 listen: ListenConfig::on_loopback(0),
-                archive: sealwort_broker::ArchiveConfig { url: url(archive.address), name: "archive".to_owned() },
+                archive: sealwort_broker::ArchiveConfig {
+                    url: url(through(Hop::BrokerArchive, archive.address).await?),
+                    name: "archive".to_owned(),
+                },
                 ca: ca_config.clone(),
                 capture: place("broker.capture"),
                 ..sealwort_broker::Config::default()
@@ -108,6 +130,7 @@ impl World {
             shutdown.clone(),
         )
         .await?;
+        let to_broker = url(through(Hop::GatewayBroker, broker.address).await?);
         let gateway = |name: &str| {
             let mut config = sealwort_gateway::Config {
                 folder: place(name),
@@ -115,7 +138,7 @@ impl World {
                 ..sealwort_gateway::Config::default()
             };
             config.fhir.address = ListenConfig::on_loopback(0).address;
-            config.broker.url = url(broker.address);
+            config.broker.url.clone_from(&to_broker);
             config
         };
         let gateway_a =
@@ -148,7 +171,7 @@ impl World {
     }
 
     /// What runs where.
-    pub(super) fn places(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn places(&self) -> Vec<(&'static str, String)> {
         vec![
             ("certificate authority", url(self.ca.address)),
             ("broker (HTSC)", url(self.broker.address)),
@@ -160,14 +183,14 @@ impl World {
     }
 
     /// Waits for Ctrl-C or SIGTERM.
-    pub(super) async fn until_signal(&self) -> Result<(), CliError> {
+    pub(crate) async fn until_signal(&self) -> Result<(), CliError> {
         let signals = Shutdown::on_signals().map_err(local)?;
         signals.wait().await;
         Ok(())
     }
 
     /// Ends everything; what was accepted is on disk.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.trigger.fire();
         self.gateway_a.stopped().await;
         self.gateway_b.stopped().await;
@@ -177,7 +200,7 @@ impl World {
     }
 }
 
-fn url(address: std::net::SocketAddr) -> String {
+fn url(address: SocketAddr) -> String {
     format!("https://{address}")
 }
 

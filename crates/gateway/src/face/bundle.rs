@@ -32,7 +32,7 @@ pub(super) async fn post(State(gateway): Shared, LetIn(asking): LetIn, body: Byt
 }
 
 async fn store(gateway: &Arc<Gateway>, asking: &Asking, body: Bytes) -> Result<(Vec<u8>, bool), GatewayError> {
-    let bundle = tokio::task::spawn_blocking(move || parse_bundle(body))
+    let bundle = sealwort_net::transport::away(move || parse_bundle(body))
         .await
         .map_err(|_| GatewayError::Kept("reading the Bundle was interrupted"))??;
     let (ids, groups) = plan(gateway, &bundle).await?;

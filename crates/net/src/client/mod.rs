@@ -23,6 +23,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::tls::{ALPN_HTTP2, ClientTls, ConnectionId, EXPORTER_BYTES, EXPORTER_LABEL, HopPeer, PinnedAuthority};
+use crate::transport::{Socket, connect_simulated};
 
 pub use axum::body::Body;
 pub use body::ResponseBody;
@@ -73,7 +74,7 @@ impl HopClient {
     /// Connects. When it returns, both sides have accepted each other's certificates.
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, HopError> {
         let tcp = self.reach(endpoint).await?;
-        let _ = tcp.set_nodelay(true);
+        tcp.send_at_once();
         let (stream, peer, authority) =
             self.limited(endpoint, Phase::Tls, self.timeouts.handshake, self.handshake(endpoint, tcp)).await?;
         let alert = stream.alert();
@@ -109,9 +110,15 @@ impl HopClient {
         ))
     }
 
-    async fn reach(&self, endpoint: &Endpoint) -> Result<TcpStream, HopError> {
+    async fn reach(&self, endpoint: &Endpoint) -> Result<Socket, HopError> {
         let after = self.timeouts.connect;
         let host = endpoint.host();
+        let refused =
+            |failure: std::io::Error| HopError::Connect { endpoint: endpoint.clone(), reason: failure.to_string() };
+        let simulated = async { connect_simulated(host, endpoint.port).await.transpose().map_err(refused) };
+        if let Some(socket) = self.limited(endpoint, Phase::Connect, after, simulated).await? {
+            return Ok(socket);
+        }
         let lookup = tokio::net::lookup_host((host, endpoint.port));
         let found: Vec<SocketAddr> = self
             .limited(endpoint, Phase::Resolve, after, async {
@@ -122,14 +129,12 @@ impl HopClient {
             })
             .await?;
         self.limited(endpoint, Phase::Connect, after, async {
-            TcpStream::connect(found.as_slice())
-                .await
-                .map_err(|failure| HopError::Connect { endpoint: endpoint.clone(), reason: failure.to_string() })
+            TcpStream::connect(found.as_slice()).await.map(Socket::from).map_err(refused)
         })
         .await
     }
 
-    async fn handshake(&self, endpoint: &Endpoint, tcp: TcpStream) -> Result<Secured, HopError> {
+    async fn handshake(&self, endpoint: &Endpoint, tcp: Socket) -> Result<Secured, HopError> {
         let (config, verdict) = self.tls.for_connection();
         let made = TlsConnector::from(config).connect(no_name(endpoint)?, tcp).await;
         let found = verdict.take();
@@ -176,7 +181,7 @@ impl HopClient {
     }
 }
 
-type Secured = (stream::Prefixed<TlsStream<TcpStream>>, Option<HopPeer>, Option<PinnedAuthority>);
+type Secured = (stream::Prefixed<TlsStream<Socket>>, Option<HopPeer>, Option<PinnedAuthority>);
 
 impl Endpoint {
     /// The host: a name, or an IP address without brackets.

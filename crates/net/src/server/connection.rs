@@ -11,7 +11,6 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulConnection;
 use sealwort_pki::CertificateError;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -22,11 +21,11 @@ use super::service::ConnectionService;
 use super::stall::StreamExecutor;
 use super::{Limits, Shared};
 use crate::tls::{ALPN_HTTP2, ConnectionId, EXPORTER_BYTES, EXPORTER_LABEL, HopPeer, ServerTls};
+use crate::transport::Socket;
 
 /// Serves one accepted connection to its end.
-pub(super) async fn run(stream: TcpStream, address: SocketAddr, shared: &Arc<Shared>) {
-    // Requests and answers are small; waiting to fill a segment only costs time.
-    let _ = stream.set_nodelay(true);
+pub(super) async fn run(stream: Socket, address: SocketAddr, shared: &Arc<Shared>) {
+    stream.send_at_once();
     let Some(tls) = &shared.tls else {
         return Box::pin(serve(stream, Protocol::Detect, None, address, shared)).await;
     };
@@ -51,14 +50,11 @@ pub(super) async fn run(stream: TcpStream, address: SocketAddr, shared: &Arc<Sha
 /// with their reason; the peer gets an alert.
 async fn handshake(
     tls: &ServerTls,
-    stream: TcpStream,
+    stream: Socket,
     address: SocketAddr,
     shared: &Shared,
-) -> Option<(TlsStream<TcpStream>, Option<HopPeer>)> {
-    let Ok(_place) = shared.handshakes.try_acquire() else {
-        debug!(%address, limit = shared.limits.handshakes_max, "connection closed: too many handshakes");
-        return None;
-    };
+) -> Option<(TlsStream<Socket>, Option<HopPeer>)> {
+    let place = shared.handshakes.enter();
     let (config, verdict) = match tls.for_connection() {
         Ok(made) => made,
         Err(error) => {
@@ -67,7 +63,13 @@ async fn handshake(
         }
     };
     let accepting = TlsAcceptor::from(config).accept(stream);
-    let result = timeout(shared.limits.handshake_timeout, accepting).await;
+    let result = tokio::select! {
+        result = timeout(shared.limits.handshake_timeout, accepting) => result,
+        () = place.given_away() => {
+            debug!(%address, limit = shared.limits.handshakes_max, "connection closed: too many handshakes, and this was the oldest");
+            return None;
+        }
+    };
     let found = verdict.take();
     let stream = match result {
         Ok(Ok(stream)) => stream,

@@ -12,7 +12,8 @@ pub struct Limits {
     /// Most open connections from one IP address. None by default: several parties may stand
     /// behind one address.
     pub connections_per_address_max: Option<usize>,
-    /// Most connections in the middle of the TLS handshake, before anybody is known.
+    /// Most connections in the middle of the TLS handshake, before anybody is known. One more takes the place of
+    /// the oldest.
     pub handshakes_max: usize,
     /// Time for the TLS handshake.
     pub handshake_timeout: Duration,
@@ -48,7 +49,7 @@ pub struct Limits {
 impl Limits {
     /// For the hops between parties: few connections that stay.
     pub fn hop() -> Self {
-        Self { idle_timeout: HOP_IDLE_TIMEOUT, ..Self::default() }
+        Self { idle_timeout: HOP_IDLE_TIMEOUT, body_bytes_max: HOP_BODY_BYTES_MAX, ..Self::default() }
     }
 }
 
@@ -87,6 +88,8 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_BYTES_MAX: u32 = 32 * 1024;
 const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A deposit of the largest size with its frames (`spec/protocol.md`, section 7.5).
+const HOP_BODY_BYTES_MAX: u64 = 160 * 1024 * 1024;
 const STREAMS_PER_CONNECTION_MAX: u32 = 128;
 const REQUESTS_MAX: usize = 512;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);

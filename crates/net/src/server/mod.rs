@@ -9,6 +9,7 @@
 mod activity;
 mod body;
 mod connection;
+mod handshakes;
 mod limits;
 mod refusal;
 mod service;
@@ -24,13 +25,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
 
 use crate::shutdown::Shutdown;
 use crate::tls::ServerTls;
+use crate::transport::{Listener, Socket};
+use handshakes::Handshakes;
 
 pub use limits::Limits;
 pub use refusal::{Refusal, RefusalWriter};
@@ -38,7 +40,7 @@ pub use service::{PeerAddress, RequestDeadline, streams};
 
 /// Serves `router` on `listener` until `shutdown`; see [`Server`].
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     tls: Option<ServerTls>,
     router: Router,
     limits: Limits,
@@ -74,7 +76,7 @@ struct Shared {
     limits: Limits,
     refusals: RefusalWriter,
     connections: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
+    handshakes: Handshakes,
     requests: Arc<Semaphore>,
     addresses: Mutex<HashMap<IpAddr, usize>>,
     shutdown: Shutdown,
@@ -105,13 +107,14 @@ impl Server {
     }
 
     /// Serves until `shutdown`, then lets requests in flight finish within the drain timeout.
-    pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) -> Drained {
+    pub async fn serve(self, listener: impl Into<Listener>, shutdown: Shutdown) -> Drained {
+        let listener = listener.into();
         let shared = Arc::new(Shared {
             // Our own limit covers every body; axum's default of 2 MB would come first.
             router: self.router.layer(DefaultBodyLimit::disable()),
             tls: self.tls,
             connections: semaphore(self.limits.connections_max),
-            handshakes: semaphore(self.limits.handshakes_max),
+            handshakes: Handshakes::new(self.limits.handshakes_max),
             requests: semaphore(self.limits.requests_max),
             limits: self.limits,
             refusals: self.refusals,
@@ -144,7 +147,7 @@ impl fmt::Debug for Server {
 }
 
 /// Starts the connection's task, or closes the connection when a limit is reached.
-fn admit(shared: &Arc<Shared>, tasks: &mut JoinSet<()>, stream: TcpStream, address: SocketAddr) {
+fn admit(shared: &Arc<Shared>, tasks: &mut JoinSet<()>, stream: Socket, address: SocketAddr) {
     let Ok(place) = Arc::clone(&shared.connections).try_acquire_owned() else {
         debug!(%address, limit = shared.limits.connections_max, "connection closed: too many are open");
         return;

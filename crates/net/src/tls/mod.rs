@@ -310,10 +310,15 @@ impl fmt::Debug for ClientTls {
 
 /// aws-lc-rs with the one hybrid group first and the classical one behind it.
 fn provider() -> CryptoProvider {
-    CryptoProvider {
+    let provider = CryptoProvider {
         kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768, aws_lc_rs::kx_group::X25519],
         ..aws_lc_rs::default_provider()
+    };
+    #[cfg(feature = "testing")]
+    if let Some(network) = crate::transport::simulated::network() {
+        return network.primitives(provider);
     }
+    provider
 }
 
 fn forget_sessions(config: &mut ServerConfig) {

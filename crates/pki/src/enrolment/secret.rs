@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::KeyError;
@@ -83,7 +83,7 @@ macro_rules! secret {
 
         impl PartialEq for $type {
             fn eq(&self, other: &Self) -> bool {
-                verify_slices_are_equal(self.0.as_slice(), other.0.as_slice()).is_ok()
+                self.0.as_slice().ct_eq(other.0.as_slice()).into()
             }
         }
 

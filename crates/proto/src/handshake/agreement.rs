@@ -163,6 +163,7 @@ impl Shared {
         if answer.accepted != self.policies {
             return Err(ProtocolError::new(step, fault, ErrorKind::PolicyChanged));
         }
+        answer.policies.check_form().at(step, fault)?;
         self.opening.transcript.add(signed.answer.as_ref());
         check(peer, roles.answer_step, &self.opening.transcript, signed.signature.as_ref(), &party.operations)
             .at(step, fault)?;

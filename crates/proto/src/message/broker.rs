@@ -8,9 +8,12 @@ use crate::codec::Blob;
 use crate::halves::SubHalf;
 use crate::id::{Digest, LabelTag, Locator, Nonce, Pseudonym};
 use crate::policy::Policies;
+use crate::receipt::Witness;
 
 /// Longest silence between two notices, in seconds.
 pub const NOTICE_EVERY_SECONDS: u64 = 5;
+/// Most witnessed heads in one message.
+pub const HEADS_PER_MESSAGE_MAX: usize = 4096;
 
 /// What a user wants and who the user is: step 1 of the transmission, signed by the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -74,6 +77,20 @@ pub enum ToBroker {
     /// Step 3 of the transmission.
     #[n(6)]
     Accept(#[n(0)] PolicyAcceptance),
+    /// The archive's receipt of a log's head, so that the archive cannot keep the broker's witness behind by leaving
+    /// out the frame that it owes the broker.
+    #[n(7)]
+    Witness(#[n(0)] Blob),
+    /// Every head that the broker has witnessed of a log, above a sequence number.
+    #[n(8)]
+    Witnessed {
+        /// The patient.
+        #[n(0)]
+        patient: Pseudonym,
+        /// The sequence number.
+        #[n(1)]
+        after: u64,
+    },
 }
 
 /// T → L inside their channel.
@@ -110,6 +127,9 @@ pub enum FromBroker {
     /// Refused.
     #[n(7)]
     Refused(#[n(0)] Refusal),
+    /// Witnessed heads, ascending, at most [`HEADS_PER_MESSAGE_MAX`]. Where there are as many, more may follow.
+    #[n(8)]
+    Heads(#[n(0)] Vec<Witness>),
 }
 
 /// Step 2 of the transmission: the policies that apply, a time stamp and a challenge.

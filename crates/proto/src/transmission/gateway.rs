@@ -179,8 +179,8 @@ impl AwaitToken {
             let error = ErrorKind::Statement("the registration is another patient's");
             return Err(ProtocolError::new(step, Fault::Broker, error));
         }
-        let possession = token::prove_possession(token.id, token.binding, &party.key, &party.operations)
-            .at(Step::Transmission(5), Fault::Own)?;
+        let possession =
+            token::prove_possession(&verified, &party.key, &party.operations).at(Step::Transmission(5), Fault::Own)?;
         let message = ToArchive::Present { sealed: grant.sealed, possession: Blob(possession) };
         let state = AwaitGrant {
             token: verified,

@@ -7,4 +7,4 @@ pub mod broker;
 pub mod gateway;
 
 /// Largest list of labels in a request or token.
-pub const TAGS_MAX: usize = 64;
+pub const TAGS_MAX: usize = 16;

@@ -11,7 +11,8 @@ use crate::StoreError;
 const APPLICATION_ID: i64 = 0x534c_5754;
 
 /// One step per format; a file of format `n` needs the steps from index `n` on.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE patient (
         pseudonym     BLOB PRIMARY KEY,
         registration  BLOB NOT NULL,
@@ -95,7 +96,20 @@ const STEPS: [&str; 1] = ["
         this_update  INTEGER NOT NULL,
         next_update  INTEGER NOT NULL
     ) STRICT;
-    "];
+    ",
+    // Every witnessed head, not the newest alone.
+    "
+    ALTER TABLE witness RENAME TO newest_witness;
+    CREATE TABLE witness (
+        patient   BLOB NOT NULL,
+        sequence  INTEGER NOT NULL,
+        head      BLOB NOT NULL,
+        PRIMARY KEY (patient, sequence)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO witness SELECT patient, sequence, head FROM newest_witness;
+    DROP TABLE newest_witness;
+    ",
+];
 
 /// Refuses a file that is not ours, is newer, or was emptied after it had been finished. Writes nothing.
 pub(super) async fn inspect(connection: &mut SqliteConnection, file: &Path, finished: bool) -> Result<(), StoreError> {
@@ -138,4 +152,29 @@ fn supported() -> i64 {
 async fn number(connection: &mut SqliteConnection, file: &Path, statement: &'static str) -> Result<i64, StoreError> {
     let row = sqlx::query(statement).fetch_one(connection).await.map_err(|e| damaged_or_io(file, &e))?;
     row.try_get(0).map_err(|e| damaged_or_io(file, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use sqlx::Connection as _;
+
+    use super::*;
+
+    /// The first format knew the newest witnessed head alone.
+    #[tokio::test]
+    async fn the_first_format_keeps_its_witnesses() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let first = format!(
+            "{} INSERT INTO witness VALUES (x'01', 5, x'05'); PRAGMA application_id = {APPLICATION_ID};
+             PRAGMA user_version = 1;",
+            STEPS[0]
+        );
+        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(first))).await.unwrap();
+        apply(&mut connection, Path::new("store")).await.unwrap();
+        assert_eq!(number(&mut connection, Path::new("store"), "PRAGMA user_version").await.unwrap(), supported());
+        connection.execute("INSERT INTO witness VALUES (x'01', 7, x'07')").await.unwrap();
+        let sum = "SELECT sum(sequence) FROM witness WHERE patient = x'01'";
+        assert_eq!(number(&mut connection, Path::new("store"), sum).await.unwrap(), 12);
+    }
 }

@@ -17,29 +17,28 @@ impl WitnessStore for SqliteStore {
             .submit(move |c| {
                 async move {
                     let patient = patient.as_bytes().to_vec();
-                    let known = sqlx::query("SELECT sequence, head FROM witness WHERE patient = ?")
+                    let sequence = signed(head.sequence)?;
+                    let known = sqlx::query("SELECT sequence, head FROM witness WHERE patient = ? AND sequence = ?")
                         .bind(&patient)
+                        .bind(sequence)
                         .fetch_optional(&mut *c)
                         .await?;
                     if let Some(row) = known {
                         let known = witness(row.try_get(0)?, row.try_get(1)?)?;
-                        if known.sequence == head.sequence && known.head != head.head {
-                            return Ok(Advance::Fork(known));
-                        }
-                        if known.sequence >= head.sequence {
-                            return Ok(Advance::Known);
-                        }
+                        return Ok(if known.head == head.head { Advance::Known } else { Advance::Fork(known) });
                     }
-                    sqlx::query(
-                        "INSERT INTO witness (patient, sequence, head) VALUES (?, ?, ?)
-                         ON CONFLICT (patient) DO UPDATE SET sequence = excluded.sequence, head = excluded.head",
-                    )
-                    .bind(&patient)
-                    .bind(signed(head.sequence)?)
-                    .bind(head.head.as_bytes().to_vec())
-                    .execute(c)
-                    .await?;
-                    Ok(Advance::Moved)
+                    let newest: Option<i64> = sqlx::query("SELECT max(sequence) FROM witness WHERE patient = ?")
+                        .bind(&patient)
+                        .fetch_one(&mut *c)
+                        .await?
+                        .try_get(0)?;
+                    sqlx::query("INSERT INTO witness (patient, sequence, head) VALUES (?, ?, ?)")
+                        .bind(&patient)
+                        .bind(sequence)
+                        .bind(head.head.as_bytes().to_vec())
+                        .execute(c)
+                        .await?;
+                    Ok(if newest < Some(sequence) { Advance::Moved } else { Advance::Known })
                 }
                 .boxed()
             })
@@ -47,10 +46,22 @@ impl WitnessStore for SqliteStore {
     }
 
     async fn witness(&self, patient: Pseudonym) -> Result<Option<Witness>, StoreError> {
-        let row = sqlx::query("SELECT sequence, head FROM witness WHERE patient = ?")
+        let row = sqlx::query("SELECT sequence, head FROM witness WHERE patient = ? ORDER BY sequence DESC LIMIT 1")
             .bind(patient.as_bytes().to_vec())
             .fetch_optional(&self.readers)
             .await?;
         row.map(|row| witness(row.try_get(0)?, row.try_get(1)?)).transpose()
+    }
+
+    async fn heads(&self, patient: Pseudonym, after: u64, most: usize) -> Result<Vec<Witness>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT sequence, head FROM witness WHERE patient = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+        )
+        .bind(patient.as_bytes().to_vec())
+        .bind(i64::try_from(after).unwrap_or(i64::MAX))
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(&self.readers)
+        .await?;
+        rows.into_iter().map(|row| witness(row.try_get(0)?, row.try_get(1)?)).collect()
     }
 }
