@@ -13,6 +13,7 @@
 mod support;
 
 mod agreement;
+mod generated_frames;
 mod generated_nine_steps;
 mod generated_seven_steps;
 mod generated_signed;

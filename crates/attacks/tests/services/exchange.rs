@@ -357,7 +357,7 @@ async fn call(
 }
 
 /// Writes a party's data folder as joining would.
-fn join(authority: &TestExchange, party: TestParty, folder: &Path) {
+pub fn join(authority: &TestExchange, party: TestParty, folder: &Path) {
     let credential = |made: TestCredential| Credential {
         key: Arc::new(made.key),
         chain: made.chain,

@@ -16,3 +16,4 @@ mod exchange;
 mod generated;
 mod hospital;
 mod league;
+mod lying_archive;
