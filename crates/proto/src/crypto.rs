@@ -68,7 +68,8 @@ fn apart<T>(work: impl FnOnce() -> T) -> T {
 
 #[inline(never)]
 fn wipe_stack() {
-    let mut stack = [0u8; STACK_BYTES];
+    // In words: each is a volatile write, and there are many calls in a session.
+    let mut stack = [0u64; STACK_BYTES / size_of::<u64>()];
     stack.zeroize();
     std::hint::black_box(&stack);
 }
