@@ -73,46 +73,15 @@ impl SystemInteraction {
     }
 }
 
-/// The type of a search parameter (value set `search-param-type`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SearchKind {
-    /// Code or identifier.
-    Token,
-    /// Reference.
-    Reference,
-    /// Date or period.
-    Date,
-    /// Text.
-    String,
-    /// Number.
-    Number,
-    /// Quantity.
-    Quantity,
-    /// URI.
-    Uri,
-}
-
-impl SearchKind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::Reference => "reference",
-            Self::Date => "date",
-            Self::String => "string",
-            Self::Number => "number",
-            Self::Quantity => "quantity",
-            Self::Uri => "uri",
-        }
-    }
-}
-
 /// A search parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SearchParameter {
     /// Its name in URLs.
     pub name: &'static str,
-    /// Its type.
-    pub kind: SearchKind,
+    /// Its type (value set `search-param-type`).
+    pub kind: &'static str,
+    /// The URL of its SearchParameter.
+    pub definition: &'static str,
 }
 
 /// An operation.
@@ -150,8 +119,8 @@ pub struct Capability {
     pub description: String,
     /// The base URL.
     pub url: String,
-    /// How clients log in, for people.
-    pub security: String,
+    /// How clients log in: `CapabilityStatement.rest.security`.
+    pub security: Value,
     /// Interactions with the whole server.
     pub system: Vec<SystemInteraction>,
     /// Offers by type.
@@ -162,7 +131,7 @@ pub struct Capability {
 pub fn capability(offered: &Capability) -> Vec<u8> {
     let mut rest = Map::new();
     rest.insert("mode".to_owned(), json!("server"));
-    rest.insert("security".to_owned(), json!({ "description": offered.security }));
+    rest.insert("security".to_owned(), offered.security.clone());
     insert_list(&mut rest, "resource", offered.types.iter().map(type_offer));
     let codes = offered.system.iter().map(|one| json!({ "code": one.as_str() }));
     insert_list(&mut rest, "interaction", codes);
@@ -174,7 +143,8 @@ pub fn capability(offered: &Capability) -> Vec<u8> {
         "software": { "name": offered.software, "version": offered.version },
         "implementation": { "description": offered.description, "url": offered.url },
         "fhirVersion": FHIR_VERSION,
-        "format": ["json"],
+        "format": ["application/fhir+json", "json", "html"],
+        "patchFormat": ["application/json-patch+json"],
         "rest": [rest],
     });
     statement.to_string().into_bytes()
@@ -185,7 +155,20 @@ fn type_offer(offer: &TypeOffer) -> Value {
     out.insert("type".to_owned(), json!(offer.resource_type.as_str()));
     let codes = offer.interactions.iter().map(|offered| json!({ "code": offered.as_str() }));
     insert_list(&mut out, "interaction", codes);
-    let parameters = offer.search.iter().map(|p| json!({ "name": p.name, "type": p.kind.as_str() }));
+    if !offer.interactions.is_empty() {
+        let does = |interaction| offer.interactions.contains(&interaction);
+        out.insert("versioning".to_owned(), json!("versioned-update"));
+        out.insert("readHistory".to_owned(), json!(does(Interaction::Vread)));
+        out.insert("updateCreate".to_owned(), json!(does(Interaction::Update)));
+        out.insert("conditionalCreate".to_owned(), json!(does(Interaction::Create)));
+        out.insert("conditionalRead".to_owned(), json!("full-support"));
+        out.insert("conditionalUpdate".to_owned(), json!(does(Interaction::Update)));
+        out.insert("referencePolicy".to_owned(), json!(["literal", "logical", "local"]));
+    }
+    let references = offer.search.iter().filter(|p| p.kind == "reference");
+    let includes = references.map(|p| json!(format!("{}:{}", offer.resource_type, p.name)));
+    insert_list(&mut out, "searchInclude", includes);
+    let parameters = offer.search.iter().map(|p| json!({ "name": p.name, "definition": p.definition, "type": p.kind }));
     insert_list(&mut out, "searchParam", parameters);
     let operations = offer.operations.iter().map(|o| json!({ "name": o.name, "definition": o.definition }));
     insert_list(&mut out, "operation", operations);
@@ -215,13 +198,17 @@ mod tests {
             date: time::macros::datetime!(2026-01-02 03:04:05 UTC),
             description: "gateway of hospital A".to_owned(),
             url: "https://h.example/fhir".to_owned(),
-            security: "bearer token".to_owned(),
+            security: json!({ "description": "bearer token" }),
             system: vec![SystemInteraction::Transaction, SystemInteraction::Batch],
             types: vec![
                 TypeOffer {
                     resource_type: ResourceType::PATIENT,
                     interactions: vec![Interaction::Read, Interaction::SearchType],
-                    search: vec![SearchParameter { name: "identifier", kind: SearchKind::Token }],
+                    search: vec![SearchParameter {
+                        name: "identifier",
+                        kind: "token",
+                        definition: "http://hl7.org/fhir/SearchParameter/Patient-identifier",
+                    }],
                     operations: vec![Operation {
                         name: "everything",
                         definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
@@ -241,6 +228,7 @@ mod tests {
         assert_eq!(value["fhirVersion"], "4.0.1");
         assert_eq!(value["date"], "2026-01-02T03:04:05.000Z");
         let rest = &value["rest"][0];
+        assert_eq!(rest["security"]["description"], "bearer token");
         assert_eq!(rest["interaction"], json!([{"code":"transaction"},{"code":"batch"}]));
         assert_eq!(
             rest["resource"],
@@ -248,7 +236,18 @@ mod tests {
                 {
                     "type": "Patient",
                     "interaction": [{"code":"read"},{"code":"search-type"}],
-                    "searchParam": [{"name":"identifier","type":"token"}],
+                    "versioning": "versioned-update",
+                    "readHistory": false,
+                    "updateCreate": false,
+                    "conditionalCreate": false,
+                    "conditionalRead": "full-support",
+                    "conditionalUpdate": false,
+                    "referencePolicy": ["literal", "logical", "local"],
+                    "searchParam": [{
+                        "name": "identifier",
+                        "definition": "http://hl7.org/fhir/SearchParameter/Patient-identifier",
+                        "type": "token"
+                    }],
                     "operation": [{
                         "name": "everything",
                         "definition": "http://hl7.org/fhir/OperationDefinition/Patient-everything"

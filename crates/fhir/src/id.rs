@@ -45,6 +45,13 @@ impl fmt::Debug for ResourceId {
     }
 }
 
+/// So that a map by ids is asked with a text.
+impl std::borrow::Borrow<str> for ResourceId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl AsRef<str> for ResourceId {
     fn as_ref(&self) -> &str {
         &self.0

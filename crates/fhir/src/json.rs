@@ -17,7 +17,7 @@ use crate::error::FhirError;
 pub const JSON_DEPTH_MAX: usize = 64;
 
 /// A step on the way from the root to a value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step<'t> {
     /// A member of an object, its name unescaped.
     Member(Cow<'t, str>),
@@ -99,6 +99,29 @@ pub(crate) fn expression(root: &str, path: &[Step<'_>]) -> String {
         }
     }
     out
+}
+
+/// Reads any JSON that has exactly one reading, with its numbers digit for digit: for formats other than FHIR that end
+/// in a record as well. `root` names the whole in errors. The caller limits the size.
+///
+/// # Errors
+/// [`FhirError::NotUtf8`], [`FhirError::Syntax`], [`FhirError::DuplicateMember`], [`FhirError::ReservedMember`],
+/// [`FhirError::TooDeep`].
+pub fn read_json(bytes: &[u8], root: &str) -> Result<serde_json::Value, FhirError> {
+    struct Unseen;
+    impl<'t> Sink<'t> for Unseen {
+        fn value(&mut self, _: &[Step<'t>], _: &Value<'t>) -> Result<(), FhirError> {
+            Ok(())
+        }
+    }
+    let text = utf8(bytes)?;
+    walk(text, root, JSON_DEPTH_MAX, &mut Unseen)?;
+    serde_json::from_str(text).map_err(|error| FhirError::Syntax {
+        line: error.line(),
+        column: error.column(),
+        expression: root.to_owned(),
+        reason: "a number is beyond what can be read",
+    })
 }
 
 /// Reads `bytes` as UTF-8.
@@ -405,7 +428,7 @@ impl<'t, S: Sink<'t>> Walker<'t, '_, S> {
 }
 
 /// The text of a string between its quotes, which were checked, without escapes.
-fn unescape(inner: &str) -> Cow<'_, str> {
+pub(crate) fn unescape(inner: &str) -> Cow<'_, str> {
     if !inner.contains('\\') {
         return Cow::Borrowed(inner);
     }
@@ -624,6 +647,15 @@ mod tests {
         }
         // The same name in other objects is no repetition.
         check(&format!("{{{many},\"n\":{{{many}}},\"o\":[{{\"a\":1}},{{\"a\":1}}]}}")).unwrap();
+    }
+
+    #[test]
+    fn any_json_with_one_reading_is_read_digit_for_digit() {
+        let value = read_json(br#"{"a":1.10,"b":[0.0]}"#, "$").unwrap();
+        assert_eq!(value.to_string(), r#"{"a":1.10,"b":[0.0]}"#);
+        assert_eq!(read_json(b"\"\xff\"", "$"), Err(FhirError::NotUtf8 { at: 1 }));
+        let twice = FhirError::DuplicateMember { expression: "$.a[0].b".to_owned() };
+        assert_eq!(read_json(br#"{"a":[{"b":1,"b":2}]}"#, "$"), Err(twice));
     }
 
     #[test]

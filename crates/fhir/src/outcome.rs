@@ -107,6 +107,14 @@ struct Coding {
     code: String,
 }
 
+/// The text with its places: `a Patient has one birthDate (Patient.birthDate)`.
+impl std::fmt::Display for Issue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.details.text)?;
+        if self.expression.is_empty() { Ok(()) } else { write!(f, " ({})", self.expression.join(", ")) }
+    }
+}
+
 impl Issue {
     /// An issue with our stable code of the case and a text for people.
     pub fn new(severity: Severity, code: IssueCode, stable: &str, text: impl Into<String>) -> Self {
@@ -136,11 +144,21 @@ impl Issue {
         self
     }
 
-    /// Sets technical detail: what an administrator needs. No patient data.
+    /// Sets technical detail: what an administrator needs, or how to mend it. No patient data.
     #[must_use]
     pub fn diagnostics(mut self, text: impl Into<String>) -> Self {
         self.diagnostics = Some(text.into());
         self
+    }
+
+    /// The text for people.
+    pub fn text(&self) -> &str {
+        &self.details.text
+    }
+
+    /// The places at fault.
+    pub fn expressions(&self) -> &[String] {
+        &self.expression
     }
 
     /// How bad it is.
@@ -168,6 +186,43 @@ impl Outcome {
     pub fn and(mut self, issue: Issue) -> Self {
         self.more.push(issue);
         self
+    }
+
+    /// Puts every place within a larger one: `Patient.name` within `Bundle.entry[3].resource` is
+    /// `Bundle.entry[3].resource.name`. An issue without a place gets the larger one.
+    #[must_use]
+    pub fn within(mut self, outer: &str) -> Self {
+        for issue in std::iter::once(&mut self.first).chain(&mut self.more) {
+            if issue.expression.is_empty() {
+                issue.expression.push(outer.to_owned());
+            }
+            for place in &mut issue.expression {
+                // The first word is the type of the inner resource.
+                match place.split_once('.') {
+                    _ if place.starts_with(outer) => {}
+                    Some((_, inner)) => *place = format!("{outer}.{inner}"),
+                    None => outer.clone_into(place),
+                }
+            }
+        }
+        self
+    }
+
+    /// Adds to what the first issue says is to be done.
+    #[must_use]
+    pub fn note(mut self, note: &str) -> Self {
+        let diagnostics = self.first.diagnostics.get_or_insert_default();
+        if !diagnostics.is_empty() {
+            diagnostics.push_str("; ");
+        }
+        diagnostics.push_str(note);
+        self
+    }
+
+    /// Of several issues; nothing where there are none.
+    pub fn of(issues: impl IntoIterator<Item = Issue>) -> Option<Self> {
+        let mut issues = issues.into_iter();
+        Some(Self { first: issues.next()?, more: issues.collect() })
     }
 
     /// The issues.

@@ -87,6 +87,15 @@ impl Resource {
         Self { bytes: Bytes::copy_from_slice(&self.bytes), facts: self.facts.clone() }
     }
 
+    pub(crate) fn has_meta(&self) -> bool {
+        self.facts.has_meta
+    }
+
+    /// The same resource under another id and with `meta`, in bytes that otherwise say what the facts do.
+    pub(crate) fn presented(&self, bytes: Bytes, id: &ResourceId) -> Self {
+        Self { bytes, facts: Facts { id: Some(id.clone()), has_meta: true, ..self.facts.clone() } }
+    }
+
     pub(crate) fn links(&self) -> &[Link] {
         &self.facts.links
     }
@@ -137,6 +146,8 @@ pub(crate) struct Link {
 pub(crate) struct Facts {
     pub(crate) resource_type: ResourceType,
     pub(crate) id: Option<ResourceId>,
+    /// Whether it has a member `meta`, of whatever kind.
+    has_meta: bool,
     pub(crate) security: Vec<SecurityCoding>,
     links: Vec<Link>,
     /// References by identifier alone (`Reference.identifier`), with the element that holds them.
@@ -151,6 +162,7 @@ pub(crate) struct Draft {
     is_object: bool,
     resource_type: Option<ResourceType>,
     id: Option<ResourceId>,
+    has_meta: bool,
     security: Vec<SecurityCoding>,
     coding: SecurityCoding,
     document_security: Vec<SecurityCoding>,
@@ -191,6 +203,7 @@ impl Draft {
                 let id = value.string().and_then(|id| id.parse().ok());
                 self.id = Some(id.ok_or_else(|| FhirError::BadId { expression: format!("{}.id", root()) })?);
             }
+            [only] if only.is("meta") => self.has_meta = true,
             [only] if only.is("confidentiality") => {
                 // Not a string: no code that we know, so the label fails closed.
                 self.confidentiality = Some(value.string().map(std::borrow::Cow::into_owned).unwrap_or_default());
@@ -312,6 +325,7 @@ impl Draft {
         Ok(Facts {
             resource_type,
             id: self.id,
+            has_meta: self.has_meta,
             security,
             links: self.links,
             logical_links: self.logical_links,

@@ -172,6 +172,12 @@ impl ResourceType {
         self.0
     }
 
+    /// Its place in the order of the alphabet: one byte in place of a name. It holds within one build alone.
+    pub(crate) fn number(self) -> u8 {
+        let at = NAMES.binary_search(&self.0).unwrap_or_default();
+        u8::try_from(at).unwrap_or_default()
+    }
+
     /// Every type, in the order of the alphabet.
     pub fn all() -> impl Iterator<Item = Self> {
         NAMES.iter().map(|name| Self(name))
@@ -215,7 +221,9 @@ mod tests {
         assert_eq!(NAMES.len(), 146);
         assert!(NAMES.is_sorted_by(|a, b| a < b));
         for name in NAMES {
-            assert_eq!(name.parse::<ResourceType>().unwrap().as_str(), *name);
+            let found: ResourceType = name.parse().unwrap();
+            assert_eq!(found.as_str(), *name);
+            assert_eq!(NAMES[usize::from(found.number())], *name);
         }
         for name in [ResourceType::BUNDLE, ResourceType::BINARY, ResourceType::PATIENT] {
             assert_eq!(name.as_str().parse(), Ok(name));

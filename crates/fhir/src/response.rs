@@ -1,6 +1,8 @@
 //! Bundles that we answer with. Resources are copied into them byte for byte: what was received is
 //! what is returned, white space and digits included.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::FormatItem;
@@ -36,10 +38,10 @@ impl SearchMode {
 /// An entry of a searchset.
 #[derive(Clone, Debug)]
 pub struct SearchEntry<'a> {
-    /// The resource's URL on this server.
-    pub full_url: String,
-    /// The resource.
-    pub resource: &'a Resource,
+    /// The resource's URL on this server; none for an OperationOutcome.
+    pub full_url: Option<String>,
+    /// The resource's bytes.
+    pub content: Cow<'a, [u8]>,
     /// Why it is here.
     pub mode: SearchMode,
 }
@@ -55,25 +57,68 @@ pub struct PageLinks {
 
 /// A searchset. `total` counts all matches, on this page or not, and is left out where unknown.
 pub fn searchset(entries: &[SearchEntry<'_>], links: &PageLinks, total: Option<u64>) -> Vec<u8> {
-    let size: usize = entries.iter().map(|entry| entry.resource.bytes().len() + entry.full_url.len() + 64).sum();
+    let size: usize = entries.iter().map(|entry| entry.content.len() + 160).sum();
     let mut out = Writer::new(BundleKind::Searchset, size);
-    if let Some(total) = total {
-        out.raw(format!(",\"total\":{total}").as_bytes());
+    out.head(links, total);
+    for entry in entries {
+        out.entry();
+        out.raw(b"{");
+        if let Some(full_url) = &entry.full_url {
+            out.raw(b"\"fullUrl\":");
+            out.text(full_url);
+            out.raw(b",");
+        }
+        out.raw(b"\"resource\":");
+        out.raw(&entry.content);
+        out.raw(format!(",\"search\":{{\"mode\":\"{}\"}}}}", entry.mode.as_str()).as_bytes());
     }
-    out.raw(b",\"link\":[{\"relation\":\"self\",\"url\":");
-    out.text(&links.this);
-    if let Some(next) = &links.next {
-        out.raw(b"},{\"relation\":\"next\",\"url\":");
-        out.text(next);
-    }
-    out.raw(b"}]");
+    out.finish()
+}
+
+/// A version in a history (R4, http.html#history).
+#[derive(Clone, Debug)]
+pub struct HistoryEntry<'a> {
+    /// The resource's URL on this server.
+    pub full_url: String,
+    /// The same, relative to the base.
+    pub url: String,
+    /// The resource's bytes; none for a deletion.
+    pub content: Option<&'a [u8]>,
+    /// The version's number, from 1.
+    pub version: u64,
+    /// When it was written.
+    pub changed: Option<OffsetDateTime>,
+}
+
+/// A history, the newest version first. `total` counts all versions, on this page or not.
+pub fn history(entries: &[HistoryEntry<'_>], links: &PageLinks, total: u64) -> Vec<u8> {
+    let size: usize = entries.iter().map(|entry| entry.content.map_or(0, <[u8]>::len) + 256).sum();
+    let mut out = Writer::new(BundleKind::History, size);
+    out.head(links, Some(total));
     for entry in entries {
         out.entry();
         out.raw(b"{\"fullUrl\":");
         out.text(&entry.full_url);
-        out.raw(b",\"resource\":");
-        out.raw(entry.resource.bytes());
-        out.raw(format!(",\"search\":{{\"mode\":\"{}\"}}}}", entry.mode.as_str()).as_bytes());
+        if let Some(content) = entry.content {
+            out.raw(b",\"resource\":");
+            out.raw(content);
+        }
+        let (method, status) = match (entry.content, entry.version) {
+            (None, _) => ("DELETE", 204),
+            (Some(_), 1) => ("PUT", 201),
+            (Some(_), _) => ("PUT", 200),
+        };
+        out.raw(format!(",\"request\":{{\"method\":\"{method}\",\"url\":").as_bytes());
+        out.text(&entry.url);
+        out.raw(b"},\"response\":{\"status\":");
+        out.text(&status_line(status));
+        out.raw(b",\"etag\":");
+        out.text(&format!("W/\"{}\"", entry.version));
+        if let Some(changed) = entry.changed {
+            out.raw(b",\"lastModified\":");
+            out.text(&instant(changed));
+        }
+        out.raw(b"}}");
     }
     out.finish()
 }
@@ -104,7 +149,7 @@ pub struct ResponseEntry<'a> {
     /// What to know about it.
     pub outcome: Option<Outcome>,
     /// The resource, where the client asked for it back or read it.
-    pub resource: Option<&'a Resource>,
+    pub content: Option<&'a [u8]>,
 }
 
 /// The answer to a transaction or batch, one entry for each of the request, in order.
@@ -126,9 +171,9 @@ pub fn transaction_response(kind: ResponseKind, entries: &[ResponseEntry<'_>]) -
     for entry in entries {
         out.entry();
         out.raw(b"{");
-        if let Some(resource) = entry.resource {
+        if let Some(content) = entry.content {
             out.raw(b"\"resource\":");
-            out.raw(resource.bytes());
+            out.raw(content);
             out.raw(b",");
         }
         out.raw(b"\"response\":");
@@ -196,13 +241,13 @@ fn status_line(status: u16) -> String {
 }
 
 /// Joins bytes to a Bundle.
-struct Writer {
+pub(crate) struct Writer {
     out: Vec<u8>,
     entries: usize,
 }
 
 impl Writer {
-    fn new(kind: BundleKind, size: usize) -> Self {
+    pub(crate) fn new(kind: BundleKind, size: usize) -> Self {
         let mut out = Vec::with_capacity(size + 256);
         out.extend_from_slice(b"{\"resourceType\":\"Bundle\",\"type\":\"");
         out.extend_from_slice(kind.as_str().as_bytes());
@@ -210,7 +255,7 @@ impl Writer {
         Self { out, entries: 0 }
     }
 
-    fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 
@@ -219,16 +264,30 @@ impl Writer {
         self.out.extend(serde_json::to_vec(value).unwrap_or_default());
     }
 
-    fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.json(&text);
     }
 
-    fn entry(&mut self) {
+    pub(crate) fn entry(&mut self) {
         self.raw(if self.entries == 0 { b",\"entry\":[" } else { b"," });
         self.entries += 1;
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    /// The total and the links of a page.
+    fn head(&mut self, links: &PageLinks, total: Option<u64>) {
+        if let Some(total) = total {
+            self.raw(format!(",\"total\":{total}").as_bytes());
+        }
+        self.raw(b",\"link\":[{\"relation\":\"self\",\"url\":");
+        self.text(&links.this);
+        if let Some(next) = &links.next {
+            self.raw(b"},{\"relation\":\"next\",\"url\":");
+            self.text(next);
+        }
+        self.raw(b"}]");
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         // FHIR JSON has no empty arrays.
         if self.entries > 0 {
             self.raw(b"]");
@@ -251,13 +310,13 @@ mod tests {
         let resource = Resource::parse(bytes).unwrap();
         let entries = [
             SearchEntry {
-                full_url: "https://h.example/fhir/Observation/\"1".to_owned(),
-                resource: &resource,
+                full_url: Some("https://h.example/fhir/Observation/\"1".to_owned()),
+                content: Cow::Borrowed(resource.bytes()),
                 mode: SearchMode::Match,
             },
             SearchEntry {
-                full_url: "https://h.example/fhir/Observation/2".to_owned(),
-                resource: &resource,
+                full_url: Some("https://h.example/fhir/Observation/2".to_owned()),
+                content: Cow::Borrowed(resource.bytes()),
                 mode: SearchMode::Include,
             },
         ];
@@ -309,7 +368,7 @@ mod tests {
                     ..ResponseEntry::default()
                 },
                 ResponseEntry { status: 403, outcome: Some(issue.into()), ..ResponseEntry::default() },
-                ResponseEntry { status: 200, resource: Some(&resource), ..ResponseEntry::default() },
+                ResponseEntry { status: 200, content: Some(resource.bytes()), ..ResponseEntry::default() },
                 ResponseEntry { status: 299, ..ResponseEntry::default() },
             ],
         );

@@ -1,7 +1,39 @@
 //! Bytes from a peer never panic: sample Bundles, damaged at random places, are read or refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use sealwort_fhir::{assign_patients, label_of, parse_any_bundle, parse_bundle, references, samples, synthetic};
+use sealwort_fhir::html::{Page, page};
+use sealwort_fhir::{
+    Resource, ResourceId, SummaryAuthor, SummaryRequest, VersionId, assign_patients, conditional_references, label_of,
+    parse_any_bundle, parse_bundle, patch, present, references, rewrite_references, same_content_but_id, samples,
+    summary, synthetic,
+};
+use time::OffsetDateTime;
+
+/// What is done with a resource that was read: it works, whatever the elements hold.
+fn show(resource: &Resource, record: &[&Resource]) {
+    let id: ResourceId = "shown".parse().unwrap();
+    let now = OffsetDateTime::UNIX_EPOCH;
+    let shown = present(resource, &id, VersionId::FIRST, now);
+    let read = Resource::parse(shown.bytes().clone()).unwrap();
+    assert_eq!(read.id(), Some(&id));
+    let meta = &resource.json().unwrap()["meta"];
+    let kept = meta.is_null() || meta.is_object() && !meta["versionId"].is_object() && !meta["lastUpdated"].is_object();
+    assert!(!kept || same_content_but_id(shown.bytes(), resource.bytes()));
+    rewrite_references(resource, |link| link.contains('1').then(|| "Basic/x".to_owned())).unwrap();
+    conditional_references(resource).unwrap();
+    let patched = patch::apply(
+        &shown,
+        br#"[{"op":"remove","path":"/meta/versionId"},{"op":"test","path":"/id","value":"shown"}]"#,
+    );
+    assert_eq!(patched.unwrap().id(), Some(&id));
+    let layout = page(shown.bytes(), &Page { stylesheet: "/s.css", base_url: "/fhir" }).unwrap();
+    assert!(!layout.contains("<script"));
+    let author = SummaryAuthor { id: &id, name: "H" };
+    let request = SummaryRequest { patient: resource, record, author, uuid: &id, base_url: "/fhir", now };
+    if let Ok(bytes) = summary(&request) {
+        parse_bundle(bytes).unwrap();
+    }
+}
 
 #[test]
 fn damaged_bundles_are_read_or_refused() {
@@ -38,7 +70,9 @@ fn damaged_bundles_are_read_or_refused() {
                 Ok(bundle) => {
                     read += 1;
                     drop(assign_patients(&bundle));
-                    for (_, resource) in bundle.resources() {
+                    let record: Vec<_> = bundle.resources().map(|(_, resource)| resource).collect();
+                    for resource in &record {
+                        show(resource, &record);
                         label_of(resource);
                         references(resource).count();
                         resource.json().unwrap();
