@@ -58,6 +58,11 @@ pub enum SecretFileError {
 
 /// Reads a secret of at most [`SECRET_BYTES_MAX`] bytes. Refuses a file that others may use.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
+    read_up_to(path, SECRET_BYTES_MAX)
+}
+
+/// The same for something larger that is as secret.
+pub fn read_up_to(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
     let file = File::open(path).map_err(|source| io_error("open", path, source))?;
     let metadata = file.metadata().map_err(|source| io_error("inspect", path, source))?;
     if !metadata.is_file() {
@@ -68,10 +73,11 @@ pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
         return Err(SecretFileError::OpenToOthers { path: path.into(), mode });
     }
     // Room for everything at once: a growing buffer would leave copies behind.
-    let mut content = Zeroizing::new(Vec::with_capacity(SECRET_BUFFER_BYTES));
-    file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut content).map_err(|source| io_error("read", path, source))?;
-    if content.len() as u64 > SECRET_BYTES_MAX {
-        return Err(SecretFileError::TooLarge { path: path.into(), limit: SECRET_BYTES_MAX });
+    let size = usize::try_from(metadata.len().min(limit)).unwrap_or_default();
+    let mut content = Zeroizing::new(Vec::with_capacity(SECRET_BUFFER_BYTES.max(size + 2)));
+    file.take(limit + 1).read_to_end(&mut content).map_err(|source| io_error("read", path, source))?;
+    if content.len() as u64 > limit {
+        return Err(SecretFileError::TooLarge { path: path.into(), limit });
     }
     Ok(content)
 }

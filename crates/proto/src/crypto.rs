@@ -181,6 +181,11 @@ impl Transcript {
     }
 }
 
+/// SHA-256 without a label, for standards that name it so (RFC 7636, RFC 7638). The protocol itself uses [`hash`].
+pub fn sha256(content: &[u8]) -> [u8; 32] {
+    *to_digest(&digest::digest(&digest::SHA256, content)).as_bytes()
+}
+
 /// Hashes one byte string under a label.
 pub fn hash(label: &str, part: &[u8]) -> Digest {
     let mut transcript = Transcript::new(label);

@@ -15,10 +15,25 @@ const PROTOCOL_CDDL: &str = "spec/sealwort.cddl";
 /// The JSON of joining.
 const ENROLMENT_CDDL: &str = "spec/enrolment.cddl";
 /// Crates of the product. The others test it, and may encode what they like.
-const PRODUCT: [&str; 12] =
-    ["archive", "broker", "ca", "cli", "consent", "custody", "fhir", "gateway", "net", "pki", "proto", "store"];
-/// Types that never leave a gateway: its roster and its outbox, wrapped at rest.
-const LOCAL: [&str; 4] = ["Known", "Outgoing", "WaitingDeposit", "WaitingRecord"];
+const PRODUCT: [&str; 15] = [
+    "archive", "broker", "ca", "cli", "consent", "custody", "devices", "fhir", "gateway", "hl7v2", "net", "pki",
+    "proto", "smart", "store",
+];
+/// Types that never leave a gateway: its roster, its outbox and what it refused, wrapped at rest, and the handles that
+/// it gives to clients, which it alone reads.
+const LOCAL: [&str; 11] = [
+    "Cursor",
+    "Export",
+    "Known",
+    "Outgoing",
+    "Person",
+    "Refused",
+    "Resume",
+    "Source",
+    "WaitingDeposit",
+    "WaitingRecord",
+    "WaitingTransaction",
+];
 /// A byte string of any length: rules say more.
 const BLOB: &str = "Blob";
 /// Where the JSON of joining is.

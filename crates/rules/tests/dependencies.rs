@@ -10,22 +10,37 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("proto", &["pki"]),
     ("consent", &[]),
     ("fhir", &[]),
+    ("hl7v2", &[]),
+    ("devices", &["fhir"]),
+    ("smart", &[]),
     ("store", &["proto"]),
     ("net", &["proto", "pki"]),
     ("custody", &["net", "store", "consent", "proto", "pki"]),
-    ("gateway", &["net", "store", "fhir", "consent", "proto", "pki"]),
+    ("gateway", &["net", "store", "fhir", "hl7v2", "devices", "smart", "consent", "proto", "pki"]),
     ("broker", &["net", "store", "consent", "proto", "pki", "custody"]),
     ("archive", &["net", "store", "consent", "proto", "pki", "custody"]),
     ("ca", &["net", "store", "pki"]),
-    ("cli", &["gateway", "broker", "archive", "ca", "net", "store", "fhir", "consent", "proto", "pki"]),
-    ("bench", &["gateway", "broker", "archive", "ca", "net", "store", "fhir", "consent", "proto", "pki", "custody"]),
+    (
+        "cli",
+        &[
+            "gateway", "broker", "archive", "ca", "net", "store", "fhir", "hl7v2", "devices", "smart", "consent",
+            "proto", "pki",
+        ],
+    ),
+    (
+        "bench",
+        &[
+            "gateway", "broker", "archive", "ca", "net", "store", "fhir", "hl7v2", "devices", "smart", "consent",
+            "proto", "pki", "custody",
+        ],
+    ),
     ("rules", &[]),
 ];
 /// Crates that hold tests of the others, or make what tests read. They may depend on all, and nothing depends on them.
 const TEST_CRATES: [&str; 5] = ["attacks", "corpora", "secrets", "simulation", "vectors"];
 
 /// Crates that get bytes and the time, and give back bytes and facts.
-const PURE: [&str; 4] = ["pki", "proto", "consent", "fhir"];
+const PURE: [&str; 7] = ["pki", "proto", "consent", "fhir", "hl7v2", "devices", "smart"];
 /// What a pure crate must not reach: runtimes, sockets, HTTP, TLS and databases.
 const IMPURE: [&str; 18] = [
     "async-io",

@@ -50,13 +50,18 @@ fn only_the_configuration_reads_the_environment() {
             .any(|name| names(line, name))
             || line.contains("use std::env::{")
     };
-    let found = breaches(|source| source.path.starts_with("crates/net/src/config/"), asks);
+    // A build script learns from the environment alone where to write.
+    let found = breaches(
+        |source| source.path.starts_with("crates/net/src/config/") || source.path.ends_with("/build.rs"),
+        asks,
+    );
     check("only net::config reads environment variables; take the value from the configuration", &found);
 }
 
 #[test]
 fn pure_crates_open_no_file_socket_or_process_and_look_at_no_clock() {
-    let pure = ["crates/pki/src/", "crates/proto/src/", "crates/consent/src/", "crates/fhir/src/"];
+    let pure =
+        ["pki", "proto", "consent", "fhir", "hl7v2", "devices", "smart"].map(|name| format!("crates/{name}/src/"));
     let impure = ["fs", "net", "process", "SystemTime", "Instant", "now_utc", "UdpSocket", "TcpStream", "thread_rng"];
     let asks = |line: &str| {
         impure.iter().any(|name| {
@@ -65,7 +70,7 @@ fn pure_crates_open_no_file_socket_or_process_and_look_at_no_clock() {
             from_std || itself
         }) || names(line, "Instant::now")
     };
-    let found = breaches(|source| !pure.iter().any(|folder| source.path.starts_with(folder)), asks);
+    let found = breaches(|source| !pure.iter().any(|folder| source.path.starts_with(folder.as_str())), asks);
     check("a pure crate gets bytes and the time; it opens nothing and looks at no clock", &found);
 }
 

@@ -32,7 +32,7 @@ use crate::planted::{Plant, Planted};
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
 /// Where the clocks start: late enough that a clock which is behind still finds certificates and lists in force.
-const BEGINNING_MILLIS: u64 = (TEST_NOW.as_secs() + 3600) * 1000;
+pub(crate) const BEGINNING_MILLIS: u64 = (TEST_NOW.as_secs() + 3600) * 1000;
 /// How often revocation lists are fetched.
 const CRL_EVERY: Duration = Duration::from_secs(5);
 /// Port of every hop and of every FHIR face.

@@ -6,15 +6,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use sealwort_gateway::{User, issue_token};
+use sealwort_gateway::{User, issue_token_by};
+use sealwort_net::clock::TestClock;
 use sealwort_net::transport::simulated::lay;
+use sealwort_pki::UnixTime;
 use sealwort_proto::Pseudonym;
 use sealwort_proto::receipt::Witness;
 use sealwort_proto::testing::Seeded;
 use turmoil::Sim;
 
 use crate::dice::Dice;
-use crate::exchange::{Failure, World};
+use crate::exchange::{BEGINNING_MILLIS, Failure, World};
 use crate::ledger::{Ledger, Totals};
 use crate::network::Simulated;
 use crate::plan::{Fault, HEALED, Plan};
@@ -27,6 +29,8 @@ use crate::workload::People;
 const TICK: Duration = Duration::from_millis(10);
 /// Longest run, in simulated time.
 const LONGEST: Duration = Duration::from_mins(10);
+/// How long the people's tokens live, which is longer than any run.
+const TOKEN_LIFETIME_SECONDS: u64 = 24 * 3600;
 /// Steps between two looks at the stores.
 const LOOK_EVERY_STEPS: u64 = 20;
 
@@ -103,12 +107,14 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
 }
 
 fn people(world: &World, plan: &Arc<Plan>, ledger: &Ledger) -> Result<People, Failure> {
-    let user = User { name: "dr".to_owned(), role: "physician".to_owned(), expires: u64::MAX };
+    let begins = BEGINNING_MILLIS / 1000;
+    let user = User { name: "dr".to_owned(), role: "physician".to_owned(), expires: begins + TOKEN_LIFETIME_SECONDS };
+    let clock = Arc::new(TestClock::at(UnixTime::from_secs(begins)));
     let mut doors = Vec::new();
     for name in &plan.hospitals {
         let host = format!("gateway-{name}");
         let place = world.places.get(&host).ok_or("a hospital has no place")?;
-        doors.push(Door { token: issue_token(&place.folder, &user)?, host });
+        doors.push(Door { token: issue_token_by(&place.folder, &user, clock.clone())?, host });
     }
     let store = |host: &str| world.places.get(host).map(|place| place.store.clone()).ok_or("a service has no place");
     Ok(People {

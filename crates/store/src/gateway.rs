@@ -15,6 +15,12 @@ pub enum RosterKind {
     Resource,
     /// The pseudonym, for the roster's full row.
     Pseudonym,
+    /// A Patient resource by logical id, for the resource itself.
+    Person,
+    /// An enrolled device, by its id.
+    Device,
+    /// Something that came in and was refused, by a number.
+    Refused,
 }
 
 /// A write that waits for the exchange.
@@ -35,8 +41,16 @@ pub struct OutboxItem {
 pub trait GatewayStore: Send + Sync {
     /// Writes roster rows together.
     async fn put_roster(&self, rows: Vec<(RosterKind, [u8; 32], Vec<u8>)>) -> Result<(), StoreError>;
+    /// Writes those roster rows whose key has none yet, together.
+    async fn add_roster(&self, rows: Vec<(RosterKind, [u8; 32], Vec<u8>)>) -> Result<(), StoreError>;
+    /// How many rows of a kind there are.
+    async fn roster_count(&self, kind: RosterKind) -> Result<u64, StoreError>;
     /// A roster row.
     async fn roster(&self, kind: RosterKind, key: [u8; 32]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// All rows of a kind, in no order.
+    async fn roster_rows(&self, kind: RosterKind) -> Result<Vec<([u8; 32], Vec<u8>)>, StoreError>;
+    /// Removes a roster row; one that is not there is gone already.
+    async fn remove_roster(&self, kind: RosterKind, key: [u8; 32]) -> Result<(), StoreError>;
     /// Adds a write to the outbox; the same id again changes nothing.
     async fn enqueue(&self, id: DepositId, patient: [u8; 32], sealed: Vec<u8>) -> Result<(), StoreError>;
     /// The oldest writes that wait.

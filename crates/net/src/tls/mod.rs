@@ -149,6 +149,27 @@ pub fn read_pem(
     Ok((chain, zeroize::Zeroizing::new(secret.secret_pkcs8_der().to_vec())))
 }
 
+/// A client for a server of the site's own, outside the exchange, such as an MQTT broker: it trusts the authorities in
+/// a PEM file, and no others. The error names the file.
+pub fn outside_client_config(authorities: &std::path::Path) -> Result<Arc<rustls::ClientConfig>, String> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", authorities.display());
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(authorities).map_err(|error| wrong(&error))? {
+        roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong(&"it holds no certificate"));
+    }
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider()))
+        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+        .map_err(|error| wrong(&error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
 /// A client of the exchange that wants `expected` at the other end. Without credentials it can
 /// only reach servers whose [`ClientAuth`] is optional.
 pub fn client_config(

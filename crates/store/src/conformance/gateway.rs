@@ -14,7 +14,16 @@ pub async fn gateway_store(store: &dyn GatewayStore) {
 
 async fn roster(store: &dyn GatewayStore) {
     let (key, row, newer) = (crypto::random(), some_bytes(200), some_bytes(3000));
-    let kinds = [RosterKind::Locator, RosterKind::Resource, RosterKind::Pseudonym];
+    let kinds = [
+        RosterKind::Locator,
+        RosterKind::Resource,
+        RosterKind::Pseudonym,
+        RosterKind::Person,
+        RosterKind::Device,
+        RosterKind::Refused,
+    ];
+    // The suite may meet rows of an earlier run.
+    let counted = store.roster_count(kinds[4]).await.unwrap();
     for kind in kinds {
         assert_eq!(store.roster(kind, key).await.unwrap(), None, "an unknown row is not there");
         store.put_roster(vec![(kind, key, row.clone())]).await.unwrap();
@@ -24,9 +33,28 @@ async fn roster(store: &dyn GatewayStore) {
     let rows = vec![(kinds[0], key, newer.clone()), (kinds[1], other, row.clone()), (kinds[1], other, newer.clone())];
     store.put_roster(rows).await.unwrap();
     assert_eq!(store.roster(kinds[0], key).await.unwrap(), Some(newer.clone()), "a row is replaced");
-    assert_eq!(store.roster(kinds[1], key).await.unwrap(), Some(row), "and no other");
-    assert_eq!(store.roster(kinds[1], other).await.unwrap(), Some(newer), "of two the later one stays");
+    assert_eq!(store.roster(kinds[1], key).await.unwrap(), Some(row.clone()), "and no other");
+    assert_eq!(store.roster(kinds[1], other).await.unwrap(), Some(newer.clone()), "of two the later one stays");
     store.put_roster(Vec::new()).await.unwrap();
+
+    store.add_roster(vec![(kinds[1], key, some_bytes(7)), (kinds[4], other, newer.clone())]).await.unwrap();
+    assert_eq!(store.roster(kinds[1], key).await.unwrap(), Some(row.clone()), "what is there stays");
+    assert_eq!(store.roster(kinds[4], other).await.unwrap(), Some(newer.clone()), "what is absent is added");
+    assert_eq!(store.roster_count(kinds[4]).await.unwrap(), counted + 2, "rows of a kind are counted");
+
+    let rows = |kind| async move {
+        let mut rows = store.roster_rows(kind).await.unwrap();
+        rows.retain(|(found, _)| [key, other].contains(found));
+        rows.sort_unstable();
+        rows
+    };
+    let mut both = vec![(key, row.clone()), (other, newer.clone())];
+    both.sort_unstable();
+    assert_eq!(rows(kinds[1]).await, both, "the rows of a kind are told together");
+    store.remove_roster(kinds[1], key).await.unwrap();
+    store.remove_roster(kinds[1], key).await.unwrap();
+    assert_eq!(rows(kinds[1]).await, [(other, newer)], "what was removed is gone, and nothing else");
+    assert_eq!(store.roster(kinds[2], key).await.unwrap(), Some(row), "other kinds keep theirs");
 }
 
 async fn outbox(store: &dyn GatewayStore) {

@@ -16,8 +16,36 @@ impl GatewayStore for MemoryStore {
         Ok(())
     }
 
+    async fn add_roster(&self, rows: Vec<(RosterKind, [u8; 32], Vec<u8>)>) -> Result<(), StoreError> {
+        self.commit(|content| {
+            for (kind, key, sealed) in rows {
+                content.roster.entry((kind_number(kind), key)).or_insert(sealed);
+            }
+        })
+        .await;
+        Ok(())
+    }
+
+    async fn roster_count(&self, kind: RosterKind) -> Result<u64, StoreError> {
+        Ok(self.content().roster.keys().filter(|(number, _)| *number == kind_number(kind)).count() as u64)
+    }
+
     async fn roster(&self, kind: RosterKind, key: [u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.content().roster.get(&(kind_number(kind), key)).cloned())
+    }
+
+    async fn roster_rows(&self, kind: RosterKind) -> Result<Vec<([u8; 32], Vec<u8>)>, StoreError> {
+        let content = self.content();
+        let rows = content.roster.iter().filter(|((number, _), _)| *number == kind_number(kind));
+        Ok(rows.map(|((_, key), sealed)| (*key, sealed.clone())).collect())
+    }
+
+    async fn remove_roster(&self, kind: RosterKind, key: [u8; 32]) -> Result<(), StoreError> {
+        self.commit(|content| {
+            content.roster.remove(&(kind_number(kind), key));
+        })
+        .await;
+        Ok(())
     }
 
     async fn enqueue(&self, id: DepositId, patient: [u8; 32], sealed: Vec<u8>) -> Result<(), StoreError> {

@@ -119,5 +119,8 @@ const fn kind_number(kind: RosterKind) -> u8 {
         RosterKind::Locator => 1,
         RosterKind::Resource => 2,
         RosterKind::Pseudonym => 3,
+        RosterKind::Person => 4,
+        RosterKind::Device => 5,
+        RosterKind::Refused => 6,
     }
 }

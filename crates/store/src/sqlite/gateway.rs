@@ -11,25 +11,18 @@ use crate::{GatewayStore, OutboxItem, RosterKind, StoreError};
 #[async_trait]
 impl GatewayStore for SqliteStore {
     async fn put_roster(&self, rows: Vec<(RosterKind, [u8; 32], Vec<u8>)>) -> Result<(), StoreError> {
-        self.writer
-            .submit(move |c| {
-                async move {
-                    for (kind, key, sealed) in rows {
-                        sqlx::query(
-                            "INSERT INTO roster (kind, key, sealed) VALUES (?, ?, ?)
-                             ON CONFLICT (kind, key) DO UPDATE SET sealed = excluded.sealed",
-                        )
-                        .bind(kind_number(kind))
-                        .bind(key.to_vec())
-                        .bind(sealed)
-                        .execute(&mut *c)
-                        .await?;
-                    }
-                    Ok(())
-                }
-                .boxed()
-            })
-            .await
+        const PUT: &str = "INSERT INTO roster (kind, key, sealed) VALUES (?, ?, ?)
+            ON CONFLICT (kind, key) DO UPDATE SET sealed = excluded.sealed";
+        insert_rows(self, rows, PUT).await
+    }
+
+    async fn add_roster(&self, rows: Vec<(RosterKind, [u8; 32], Vec<u8>)>) -> Result<(), StoreError> {
+        insert_rows(self, rows, "INSERT INTO roster (kind, key, sealed) VALUES (?, ?, ?) ON CONFLICT DO NOTHING").await
+    }
+
+    async fn roster_count(&self, kind: RosterKind) -> Result<u64, StoreError> {
+        let query = sqlx::query("SELECT count(*) FROM roster WHERE kind = ?").bind(kind_number(kind));
+        unsigned(query.fetch_one(&self.readers).await?.try_get(0)?)
     }
 
     async fn roster(&self, kind: RosterKind, key: [u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -39,6 +32,30 @@ impl GatewayStore for SqliteStore {
             .fetch_optional(&self.readers)
             .await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    async fn roster_rows(&self, kind: RosterKind) -> Result<Vec<([u8; 32], Vec<u8>)>, StoreError> {
+        let rows = sqlx::query("SELECT key, sealed FROM roster WHERE kind = ?")
+            .bind(kind_number(kind))
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(|row| Ok((fixed(row.try_get(0)?, |b| b.try_into().ok())?, row.try_get(1)?))).collect()
+    }
+
+    async fn remove_roster(&self, kind: RosterKind, key: [u8; 32]) -> Result<(), StoreError> {
+        self.writer
+            .submit(move |c| {
+                async move {
+                    sqlx::query("DELETE FROM roster WHERE kind = ? AND key = ?")
+                        .bind(kind_number(kind))
+                        .bind(key.to_vec())
+                        .execute(c)
+                        .await?;
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
     }
 
     async fn enqueue(&self, id: DepositId, patient: [u8; 32], sealed: Vec<u8>) -> Result<(), StoreError> {
@@ -96,10 +113,34 @@ impl GatewayStore for SqliteStore {
     }
 }
 
+/// Writes roster rows in one transaction.
+async fn insert_rows(
+    store: &SqliteStore,
+    rows: Vec<(RosterKind, [u8; 32], Vec<u8>)>,
+    statement: &'static str,
+) -> Result<(), StoreError> {
+    store
+        .writer
+        .submit(move |c| {
+            async move {
+                for (kind, key, sealed) in rows {
+                    let query = sqlx::query(statement).bind(kind_number(kind)).bind(key.to_vec()).bind(sealed);
+                    query.execute(&mut *c).await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+}
+
 const fn kind_number(kind: RosterKind) -> i64 {
     match kind {
         RosterKind::Locator => 1,
         RosterKind::Resource => 2,
         RosterKind::Pseudonym => 3,
+        RosterKind::Person => 4,
+        RosterKind::Device => 5,
+        RosterKind::Refused => 6,
     }
 }
