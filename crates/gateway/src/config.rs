@@ -1,8 +1,9 @@
 //! The gateway's configuration file.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use sealwort_net::config::{CaConfig, Interval, LimitsConfig, ListenConfig, LogConfig};
+use sealwort_net::config::{ByteCount, CaConfig, Interval, LimitsConfig, ListenConfig, LogConfig};
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,10 @@ pub struct Config {
     pub ca: CaConfig,
     /// Patients that are held open in memory.
     pub open: OpenConfig,
+    /// HL7 v2 messages of the hospital's systems.
+    pub mllp: MllpConfig,
+    /// Measurements of devices, from the hospital's MQTT broker.
+    pub mqtt: MqttConfig,
     /// How long the FHIR face waits and how much it takes.
     pub limits: LimitsConfig,
     /// What is logged.
@@ -30,6 +35,8 @@ pub struct Config {
 pub struct FhirConfig {
     /// Where applications connect. Without a certificate only a loopback address is allowed.
     pub address: std::net::SocketAddr,
+    /// Where clients reach it, `https://fhir.hospital.example`, for links and for SMART; empty for the address itself.
+    pub public_url: String,
     /// PEM file of the server's certificate chain; empty for plain HTTP on loopback.
     pub certificate: String,
     /// PEM file of its PKCS#8 key.
@@ -52,13 +59,78 @@ pub struct BrokerConfig {
 pub struct OpenConfig {
     /// Most patients held open; the one used longest ago is closed first.
     pub patients_max: usize,
+    /// Most bytes of JSON and search values that they may hold together.
+    pub bytes_max: ByteCount,
     /// Time without use after which a patient is closed.
     pub idle: Interval,
 }
 
+/// `[mllp]`: HL7 v2 over MLLP.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MllpConfig {
+    /// Where the hospital's systems connect; empty for nowhere. MLLP has no login and no encryption of its own, so only
+    /// a loopback address is allowed: put a TLS proxy that checks certificates before it, or run it beside the sender.
+    pub address: String,
+    /// Most connections at the same time.
+    pub connections_max: usize,
+    /// Largest message or batch.
+    pub message_bytes_max: ByteCount,
+    /// Time without a message after which a connection is closed.
+    pub idle_timeout: Interval,
+    /// Assigning authorities of identifiers (CX-4) and the systems that they stand for in FHIR.
+    pub systems: BTreeMap<String, String>,
+    /// Offset from UTC of times that name none, `+HH:MM`.
+    pub offset: String,
+}
+
+/// `[mqtt]`: the hospital's MQTT broker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MqttConfig {
+    /// `mqtts://host:8883`, or `mqtt://127.0.0.1:1883`; empty for none.
+    pub url: String,
+    /// Name of the session that the broker keeps for this gateway.
+    pub client_id: String,
+    /// User name at the broker; empty for none.
+    pub user: String,
+    /// File of the password, readable by its owner alone.
+    pub password_file: String,
+    /// PEM file of the authority that signed the broker's certificate, for `mqtts`.
+    pub authority: String,
+}
+
+impl Default for MllpConfig {
+    fn default() -> Self {
+        Self {
+            address: String::new(),
+            connections_max: 64,
+            message_bytes_max: ByteCount(16 << 20),
+            idle_timeout: Interval::from_secs(600),
+            systems: BTreeMap::new(),
+            offset: "+00:00".to_owned(),
+        }
+    }
+}
+
+impl Default for MqttConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            client_id: "sealwort-gateway".to_owned(),
+            user: String::new(),
+            password_file: String::new(),
+            authority: String::new(),
+        }
+    }
+}
+
 impl Default for FhirConfig {
     fn default() -> Self {
-        Self { address: ListenConfig::on_loopback(8080).address, certificate: String::new(), key: String::new() }
+        Self {
+            address: ListenConfig::on_loopback(8080).address,
+            public_url: String::new(),
+            certificate: String::new(),
+            key: String::new(),
+        }
     }
 }
 
@@ -70,7 +142,7 @@ impl Default for BrokerConfig {
 
 impl Default for OpenConfig {
     fn default() -> Self {
-        Self { patients_max: 64, idle: Interval::from_secs(600) }
+        Self { patients_max: 64, bytes_max: ByteCount(1 << 30), idle: Interval::from_secs(600) }
     }
 }
 
@@ -82,6 +154,8 @@ impl Default for Config {
             broker: BrokerConfig::default(),
             ca: CaConfig::default(),
             open: OpenConfig::default(),
+            mllp: MllpConfig::default(),
+            mqtt: MqttConfig::default(),
             limits: LimitsConfig::from(&Limits::default()),
             log: LogConfig::default(),
         }

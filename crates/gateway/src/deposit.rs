@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use sealwort_fhir::Label;
+use sealwort_pki::UnixTime;
 use sealwort_proto::codec::Blob;
 use sealwort_proto::error::{Fault, ProtocolError, Step};
 use sealwort_proto::log::{Authors, ChainWalk, empty};
@@ -33,9 +34,29 @@ pub(crate) struct Labelled {
     pub(crate) label: Label,
 }
 
+/// On what a write rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// Nothing: it goes after whatever the log holds.
+    Any,
+    /// That nothing is written yet.
+    Unwritten,
+    /// What was read up to this head: it goes after that and nothing else.
+    Read(Witness),
+}
+
+/// How a write ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deposited {
+    /// It is on the archive's disk and witnessed. The head that it follows, unless an earlier attempt had stored it.
+    Stored { after: Option<Witness> },
+    /// The log has moved on from its basis; nothing was stored.
+    Moved,
+}
+
 /// How one attempt ended.
 enum Attempt {
-    Stored(VerifiedReceipt),
+    Stored { after: Option<Witness> },
     Conflict,
 }
 
@@ -47,14 +68,19 @@ impl Gateway {
         deposit: DepositId,
         records: Arc<Vec<Labelled>>,
         asking: &Asking,
-    ) -> Result<VerifiedReceipt, GatewayError> {
+        (basis, now): (Basis, UnixTime),
+    ) -> Result<Deposited, GatewayError> {
         let (mut attempt, mut conflicts) = (1, 0);
         loop {
             let session = self.session().await?;
-            match self.deposit_once(&session, patient, deposit, &records, asking).await {
-                Ok(Attempt::Stored(receipt)) => {
+            match self.deposit_once(&session, patient, deposit, &records, asking, (basis, now)).await {
+                Ok(Attempt::Stored { after }) => {
                     self.patients.changed(patient);
-                    return Ok(receipt);
+                    return Ok(Deposited::Stored { after });
+                }
+                Ok(Attempt::Conflict) if basis != Basis::Any => {
+                    self.patients.changed(patient);
+                    return Ok(Deposited::Moved);
                 }
                 Ok(Attempt::Conflict) if conflicts < CONFLICTS_MAX => {
                     conflicts += 1;
@@ -86,6 +112,7 @@ impl Gateway {
         deposit: DepositId,
         records: &Arc<Vec<Labelled>>,
         asking: &Asking,
+        (basis, now): (Basis, UnixTime),
     ) -> Result<Attempt, GatewayError> {
         let authority = self.authorise(session, self.sought(patient, "write", asking)).await?;
         let denied = records.iter().find(|r| !authority.tags.contains(&self.directory.tag(patient, r.label)));
@@ -98,9 +125,14 @@ impl Gateway {
                 "ask the patient's consent authority to grant it",
             ));
         }
-        let after = self.verified_head(session, &authority).await?;
+        let after = match basis {
+            Basis::Any => self.verified_head(session, &authority).await?,
+            // A repetition still names its first basis: the archive knows the deposit, or says that the log moved on.
+            Basis::Read(at) => at,
+            Basis::Unwritten => empty(patient),
+        };
         let (id, witness) = (authority.id, authority.witness);
-        let (entries, head) = self.seal_all(session, authority, deposit, after, records).await?;
+        let (entries, head) = self.seal_all(session, authority, deposit, after, records, now).await?;
         let mut questions = vec![ToArchive::Deposit {
             authority: id,
             deposit,
@@ -116,11 +148,12 @@ impl Gateway {
                 if verified.receipt().patient != patient || verified.receipt().deposit != Some(deposit) {
                     return Err(archive_fault(ErrorKind::Rollback("the receipt is for another deposit")));
                 }
-                if verified.witness() != head {
+                let at_once = verified.witness() == head;
+                if !at_once {
                     self.stored_before(session, id, witness, &verified, records.len() as u64).await?;
                 }
                 self.have_witnessed(session, receipt).await?;
-                Ok(Attempt::Stored(verified))
+                Ok(Attempt::Stored { after: at_once.then_some(after) })
             }
             FromArchive::Conflict { .. } => Ok(Attempt::Conflict),
             _ => Err(unexpected(Fault::Archive)),
@@ -261,9 +294,10 @@ impl Gateway {
         deposit: DepositId,
         after: Witness,
         records: &Arc<Vec<Labelled>>,
+        now: UnixTime,
     ) -> Result<(Vec<WireEntry>, Witness), GatewayError> {
         let tags = Label::ALL.map(|label| (label, self.directory.tag(authority.patient, label)));
-        let (session, records, now) = (Arc::clone(session), Arc::clone(records), self.sessions.now());
+        let (session, records) = (Arc::clone(session), Arc::clone(records));
         let sealed = sealwort_net::transport::away(move || {
             let party = &session.party;
             let mut at = after;

@@ -1,6 +1,8 @@
 //! Why a request of the hospital's failed, and how FHIR says it: status, code, what was wrong and where, what
 //! to do next.
 
+use sealwort_fhir::patch::PatchError;
+use sealwort_fhir::search::SearchError;
 use sealwort_fhir::{FhirError, Issue, IssueCode, Outcome, Severity};
 use sealwort_net::client::HopError;
 use sealwort_net::exchange::ExchangeError;
@@ -14,6 +16,12 @@ pub enum GatewayError {
     /// The request is not valid FHIR.
     #[error(transparent)]
     Fhir(#[from] FhirError),
+    /// A search that cannot be understood or answered.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// A patch that does not fit.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
     /// The request asks for something that cannot be done.
     #[error("{text}")]
     Request {
@@ -39,6 +47,30 @@ pub enum GatewayError {
     /// This gateway's own store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A resource has faults.
+    #[error("the resource has {} faults", outcome.issues().count())]
+    Faults {
+        /// HTTP status.
+        status: u16,
+        /// Each fault with its place.
+        outcome: Box<Outcome>,
+    },
+    /// The same, with the place where it happened.
+    #[error("{place}: {error}")]
+    Within {
+        /// What happened.
+        error: Box<GatewayError>,
+        /// A FHIRPath expression.
+        place: String,
+    },
+    /// The same, with more to be known.
+    #[error("{error}; {note}")]
+    Noted {
+        /// What happened.
+        error: Box<GatewayError>,
+        /// What else.
+        note: String,
+    },
     /// What this gateway keeps does not open.
     #[error("{0}; restore the data folder from a backup")]
     Kept(&'static str),
@@ -71,6 +103,26 @@ impl GatewayError {
         self
     }
 
+    /// Puts its places within a larger one: `Patient.name` within `Bundle.entry[3].resource`.
+    #[must_use]
+    pub fn within(self, place: &str) -> Self {
+        if place.is_empty() { self } else { Self::Within { error: Box::new(self), place: place.to_owned() } }
+    }
+
+    /// Adds to what is to be known about it.
+    #[must_use]
+    pub fn and_note(self, note: impl Into<String>) -> Self {
+        Self::Noted { error: Box::new(self), note: note.into() }
+    }
+
+    /// Without what was said about it on its way.
+    fn root(&self) -> &Self {
+        match self {
+            Self::Within { error, .. } | Self::Noted { error, .. } => error.root(),
+            error => error,
+        }
+    }
+
     /// No such patient is known here.
     pub fn unknown_patient() -> Self {
         Self::request(
@@ -84,7 +136,7 @@ impl GatewayError {
 
     /// The refusal of another party, where there is one.
     pub fn refusal(&self) -> Option<&Refusal> {
-        match self {
+        match self.root() {
             Self::Exchange(ExchangeError::Refused(refusal))
             | Self::Protocol(ProtocolError { kind: ErrorKind::Refused(refusal), .. }) => Some(refusal),
             _ => None,
@@ -93,8 +145,12 @@ impl GatewayError {
 
     /// The stable code.
     pub fn code(&self) -> &str {
-        match self {
+        match self.root() {
             Self::Fhir(error) => error.code(),
+            Self::Search(error) => error.code(),
+            Self::Patch(error) => error.code(),
+            Self::Faults { outcome, .. } => outcome.issues().next().map_or("invalid", |issue| issue.stable_code()),
+            Self::Within { .. } | Self::Noted { .. } => "unknown",
             Self::Request { code, .. } => code,
             Self::Protocol(error) => error.code(),
             Self::Exchange(error) => error.code(),
@@ -105,7 +161,7 @@ impl GatewayError {
 
     /// Whether the exchange is away: a write may wait in the outbox.
     pub fn is_away(&self) -> bool {
-        match self {
+        match self.root() {
             Self::Exchange(error) => error.is_transient(),
             Self::Protocol(_) => {
                 self.refusal().is_some_and(|r| r.code == "peer-unreachable" || r.code == "unavailable")
@@ -116,7 +172,7 @@ impl GatewayError {
 
     /// Whether the session is gone and the nine steps are to be run again.
     pub fn is_session_lost(&self) -> bool {
-        match self {
+        match self.root() {
             Self::Exchange(ExchangeError::Hop(error)) => error.is_transient(),
             _ => matches!(self.code(), "session-unknown" | "session-exhausted" | "session-wrong"),
         }
@@ -134,11 +190,13 @@ impl GatewayError {
 
     /// HTTP status of the FHIR answer.
     pub fn status(&self) -> u16 {
-        match self {
+        match self.root() {
             Self::Fhir(error) => error.http_status(),
-            Self::Request { status, .. } => *status,
+            Self::Search(error) => error.http_status(),
+            Self::Patch(error) => error.http_status(),
+            Self::Request { status, .. } | Self::Faults { status, .. } => *status,
             Self::Store(StoreError::Full) => 507,
-            Self::Store(_) | Self::Kept(_) => 500,
+            Self::Store(_) | Self::Kept(_) | Self::Within { .. } | Self::Noted { .. } => 500,
             Self::Protocol(_) | Self::Exchange(_) => match self.code() {
                 code if code.starts_with("consent-") => 403,
                 "patient-unknown" => 404,
@@ -154,8 +212,14 @@ impl GatewayError {
 
     /// The answer as an OperationOutcome.
     pub fn outcome(&self) -> Outcome {
-        if let Self::Fhir(error) = self {
-            return error.outcome();
+        match self {
+            Self::Fhir(error) => return error.outcome(),
+            Self::Search(error) => return error.outcome(),
+            Self::Patch(error) => return error.outcome(),
+            Self::Faults { outcome, .. } => return outcome.as_ref().clone(),
+            Self::Within { error, place } => return error.outcome().within(place),
+            Self::Noted { error, note } => return error.outcome().note(note),
+            _ => {}
         }
         let issue_code = match self {
             Self::Request { issue, .. } => *issue,

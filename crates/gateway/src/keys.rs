@@ -29,6 +29,8 @@ pub(crate) struct Keys {
     pub(crate) roster: Secret,
     /// Bearer tokens.
     pub(crate) bearer: Secret,
+    /// Identity tokens for apps (OpenID Connect): PKCS#8 of a P-256 key.
+    pub(crate) identity: Zeroizing<Vec<u8>>,
     /// The consent authority of the patients registered here.
     pub(crate) authority: SigningKey,
 }
@@ -41,7 +43,9 @@ impl Keys {
             Secret::from_slice(&bytes).ok_or_else(|| KeysError::Unusable(name.to_owned()))
         };
         let authority = load(member, "authority.key", || Ok(SigningKey::generate(KeyAlgorithm::Ed25519)?.to_pkcs8()?))?;
+        let identity = load(member, "identity.key", || Ok(SigningKey::generate(KeyAlgorithm::EcdsaP256)?.to_pkcs8()?))?;
         Ok(Self {
+            identity,
             roster: secret("roster.key")?,
             bearer: secret("bearer.key")?,
             authority: SigningKey::from_pkcs8(&authority)?,

@@ -4,18 +4,24 @@
 //! A write is one walk: `face` → `store_records` → `deposit` → `session`. A read is another: `face` → `open` →
 //! `session`, and from then on memory.
 
+mod authorization;
+mod change;
 mod config;
 mod consent;
 mod deposit;
 mod directory;
 mod error;
 mod face;
+mod feeds;
+mod home;
 mod keys;
 mod notices;
 mod open;
 mod outbox;
 mod patients;
+mod people;
 mod roster;
+mod seen;
 mod session;
 mod store_records;
 mod user;
@@ -24,7 +30,7 @@ mod view;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use sealwort_fhir::{Identifier, parse_token};
 use sealwort_net::client::{Endpoint, HopClient, HopError};
@@ -36,7 +42,7 @@ use sealwort_net::steps::Steps;
 use sealwort_net::tls::{ExpectedPeer, ServerTls, TlsConfigError, client_config, public_server_config};
 use sealwort_net::transport::Listener;
 use sealwort_net::{Shutdown, SystemClock};
-use sealwort_pki::{Identity, IdentityError, Role};
+use sealwort_pki::{Identity, IdentityError, Role, UnixTime};
 use sealwort_proto::holdings::{Holdings, different};
 use sealwort_proto::message::{FromArchive, FromBroker, ToArchive, ToBroker};
 use sealwort_proto::policy::Policies;
@@ -46,19 +52,22 @@ use sealwort_store::{DataFolder, GatewayStore, StoreError};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-pub use config::{BrokerConfig, Config, FhirConfig, OpenConfig};
+pub use authorization::AuthorizationError;
+pub use config::{BrokerConfig, Config, FhirConfig, MllpConfig, MqttConfig, OpenConfig};
 pub use consent::{ConsentChange, ConsentShown, ProvisionShown};
 pub use error::GatewayError;
+pub use feeds::mqtt::MqttError;
 pub use keys::KeysError;
 pub use user::{PURPOSE_HEADER, User};
 
+use authorization::Authorization;
 use directory::Directory;
 use keys::Keys;
 use open::{ATTEMPTS_MAX, OpenPatients};
 use outbox::Outbox;
+use people::People;
 use roster::Roster;
 use session::{Session, Sessions};
-use view::PatientView;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +78,26 @@ pub enum StartError {
     /// Its own secrets.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// Its apps and their tokens.
+    #[error(transparent)]
+    Authorization(#[from] AuthorizationError),
+    /// Its MQTT client.
+    #[error(transparent)]
+    Mqtt(#[from] MqttError),
+    /// Where HL7 v2 comes in.
+    #[error("mllp.address is {0}, and it must be an address on loopback, or empty; put a TLS proxy before it")]
+    MllpAddress(String),
+    /// Times of HL7 v2.
+    #[error("mllp.offset is {0}, and it must be an offset from UTC such as +01:00")]
+    MllpOffset(String),
+    /// What it knows of its patients.
+    #[error(transparent)]
+    Roster(#[from] GatewayError),
+    /// A token that cannot be made.
+    #[error(
+        "the token cannot be made: {0}; a name and a role have 1 to 128 printable characters, and a token lasts at most 7 days"
+    )]
+    Token(String),
     /// Its store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -116,6 +145,17 @@ pub(crate) struct Gateway {
     roster: Roster,
     outbox: Outbox,
     patients: OpenPatients,
+    people: People,
+    authorization: Authorization,
+    /// The FHIR base URL, without a slash at the end.
+    base: String,
+    /// How HL7 v2 messages are read.
+    message_settings: sealwort_hl7v2::Settings,
+    /// The CapabilityStatement, once somebody asked for it.
+    capabilities: OnceLock<bytes::Bytes>,
+    /// The hospital's MQTT broker, where devices publish; empty for none.
+    mqtt_url: String,
+    started: UnixTime,
     /// One registration at a time.
     registering: Mutex<()>,
     /// One change of consent at a time, so that no version is signed twice.
@@ -127,6 +167,8 @@ pub(crate) struct Gateway {
 pub struct Running {
     /// Where the FHIR face listens.
     pub address: SocketAddr,
+    /// Where HL7 v2 messages are taken, if they are.
+    pub mllp: Option<SocketAddr>,
     /// Its place in the exchange.
     pub member: Arc<Member>,
     store: SqliteStore,
@@ -173,6 +215,8 @@ impl Running {
 pub struct Serving {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where HL7 v2 messages are taken, if they are.
+    pub mllp: Option<SocketAddr>,
     gateway: Weak<Gateway>,
     task: JoinHandle<()>,
 }
@@ -196,7 +240,7 @@ pub async fn start(
     let member = Arc::new(Member::load(&config.folder, Role::Gateway, Policies::standard(), clock)?);
     let store = SqliteStore::open(&mut folder).await?;
     let serving = serve(config, Arc::clone(&member), Arc::new(store.clone()), steps, shutdown).await?;
-    Ok(Running { address: serving.address, member, store, serving, folder })
+    Ok(Running { address: serving.address, mllp: serving.mllp, member, store, serving, folder })
 }
 
 /// Serves over a store that is open, until `shutdown`.
@@ -218,16 +262,37 @@ pub async fn serve<S: GatewayStore + 'static>(
     let listen = |source| StartError::Listen { address: config.fhir.address, source };
     let listener = Listener::bind(config.fhir.address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
+    let mllp = mllp_listener(&config.mllp).await?;
+    let offset =
+        feeds::mllp::offset(&config.mllp.offset).ok_or_else(|| StartError::MllpOffset(config.mllp.offset.clone()))?;
+    let mllp_address = mllp.as_ref().map(Listener::local_addr).transpose().map_err(listen)?;
+    let mqtt = feeds::mqtt::options(&config.mqtt)?;
     let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
+    let root = match config.fhir.public_url.trim_end_matches('/') {
+        "" => format!("{}://{address}", if tls.is_some() { "https" } else { "http" }),
+        url => url.to_owned(),
+    };
+    let base = format!("{root}{}", face::BASE);
+    let roster = Roster::new(store.clone(), Arc::clone(&member), keys.roster.clone());
+    let people = People::load(&roster, &base).await?;
+    let authorization = Authorization::open(Arc::clone(&member), &keys, &root, &base)?;
+    let started = member.trust().now();
 
     let gateway = Arc::new_cyclic(|me| Gateway {
         me: Weak::clone(me),
         sessions: Sessions::new(Arc::clone(&member), client, endpoint, archive, steps),
         directory,
-        roster: Roster::new(store.clone(), Arc::clone(&member), keys.roster.clone()),
+        roster,
         outbox: Outbox::new(store, Arc::clone(&member), keys.roster.clone()),
         keys,
-        patients: OpenPatients::new(config.open.patients_max, config.open.idle.0),
+        patients: OpenPatients::new(&config.open),
+        people,
+        authorization,
+        base,
+        message_settings: feeds::mllp::settings(&config.mllp, offset),
+        mqtt_url: config.mqtt.url.clone(),
+        capabilities: OnceLock::new(),
+        started,
         registering: Mutex::new(()),
         consenting: Mutex::new(()),
         shutdown: shutdown.clone(),
@@ -235,8 +300,17 @@ pub async fn serve<S: GatewayStore + 'static>(
     });
     let itself = Arc::downgrade(&gateway);
     let flushing = tokio::spawn(outbox::flush_forever(Arc::clone(&gateway), shutdown.clone()));
-    let router = face::router(gateway).merge(health::router(Readiness::new()));
-    let mut server = Server::new(router).limits(Limits::from(&config.limits)).refusals(face::server_refusal);
+    let closing = tokio::spawn(open::close_forever(Arc::clone(&gateway), shutdown.clone()));
+    let mut feeding = Vec::new();
+    if let Some(listener) = mllp {
+        let serving = feeds::mllp::serve(Arc::clone(&gateway), listener, config.mllp.clone(), shutdown.clone());
+        feeding.push(tokio::spawn(serving));
+    }
+    if let Some(options) = mqtt {
+        feeding.push(tokio::spawn(feeds::mqtt::listen(Arc::clone(&gateway), options, shutdown.clone())));
+    }
+    let doors = face::router(gateway).merge(health::router(Readiness::new()));
+    let mut server = Server::new(doors).limits(Limits::from(&config.limits)).refusals(face::server_refusal);
     if let Some(tls) = tls {
         server = server.tls(tls);
     }
@@ -244,17 +318,56 @@ pub async fn serve<S: GatewayStore + 'static>(
     let task = tokio::spawn(async move {
         server.serve(listener, shutdown).await;
         let _ = flushing.await;
+        let _ = closing.await;
+        for task in feeding {
+            let _ = task.await;
+        }
         for task in upkeep {
             let _ = task.await;
         }
     });
-    Ok(Serving { address, gateway: itself, task })
+    Ok(Serving { address, mllp: mllp_address, gateway: itself, task })
 }
 
 /// Issues a bearer token of the gateway whose data folder this is; the gateway may be running.
 pub fn issue_token(folder: &Path, user: &User) -> Result<String, StartError> {
-    let member = Member::load(folder, Role::Gateway, Policies::standard(), Arc::new(SystemClock))?;
-    Ok(user::issue(&Keys::load(&member)?.bearer, user))
+    issue_token_by(folder, user, Arc::new(SystemClock))
+}
+
+/// As [`issue_token`], by another clock.
+pub fn issue_token_by(folder: &Path, user: &User, clock: Arc<dyn Clock>) -> Result<String, StartError> {
+    let member = Member::load(folder, Role::Gateway, Policies::standard(), clock)?;
+    let tokens = user::tokens(&Keys::load(&member)?.bearer, &member.identity().to_string());
+    let token = tokens.and_then(|tokens| user::issue(&tokens, user, member.trust().now()));
+    token.map_err(|fault| StartError::Token(fault.to_string()))
+}
+
+/// MLLP has neither login nor encryption: nobody from outside may reach it.
+async fn mllp_listener(config: &MllpConfig) -> Result<Option<Listener>, StartError> {
+    if config.address.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || StartError::MllpAddress(config.address.clone());
+    let address: SocketAddr = config.address.parse().map_err(|_| wrong())?;
+    if !address.ip().is_loopback() {
+        return Err(wrong());
+    }
+    Listener::bind(address).await.map(Some).map_err(|source| StartError::Listen { address, source })
+}
+
+/// The apps that a gateway's data folder registers, as the members of `apps.json`.
+pub fn registered_apps(folder: &Path) -> Result<Vec<serde_json::Value>, StartError> {
+    let file = folder.join(authorization::APPS_FILE);
+    if !file.exists() {
+        return Ok(Vec::new());
+    }
+    let apps = authorization::read_apps(&file)?.to_json();
+    Ok(apps.get("apps").and_then(serde_json::Value::as_array).cloned().unwrap_or_default())
+}
+
+/// Registers apps in place of those that were; a running gateway takes them up by itself.
+pub fn register_apps(folder: &Path, apps: &[serde_json::Value]) -> Result<(), StartError> {
+    Ok(authorization::write_apps(&folder.join(authorization::APPS_FILE), apps)?)
 }
 
 fn public_tls(config: &FhirConfig) -> Result<Option<ServerTls>, StartError> {
@@ -329,13 +442,9 @@ impl Gateway {
         self.roster.by_resource("Patient", name).await?.ok_or_else(GatewayError::unknown_patient)
     }
 
-    /// Notes that these resources are this patient's.
-    pub(crate) async fn note_resources(&self, view: &PatientView, names: &[(&str, &str)]) -> Result<(), GatewayError> {
-        // Noted once per reading, so that a search costs no write.
-        if view.noted.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        self.roster.put_resources(view.patient, names.iter().copied()).await
+    /// Where it answers, without a path.
+    pub(crate) fn root(&self) -> &str {
+        self.base.strip_suffix(face::BASE).unwrap_or(&self.base)
     }
 
     /// The blinded identifiers of a patient known here.

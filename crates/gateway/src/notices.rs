@@ -46,9 +46,13 @@ async fn hear(gateway: &Gateway, session: &Arc<Session>) -> u64 {
             session.party.operations.count_notice();
             match from_bytes(&opened.content, HANDSHAKE_BYTES_MAX) {
                 Ok(Notice::Alive) => {}
-                Ok(Notice::ConsentChanged(patient) | Notice::HeadMoved(patient)) => {
-                    gateway.patients.changed(patient);
+                Ok(Notice::ConsentChanged(patient)) => {
+                    gateway.patients.consent_changed(patient);
+                    if let Err(error) = gateway.consent_changed(patient).await {
+                        tracing::error!(%error, "a patient whose consent changed could not be forgotten");
+                    }
                 }
+                Ok(Notice::HeadMoved(patient)) => gateway.patients.changed(patient),
                 Ok(Notice::LookAnew) => gateway.patients.all_changed(),
                 Err(_) => return heard,
             }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sealwort_fhir::Resource;
+use sealwort_fhir::ResourceType;
+use sealwort_net::Shutdown;
 use sealwort_pki::UnixTime;
 use sealwort_proto::error::{Fault, ProtocolError, Step};
 use sealwort_proto::halves::KeyRing;
@@ -15,20 +16,25 @@ use sealwort_proto::log::{Authors, ChainWalk, empty};
 use sealwort_proto::message::{FromArchive, ToArchive, WireEntry};
 use sealwort_proto::operations::Operations;
 use sealwort_proto::peers::{Peers, chain_from_wire};
-use sealwort_proto::record::{self, Record, VerifiedEntry};
+use sealwort_proto::receipt::Witness;
+use sealwort_proto::record::{self, VerifiedEntry};
 use sealwort_proto::transmission::gateway::{Authority, Sought, request};
 use sealwort_proto::{ErrorKind, Pseudonym, receipt};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::Gateway;
+use crate::config::OpenConfig;
 use crate::error::GatewayError;
+use crate::seen::concerns;
 use crate::session::Session;
 use crate::user::Asking;
-use crate::view::{PatientView, parse};
+use crate::view::{PatientView, Taken};
 
 /// Entries that one task verifies and opens.
 const ENTRIES_PER_TASK: usize = 128;
+/// How often those whom nobody uses are closed.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// Times that a lost session or an ended authority is replaced before giving up.
 pub(crate) const ATTEMPTS_MAX: usize = 3;
 
@@ -44,8 +50,12 @@ struct HeldView {
 struct Slot {
     opening: Mutex<()>,
     held: StdMutex<Option<HeldView>>,
+    /// How far the log was once read, kept when what was read is let go: no later reading may contradict it.
+    reached: StdMutex<Option<Witness>>,
     /// How often something changed. What was read at an earlier count is not shown again.
     changes: AtomicU64,
+    /// How often consent changed. What was read at an earlier count is not held any longer.
+    consents: AtomicU64,
     used: StdMutex<Instant>,
 }
 
@@ -53,12 +63,49 @@ struct Slot {
 pub(crate) struct OpenPatients {
     slots: StdMutex<HashMap<(Pseudonym, String), Arc<Slot>>>,
     patients_max: usize,
+    bytes_max: usize,
     idle: Duration,
 }
 
 impl OpenPatients {
-    pub(crate) fn new(patients_max: usize, idle: Duration) -> Self {
-        Self { slots: StdMutex::default(), patients_max: patients_max.max(1), idle }
+    pub(crate) fn new(config: &OpenConfig) -> Self {
+        Self {
+            slots: StdMutex::default(),
+            patients_max: config.patients_max.max(1),
+            bytes_max: usize::try_from(config.bytes_max.0).unwrap_or(usize::MAX),
+            idle: config.idle.0,
+        }
+    }
+
+    /// The open patient whose record holds a resource: finding it here costs no look-up on disk.
+    pub(crate) fn holding(&self, kind: ResourceType, id: &str, purpose: &str) -> Option<Pseudonym> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots
+            .iter()
+            .filter(|((_, for_purpose), _)| for_purpose == purpose)
+            .find(|(_, slot)| slot.with_view(|view| view.place(kind, id).is_some()).unwrap_or_default())
+            .map(|((patient, _), _)| *patient)
+    }
+
+    /// Closes who was not used for a while, and, above the limit of memory, who was used longest ago.
+    fn tidy(&self) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|_, slot| slot.used().elapsed() < self.idle);
+        let mut by_use: Vec<_> = slots
+            .iter()
+            .map(|(key, slot)| (slot.used(), key.clone(), slot.with_view(PatientView::bytes).unwrap_or_default()))
+            .collect();
+        let mut bytes: usize = by_use.iter().map(|(_, _, bytes)| bytes).sum();
+        by_use.sort_unstable_by_key(|(used, _, _)| *used);
+        // The one used last stays, however large it is.
+        by_use.pop();
+        for (_, key, held) in by_use {
+            if bytes <= self.bytes_max {
+                return;
+            }
+            bytes -= held;
+            slots.remove(&key);
+        }
     }
 
     fn slot(&self, patient: Pseudonym, purpose: &str) -> Arc<Slot> {
@@ -76,7 +123,9 @@ impl OpenPatients {
             Arc::new(Slot {
                 opening: Mutex::new(()),
                 held: StdMutex::new(None),
+                reached: StdMutex::new(None),
                 changes: AtomicU64::new(0),
+                consents: AtomicU64::new(0),
                 used: StdMutex::new(Instant::now()),
             })
         }));
@@ -92,6 +141,16 @@ impl OpenPatients {
         }
     }
 
+    /// Consent changed: what was read under the consent before is let go at once.
+    pub(crate) fn consent_changed(&self, patient: Pseudonym) {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, slot) in slots.iter().filter(|((p, _), _)| *p == patient) {
+            slot.consents.fetch_add(1, Ordering::AcqRel);
+            slot.change();
+            slot.let_go();
+        }
+    }
+
     /// Anything may have changed.
     pub(crate) fn all_changed(&self) {
         for slot in self.slots.lock().unwrap_or_else(PoisonError::into_inner).values() {
@@ -102,14 +161,14 @@ impl OpenPatients {
     /// How many patients are held open under an authority that has not ended.
     pub(crate) fn authorities(&self, now: UnixTime) -> u64 {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.values().filter_map(|slot| slot.view()).filter(|held| held.view.expires > now).count() as u64
+        slots.values().filter(|slot| slot.with_view(|view| view.expires > now).unwrap_or_default()).count() as u64
     }
 
-    /// How many patients are held open, and how many bytes of JSON.
+    /// How many patients are held open, and how many bytes of JSON and search values.
     pub(crate) fn totals(&self) -> (usize, usize) {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let views: Vec<_> = slots.values().filter_map(|slot| slot.view()).collect();
-        (views.len(), views.iter().map(|held| held.view.bytes()).sum())
+        let views: Vec<_> = slots.values().filter_map(|slot| slot.with_view(PatientView::bytes)).collect();
+        (views.len(), views.iter().sum())
     }
 }
 
@@ -126,6 +185,29 @@ impl Slot {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn with_view<T>(&self, read: impl FnOnce(&PatientView) -> T) -> Option<T> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|held| read(&held.view))
+    }
+
+    /// Holds nothing more, but how far it had read.
+    fn let_go(&self) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(held) = held {
+            self.note_reached(held.view.at);
+        }
+    }
+
+    fn note_reached(&self, at: Witness) {
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        if reached.is_none_or(|before| before.sequence < at.sequence) {
+            *reached = Some(at);
+        }
+    }
+
+    fn reached(&self) -> Option<Witness> {
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn fresh(&self, now: UnixTime) -> Option<Arc<PatientView>> {
         let HeldView { view, session, changes } = self.view()?;
         let unchanged = changes == self.changes.load(Ordering::Acquire);
@@ -133,9 +215,26 @@ impl Slot {
     }
 }
 
+/// Closes patients that nobody uses, until `shutdown`.
+pub(crate) async fn close_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TIDY_EVERY) => {
+                gateway.patients.tidy();
+                gateway.authorization.sweep(gateway.sessions.now());
+            }
+            () = shutdown.wait() => return,
+        }
+    }
+}
+
 impl Gateway {
     /// A patient as this user may see it now.
     pub(crate) async fn open(&self, patient: Pseudonym, asking: &Asking) -> Result<Arc<PatientView>, GatewayError> {
+        // A token about one patient learns nothing of others, not even whether they are known.
+        if !concerns(patient, asking) {
+            return Err(crate::face::read::not_found());
+        }
         let slot = self.patients.slot(patient, &asking.purpose);
         if let Some(view) = slot.fresh(self.sessions.now()) {
             return Ok(view);
@@ -148,11 +247,19 @@ impl Gateway {
         // held before stays outdated, for everybody.
         let changes = slot.changes.load(Ordering::Acquire);
         let before = slot.view().map(|held| held.view);
-        let outcome = self.read(patient, asking, before).await;
-        let mut held = slot.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let consents = slot.consents.load(Ordering::Acquire);
+        let outcome = self.read(patient, asking, before, slot.reached()).await;
         match outcome {
             Ok((view, session)) => {
-                *held = Some(HeldView { view: Arc::clone(&view), session, changes });
+                slot.note_reached(view.at);
+                let held = HeldView { view: Arc::clone(&view), session, changes };
+                *slot.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+                // Consent changed meanwhile: this is for who asked before that, and held for nobody.
+                if slot.consents.load(Ordering::Acquire) != consents {
+                    slot.let_go();
+                } else if asking.purpose == crate::people::TREATMENT {
+                    self.learn(&view);
+                }
                 Ok(view)
             }
             // Not shown again, and yet remembered: asking a second time does not make an older log true.
@@ -162,7 +269,10 @@ impl Gateway {
             }
             Err(error) => {
                 // What may no longer be shown is no longer held.
-                *held = None;
+                slot.let_go();
+                if error.code().starts_with("consent-") && asking.purpose == crate::people::TREATMENT {
+                    self.forget(patient).await?;
+                }
                 Err(error)
             }
         }
@@ -173,11 +283,12 @@ impl Gateway {
         patient: Pseudonym,
         asking: &Asking,
         before: Option<Arc<PatientView>>,
+        reached: Option<Witness>,
     ) -> Result<(Arc<PatientView>, Arc<Session>), GatewayError> {
         let mut attempt = 1;
         loop {
             let session = self.session().await?;
-            match self.read_once(&session, patient, asking, before.as_deref()).await {
+            match self.read_once(&session, patient, asking, before.as_deref(), reached).await {
                 Ok(view) => return Ok((Arc::new(view), session)),
                 Err(error) if attempt < ATTEMPTS_MAX && error.is_session_lost() => {
                     self.sessions.drop_session(&session).await;
@@ -195,12 +306,13 @@ impl Gateway {
         patient: Pseudonym,
         asking: &Asking,
         before: Option<&PatientView>,
+        reached: Option<Witness>,
     ) -> Result<PatientView, GatewayError> {
         let authority = self.authorise(session, self.sought(patient, "read", asking)).await?;
         let start = empty(patient);
         let mut view = match before.filter(|view| view.tags == authority.tags) {
             Some(view) => view.continued(),
-            None => PatientView::new(patient, start, authority.tags.clone()),
+            None => PatientView::new(patient, start, authority.tags.clone(), &self.base),
         };
         view.expires = authority.expires;
         let mut walk =
@@ -231,15 +343,23 @@ impl Gateway {
         let heads = self.witnessed(session, patient, view.at.sequence);
         let ((tasks, receipt), heads) = futures::future::try_join(reading, heads).await?;
         walk.hold_against(&heads).map_err(archive_fault)?;
+        walk.hold_against(reached.as_slice()).map_err(archive_fault)?;
         for opening in tasks {
             let entries = opening.await.map_err(|_| GatewayError::Kept("opening records was interrupted"))?;
             for entry in entries.map_err(archive_fault)? {
                 walk.step(&entry.verified).map_err(archive_fault)?;
                 match entry.content {
-                    Some((record, resource)) => {
-                        let changed = UnixTime::from_secs(entry.verified.header().authored_at);
-                        view.take(record, resource, changed);
+                    Some(Some(taken)) => {
+                        let header = entry.verified.header();
+                        let label = self.directory.label(patient, header.tag);
+                        let unknown = || archive_fault(ErrorKind::Chain("an entry has a label of nobody's"));
+                        view.take(taken, UnixTime::from_secs(header.authored_at), label.ok_or_else(unknown)?);
                     }
+                    Some(None) => tracing::warn!(
+                        author = %entry.verified.header().author,
+                        sequence = entry.verified.header().sequence,
+                        "an entry holds no FHIR resource and is passed over"
+                    ),
                     // Consent withholds by label; under a granted one it is the archive that does.
                     None if granted.binary_search(&entry.verified.header().tag).is_ok() => {
                         return Err(archive_fault(ErrorKind::Chain(
@@ -252,6 +372,9 @@ impl Gateway {
         }
         let verified = verify_receipt(session, receipt.as_ref())?;
         view.at = walk.finish(&verified).map_err(archive_fault)?;
+        if reached.is_some_and(|reached| view.at.sequence < reached.sequence) {
+            return Err(archive_fault(ErrorKind::Rollback("the log ends before a head that was read here")));
+        }
         if view.at.sequence > authority.witness.sequence {
             self.have_witnessed(session, receipt).await?;
         }
@@ -265,8 +388,8 @@ impl Gateway {
             action: action.to_owned(),
             tags: self.directory.tags(patient),
             purpose: asking.purpose.clone(),
-            user: asking.user.name.clone(),
-            user_role: asking.user.role.clone(),
+            user: asking.user.clone(),
+            user_role: asking.role.clone(),
         }
     }
 
@@ -346,7 +469,9 @@ struct Opener {
 
 struct OpenedEntry {
     verified: VerifiedEntry,
-    content: Option<(Record, Option<Resource>)>,
+    /// `None` where it is withheld; within, `None` where it holds no resource.
+    #[allow(clippy::option_option, reason = "both are told in the comment")]
+    content: Option<Option<Taken>>,
 }
 
 impl Opener {
@@ -359,9 +484,8 @@ impl Opener {
                     let verified = authors.verify(wire.envelope.as_ref(), &operations)?;
                     let content = match wire.ciphertext {
                         Some(ciphertext) => {
-                            let mut record = verified.open(ciphertext.0, &keys, &operations)?;
-                            let resource = parse(&mut record);
-                            Some((record, resource))
+                            let record = verified.open(ciphertext.0, &keys, &operations)?;
+                            Some(Taken::read(record, UnixTime::from_secs(verified.header().authored_at)))
                         }
                         None => None,
                     };

@@ -17,9 +17,10 @@ use sealwort_store::GatewayStore;
 use tokio::sync::Notify;
 
 use crate::Gateway;
-use crate::deposit::Labelled;
+use crate::deposit::{Basis, Labelled};
 use crate::error::GatewayError;
-use crate::user::{Asking, User};
+use crate::feeds::refused::Source;
+use crate::user::{Asking, Turn};
 
 /// Largest item, in bytes.
 const ITEM_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -37,6 +38,27 @@ pub(crate) enum Outgoing {
     /// A signed directive.
     #[n(1)]
     Directive(#[n(0)] Blob),
+    /// A FHIR transaction of a feed.
+    #[n(2)]
+    Transaction(#[n(0)] WaitingTransaction),
+}
+
+/// A transaction that waits: whom it is about shows when it is carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct WaitingTransaction {
+    /// The Bundle.
+    #[n(0)]
+    pub(crate) bundle: Blob,
+    /// Who wrote.
+    #[n(1)]
+    pub(crate) user: String,
+    /// Their role.
+    #[n(2)]
+    pub(crate) user_role: String,
+    /// For which purpose.
+    #[n(3)]
+    pub(crate) purpose: String,
 }
 
 /// Records that wait, with what is needed to find their patient.
@@ -147,7 +169,9 @@ impl Outbox {
         let Some(newest) = waiting.iter().rfind(|item| item.patient == line) else { return Ok(None) };
         match self.open(newest.id, &newest.sealed)? {
             Outgoing::Directive(directive) => Ok(Some(directive)),
-            Outgoing::Deposit(_) => Err(GatewayError::Kept("an item of the outbox stands in the wrong line")),
+            Outgoing::Deposit(_) | Outgoing::Transaction(_) => {
+                Err(GatewayError::Kept("an item of the outbox stands in the wrong line"))
+            }
         }
     }
 
@@ -215,6 +239,11 @@ impl Gateway {
                         sent += 1;
                     }
                     Err(error) if error.is_away() || error.is_session_lost() => return Err(error),
+                    // What a feed brought goes where feeds' refusals go, so that nothing waits behind it.
+                    Err(error) if error.status() < 500 && self.set_aside(item.id, &item.sealed, &error).await? => {
+                        self.outbox.done(item.id).await?;
+                        sent += 1;
+                    }
                     Err(error) => {
                         // Later writes of this patient may build on it, so they wait behind it.
                         held_back.insert(item.patient);
@@ -236,15 +265,34 @@ impl Gateway {
         }
     }
 
+    /// Keeps a feed's transaction among what was refused. Whether it was one.
+    async fn set_aside(&self, id: DepositId, sealed: &[u8], error: &GatewayError) -> Result<bool, GatewayError> {
+        match self.outbox.open(id, sealed)? {
+            Outgoing::Transaction(waiting) if error.code() != "log-busy" => {
+                tracing::error!(%id, code = error.code(), "a waiting transaction was refused; it is kept with the others");
+                self.keep_refused(Source::Transaction, waiting.bundle.as_ref(), error.to_string()).await?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
     async fn send(&self, id: DepositId, sealed: &[u8]) -> Result<(), GatewayError> {
         match self.outbox.open(id, sealed)? {
             Outgoing::Directive(directive) => self.send_directive(directive.as_ref()).await,
+            Outgoing::Transaction(waiting) => {
+                let gateway = self.me.upgrade().ok_or(GatewayError::Kept("the gateway is stopping"))?;
+                let mut asking = Asking::itself(waiting.user, waiting.user_role, waiting.purpose);
+                asking.turn = Turn::Now;
+                crate::face::store_bundle(&gateway, &asking, waiting.bundle.0.into()).await
+            }
             Outgoing::Deposit(waiting) => {
-                let user = User { name: waiting.user, role: waiting.user_role, expires: 0 };
-                let asking = Asking { user, purpose: waiting.purpose };
+                let asking = Asking::itself(waiting.user, waiting.user_role, waiting.purpose);
                 let records: Vec<Labelled> =
                     waiting.records.into_iter().map(WaitingRecord::labelled).collect::<Result<_, _>>()?;
-                self.store_records(&waiting.locators, id, Arc::new(records), &asking).await.map(|_| ())
+                self.store_records(&waiting.locators, id, Arc::new(records), &asking, (Basis::Any, self.sessions.now()))
+                    .await
+                    .map(|_| ())
             }
         }
     }

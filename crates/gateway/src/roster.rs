@@ -1,7 +1,8 @@
 //! The hospital's roster: which patients it knows, under which pseudonym, and which resource is whose. On disk
 //! it is sealed under the key-encryption key and indexed by keyed hashes, so that the folder names nobody.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use minicbor::{Decode, Encode};
 use sealwort_net::member::Member;
@@ -36,11 +37,16 @@ pub(crate) struct Roster {
     store: Arc<dyn GatewayStore>,
     member: Arc<Member>,
     index: Secret,
+    /// Which patient resources belong to, as it was looked up last.
+    remembered: Mutex<HashMap<[u8; 32], Pseudonym>>,
 }
+
+/// Most look-ups that are remembered.
+const REMEMBERED_MAX: usize = 200_000;
 
 impl Roster {
     pub(crate) fn new(store: Arc<dyn GatewayStore>, member: Arc<Member>, index: Secret) -> Self {
-        Self { store, member, index }
+        Self { store, member, index, remembered: Mutex::default() }
     }
 
     /// Keeps a patient and the identifiers that lead to it.
@@ -51,20 +57,129 @@ impl Roster {
         Ok(self.store.put_roster(rows).await?)
     }
 
-    /// Keeps which patient some resources belong to.
+    /// Keeps which patient some resources belong to, that this hospital writes.
     pub(crate) async fn put_resources(
         &self,
         patient: Pseudonym,
         resources: impl IntoIterator<Item = (&str, &str)>,
     ) -> Result<(), GatewayError> {
-        let rows: Vec<_> = resources
-            .into_iter()
-            .map(|(kind, id)| self.row(RosterKind::Resource, format!("{kind}/{id}").as_bytes(), patient.as_bytes()))
-            .collect();
+        let rows = self.resource_rows(patient, resources);
         if rows.is_empty() {
             return Ok(());
         }
+        self.remember(rows.iter().map(|(_, key, _)| *key), patient);
         Ok(self.store.put_roster(rows).await?)
+    }
+
+    /// The same of resources that were read. Ids are a hospital's own: what leads to one patient already is not led to
+    /// another because a resource of another hospital has the same id.
+    pub(crate) async fn add_resources(
+        &self,
+        patient: Pseudonym,
+        resources: impl IntoIterator<Item = (&str, &str)>,
+    ) -> Result<(), GatewayError> {
+        let rows = self.resource_rows(patient, resources);
+        if rows.is_empty() { Ok(()) } else { Ok(self.store.add_roster(rows).await?) }
+    }
+
+    fn resource_rows<'kind, 'id>(
+        &self,
+        patient: Pseudonym,
+        resources: impl IntoIterator<Item = (&'kind str, &'id str)>,
+    ) -> Vec<(RosterKind, [u8; 32], Vec<u8>)> {
+        let row = |(kind, id)| self.row(RosterKind::Resource, format!("{kind}/{id}").as_bytes(), patient.as_bytes());
+        resources.into_iter().map(row).collect()
+    }
+
+    /// Looked up often, and by nobody else changed.
+    fn remember(&self, keys: impl Iterator<Item = [u8; 32]>, patient: Pseudonym) {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() > REMEMBERED_MAX {
+            remembered.clear();
+        }
+        remembered.extend(keys.map(|key| (key, patient)));
+    }
+
+    /// Everybody whose Patient was kept, as it was kept.
+    pub(crate) async fn people(&self) -> Result<Vec<Vec<u8>>, GatewayError> {
+        self.rows(RosterKind::Person).await
+    }
+
+    /// Keeps a Patient.
+    pub(crate) async fn put_person(&self, patient: Pseudonym, id: &str, person: &[u8]) -> Result<(), GatewayError> {
+        let name = [patient.as_bytes().as_slice(), id.as_bytes()].concat();
+        Ok(self.store.put_roster(vec![self.row(RosterKind::Person, &name, person)]).await?)
+    }
+
+    /// Keeps a Patient no longer.
+    pub(crate) async fn remove_person(&self, patient: Pseudonym, id: &str) -> Result<(), GatewayError> {
+        let name = [patient.as_bytes().as_slice(), id.as_bytes()].concat();
+        Ok(self.store.remove_roster(RosterKind::Person, self.key(RosterKind::Person, &name)).await?)
+    }
+
+    /// Everything that was refused and is kept, by its number in hexadecimal.
+    pub(crate) async fn refused(&self) -> Result<Vec<(String, Vec<u8>)>, GatewayError> {
+        let rows = self.store.roster_rows(RosterKind::Refused).await?;
+        let open = |(key, sealed): ([u8; 32], Vec<u8>)| {
+            let plain = self.member.kek().unwrap(&[b"roster", &key], &sealed);
+            let plain = plain.map_err(|_| GatewayError::Kept("a row of the roster does not open"))?;
+            Ok((hex::encode(key), plain.to_vec()))
+        };
+        rows.into_iter().map(open).collect()
+    }
+
+    /// How much was refused and is kept.
+    pub(crate) async fn refused_count(&self) -> Result<u64, GatewayError> {
+        Ok(self.store.roster_count(RosterKind::Refused).await?)
+    }
+
+    /// One of them.
+    pub(crate) async fn one_refused(&self, id: &str) -> Result<Option<Vec<u8>>, GatewayError> {
+        let mut key = [0; 32];
+        if hex::decode_to_slice(id, &mut key).is_err() {
+            return Ok(None);
+        }
+        let Some(sealed) = self.store.roster(RosterKind::Refused, key).await? else { return Ok(None) };
+        let plain = self.member.kek().unwrap(&[b"roster", &key], &sealed);
+        plain.map(|plain| Some(plain.to_vec())).map_err(|_| GatewayError::Kept("a row of the roster does not open"))
+    }
+
+    /// Keeps what was refused, once however often it comes.
+    pub(crate) async fn put_refused(&self, number: &[u8], refused: &[u8]) -> Result<(), GatewayError> {
+        Ok(self.store.put_roster(vec![self.row(RosterKind::Refused, number, refused)]).await?)
+    }
+
+    /// Keeps it no longer.
+    pub(crate) async fn remove_refused(&self, id: &str) -> Result<(), GatewayError> {
+        let mut key = [0; 32];
+        if hex::decode_to_slice(id, &mut key).is_err() {
+            return Ok(());
+        }
+        Ok(self.store.remove_roster(RosterKind::Refused, key).await?)
+    }
+
+    /// All enrolled devices.
+    pub(crate) async fn devices(&self) -> Result<Vec<Vec<u8>>, GatewayError> {
+        self.rows(RosterKind::Device).await
+    }
+
+    /// A device by its id.
+    pub(crate) async fn device(&self, id: &str) -> Result<Option<Vec<u8>>, GatewayError> {
+        self.read(RosterKind::Device, id.as_bytes()).await
+    }
+
+    /// Keeps a device's enrolment.
+    pub(crate) async fn put_device(&self, id: &str, enrolment: &[u8]) -> Result<(), GatewayError> {
+        Ok(self.store.put_roster(vec![self.row(RosterKind::Device, id.as_bytes(), enrolment)]).await?)
+    }
+
+    async fn rows(&self, kind: RosterKind) -> Result<Vec<Vec<u8>>, GatewayError> {
+        let rows = self.store.roster_rows(kind).await?;
+        let open = |(key, sealed): ([u8; 32], Vec<u8>)| {
+            let plain = self.member.kek().unwrap(&[b"roster", &key], &sealed);
+            plain.map(|plain| plain.to_vec()).map_err(|_| GatewayError::Kept("a row of the roster does not open"))
+        };
+        rows.into_iter().map(open).collect()
     }
 
     /// A patient by pseudonym.
@@ -86,7 +201,16 @@ impl Roster {
 
     /// The patient that a resource belongs to.
     pub(crate) async fn by_resource(&self, kind: &str, id: &str) -> Result<Option<Pseudonym>, GatewayError> {
-        self.pseudonym(RosterKind::Resource, format!("{kind}/{id}").as_bytes()).await
+        let name = format!("{kind}/{id}");
+        let key = self.key(RosterKind::Resource, name.as_bytes());
+        if let Some(patient) = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(Some(*patient));
+        }
+        let found = self.pseudonym(RosterKind::Resource, name.as_bytes()).await?;
+        if let Some(patient) = found {
+            self.remember(std::iter::once(key), patient);
+        }
+        Ok(found)
     }
 
     async fn pseudonym(&self, kind: RosterKind, name: &[u8]) -> Result<Option<Pseudonym>, GatewayError> {
@@ -112,6 +236,9 @@ impl Roster {
             RosterKind::Locator => b"locator",
             RosterKind::Resource => b"resource",
             RosterKind::Pseudonym => b"pseudonym",
+            RosterKind::Person => b"person",
+            RosterKind::Device => b"device",
+            RosterKind::Refused => b"refused",
         };
         mac(&self.index, "sealwort roster v1", &[kind, name])
     }

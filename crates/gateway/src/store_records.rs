@@ -4,39 +4,67 @@
 use std::sync::Arc;
 
 use sealwort_fhir::IssueCode;
+use sealwort_pki::UnixTime;
+use sealwort_proto::receipt::Witness;
 use sealwort_proto::{DepositId, Locator, Pseudonym};
 
 use crate::Gateway;
-use crate::deposit::Labelled;
+use crate::deposit::{Basis, Deposited, Labelled};
 use crate::error::GatewayError;
+use crate::home::Home;
 use crate::outbox::{Outgoing, WaitingDeposit};
-use crate::user::Asking;
+use crate::user::{Asking, Turn};
 
 /// What became of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Written {
     /// Stored at the archive, witnessed by the broker.
-    Stored(Pseudonym),
+    Stored {
+        patient: Pseudonym,
+        /// The head that it follows, where that is known.
+        after: Option<Witness>,
+    },
     /// In the outbox, on disk here.
     Queued,
+    /// Nowhere: the record has changed since what the write rests on was read.
+    Moved,
 }
 
 impl Gateway {
-    /// Stores records of the patient of these identifiers, or keeps them until the exchange is back.
+    /// Stores records in somebody's record, as written at `now`, or keeps them until the exchange is back. A write that
+    /// rests on what was read is never kept: whether it may be done shows only when it is done.
     pub(crate) async fn write(
         &self,
-        locators: &[Locator],
+        home: &Home,
         records: Vec<Labelled>,
         asking: &Asking,
+        basis: Basis,
+        now: UnixTime,
     ) -> Result<Written, GatewayError> {
+        let locators = home.locators.as_slice();
         let id = DepositId::random();
         let records = Arc::new(records);
         // What waits already goes first.
         let key = self.patient_key(locators).await?;
-        if !self.waits(&key, locators).await? {
-            match self.store_records(locators, id, Arc::clone(&records), asking).await {
-                Ok(patient) => return Ok(Written::Stored(patient)),
-                Err(error) if error.is_away() || error.is_session_lost() => {
+        let waits = asking.turn == Turn::Queued && self.waits(&key, locators).await?;
+        if waits && basis != Basis::Any {
+            return Err(GatewayError::request(
+                503,
+                IssueCode::Transient,
+                "earlier-writes-wait",
+                "earlier writes of this patient still wait for the exchange, so a conditional one cannot be judged",
+                "try again in a moment, or write without a condition",
+            ));
+        }
+        if !waits {
+            match self.store_records(locators, id, Arc::clone(&records), asking, (basis, now)).await {
+                Ok(Some((patient, after))) => return Ok(Written::Stored { patient, after }),
+                Ok(None) => return Ok(Written::Moved),
+                Err(error)
+                    if basis == Basis::Any
+                        && asking.turn == Turn::Queued
+                        && (error.is_away() || error.is_session_lost()) =>
+                {
                     tracing::warn!(%error, "the exchange is away; the write goes to the outbox");
                 }
                 Err(error) => return Err(error),
@@ -45,22 +73,24 @@ impl Gateway {
         let waiting = WaitingDeposit {
             locators: locators.to_vec(),
             records: records.iter().map(Into::into).collect(),
-            user: asking.user.name.clone(),
-            user_role: asking.user.role.clone(),
+            user: asking.user.clone(),
+            user_role: asking.role.clone(),
             purpose: asking.purpose.clone(),
         };
         self.outbox.put(id, &key, &Outgoing::Deposit(waiting)).await?;
         Ok(Written::Queued)
     }
 
-    /// Finds or registers the patient, deposits, and notes which resource is whose.
+    /// Finds or registers the patient, deposits, and notes which resource is whose. `None` where the record has moved
+    /// on from the basis.
     pub(crate) async fn store_records(
         &self,
         locators: &[Locator],
         id: DepositId,
         records: Arc<Vec<Labelled>>,
         asking: &Asking,
-    ) -> Result<Pseudonym, GatewayError> {
+        (basis, now): (Basis, UnixTime),
+    ) -> Result<Option<(Pseudonym, Option<Witness>)>, GatewayError> {
         let patient = self.find_or_register(locators).await?.patient;
         for record in records.iter().filter(|r| r.record.resource_type == "Patient") {
             let taken = self.roster.by_resource("Patient", &record.record.id).await?;
@@ -76,8 +106,10 @@ impl Gateway {
         }
         let names = records.iter().map(|r| (r.record.resource_type.as_str(), r.record.id.as_str()));
         self.roster.put_resources(patient, names).await?;
-        self.deposit(patient, id, Arc::clone(&records), asking).await?;
-        Ok(patient)
+        match self.deposit(patient, id, records, asking, (basis, now)).await? {
+            Deposited::Stored { after } => Ok(Some((patient, after))),
+            Deposited::Moved => Ok(None),
+        }
     }
 
     /// Whether writes of this patient wait: under the pseudonym, or under an identifier from before it was known.
@@ -90,8 +122,14 @@ impl Gateway {
         Ok(false)
     }
 
+    /// Whether writes wait in somebody's record.
+    pub(crate) async fn waits_at(&self, locators: &[Locator]) -> Result<bool, GatewayError> {
+        let key = self.patient_key(locators).await?;
+        self.waits(&key, locators).await
+    }
+
     /// By what a patient's writes are kept in order: the pseudonym where it is known, else the first identifier.
-    async fn patient_key(&self, locators: &[Locator]) -> Result<Vec<u8>, GatewayError> {
+    pub(crate) async fn patient_key(&self, locators: &[Locator]) -> Result<Vec<u8>, GatewayError> {
         if let Some(patient) = self.roster.by_locators(locators).await? {
             return Ok(patient.as_bytes().to_vec());
         }

@@ -1,61 +1,102 @@
-//! `GET [base]/metadata`: what this server offers, no more.
+//! `GET [base]/metadata` and `GET [base]/.well-known/smart-configuration`: what this server offers, written from the
+//! table of its routes and the parameters of its search.
 
-use axum::extract::State;
-use axum::response::Response;
+use std::sync::Arc;
+
 use http::StatusCode;
 use sealwort_fhir::ResourceType;
 use sealwort_fhir::capability::{
-    Capability, Interaction, Operation, SearchKind, SearchParameter, SystemInteraction, TypeOffer, capability,
+    Capability, Interaction as Listed, Operation, SearchParameter, SystemInteraction, TypeOffer, capability,
 };
 
-use super::{Shared, date, fhir};
+use super::reply::{Content, Reply, date};
+use super::table::{Interaction, offers};
+use crate::Gateway;
 
-/// Open to everybody, as FHIR wants it: an application reads it before it logs in.
-pub(super) async fn metadata(State(gateway): Shared) -> Response {
-    let now = date(gateway.sessions.now()).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
-    fhir(StatusCode::OK, capability(&offered(now)).into())
+const TYPE_INTERACTIONS: [(Interaction, Listed); 9] = [
+    (Interaction::Read, Listed::Read),
+    (Interaction::Vread, Listed::Vread),
+    (Interaction::Update, Listed::Update),
+    (Interaction::Patch, Listed::Patch),
+    (Interaction::Delete, Listed::Delete),
+    (Interaction::HistoryInstance, Listed::HistoryInstance),
+    (Interaction::HistoryType, Listed::HistoryType),
+    (Interaction::Create, Listed::Create),
+    (Interaction::SearchType, Listed::SearchType),
+];
+
+const PATIENT_OPERATIONS: [(Interaction, Operation); 3] = [
+    (
+        Interaction::Everything,
+        Operation { name: "everything", definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything" },
+    ),
+    (
+        Interaction::Summary,
+        Operation { name: "summary", definition: "http://hl7.org/fhir/uv/ips/OperationDefinition/summary" },
+    ),
+    (
+        Interaction::Export,
+        Operation { name: "export", definition: "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/patient-export" },
+    ),
+];
+
+const VALIDATE: Operation =
+    Operation { name: "validate", definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate" };
+
+/// The CapabilityStatement.
+pub(super) fn metadata(gateway: &Arc<Gateway>) -> Reply {
+    let statement = gateway.capabilities.get_or_init(|| {
+        let started = date(gateway.started).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+        capability(&offered(gateway, started)).into()
+    });
+    let mut reply = Reply::resource(StatusCode::OK, statement.clone());
+    // It is one and the same until the gateway starts anew.
+    reply.version = Some(gateway.started.as_secs());
+    reply
 }
 
-fn offered(now: time::OffsetDateTime) -> Capability {
-    let token = |name| SearchParameter { name, kind: SearchKind::Token };
-    let reference = |name| SearchParameter { name, kind: SearchKind::Reference };
-    let types = ResourceType::all()
-        .filter(|kind| *kind != ResourceType::BUNDLE)
-        .map(|kind| {
-            let is_patient = kind == ResourceType::PATIENT;
-            TypeOffer {
-                resource_type: kind,
-                interactions: vec![
-                    Interaction::Read,
-                    Interaction::Create,
-                    Interaction::Update,
-                    Interaction::Delete,
-                    Interaction::SearchType,
-                ],
-                search: if is_patient {
-                    vec![token("identifier"), token("_id")]
-                } else {
-                    vec![reference("patient"), reference("subject")]
-                },
-                operations: if is_patient {
-                    vec![Operation {
-                        name: "everything",
-                        definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
-                    }]
-                } else {
-                    Vec::new()
-                },
-            }
-        })
-        .collect();
+/// What apps need to know to ask for tokens (HL7 SMART App Launch, "Conformance").
+pub(super) fn smart(gateway: &Arc<Gateway>) -> Reply {
+    Reply {
+        status: StatusCode::OK,
+        content: gateway.authorization.discovery().to_string().into(),
+        kind: Content::Json,
+        ..Reply::default()
+    }
+}
+
+fn offered(gateway: &Gateway, started: time::OffsetDateTime) -> Capability {
+    let types = ResourceType::all().map(type_offer).collect();
+    let mut system = Vec::new();
+    if offers(Interaction::Bundle) {
+        system.extend([SystemInteraction::Transaction, SystemInteraction::Batch]);
+    }
+    if offers(Interaction::SearchSystem) {
+        system.push(SystemInteraction::SearchSystem);
+    }
     Capability {
         software: "Sealwort gateway".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        date: now,
+        date: started,
         description: "A hospital's door to the exchange: records are sealed before they leave it.".to_owned(),
-        url: super::BASE.to_owned(),
-        security: "Send a bearer token of this gateway. Every route but metadata needs one.".to_owned(),
-        system: vec![SystemInteraction::Transaction, SystemInteraction::Batch],
+        url: gateway.base.clone(),
+        system,
         types,
+        security: gateway.authorization.security(),
     }
+}
+
+fn type_offer(kind: ResourceType) -> TypeOffer {
+    let listed = TYPE_INTERACTIONS.iter().filter(|(does, _)| offers(*does)).map(|(_, listed)| *listed).collect();
+    let mut operations = Vec::new();
+    if offers(Interaction::Validate) {
+        operations.push(VALIDATE);
+    }
+    if kind == ResourceType::PATIENT {
+        operations.extend(PATIENT_OPERATIONS.iter().filter(|(does, _)| offers(*does)).map(|(_, operation)| *operation));
+    }
+    let search = sealwort_fhir::search::offered(kind)
+        .map(|one| SearchParameter { name: one.code, kind: one.kind, definition: one.definition })
+        .collect();
+    TypeOffer { resource_type: kind, interactions: listed, search, operations }
 }

@@ -25,6 +25,8 @@ struct Status {
     waiting: u64,
     /// Writes that the exchange refused, with the reason.
     refused: Vec<String>,
+    /// What came in and was refused, and is kept to be replayed or discarded.
+    refused_feeds: u64,
     /// Patients held open.
     open_patients: usize,
     /// Bytes of JSON that they hold.
@@ -32,9 +34,13 @@ struct Status {
     version: &'static str,
 }
 
-pub(super) async fn status(State(gateway): Shared, LetIn(_): LetIn) -> Response {
+pub(super) async fn status(State(gateway): Shared, LetIn: LetIn) -> Response {
     let (waiting, refused) = match gateway.outbox.totals().await {
         Ok(totals) => totals,
+        Err(error) => return failed(&error),
+    };
+    let refused_feeds = match gateway.roster.refused_count().await {
+        Ok(count) => count,
         Err(error) => return failed(&error),
     };
     let live = gateway.sessions.live().await;
@@ -47,6 +53,7 @@ pub(super) async fn status(State(gateway): Shared, LetIn(_): LetIn) -> Response 
         revocation_list: gateway.member.trust().current().crl_number(),
         waiting,
         refused,
+        refused_feeds,
         open_patients,
         open_bytes,
         version: env!("CARGO_PKG_VERSION"),
@@ -60,15 +67,15 @@ pub(super) struct PatientQuery {
     patient: String,
 }
 
-pub(super) async fn consent(State(gateway): Shared, LetIn(_): LetIn, Query(query): Query<PatientQuery>) -> Response {
+pub(super) async fn consent(State(gateway): Shared, LetIn: LetIn, Query(query): Query<PatientQuery>) -> Response {
     shown(gateway.consent(&query.patient).await)
 }
 
-pub(super) async fn grant(State(gateway): Shared, LetIn(_): LetIn, Json(change): Json<ConsentChange>) -> Response {
+pub(super) async fn grant(State(gateway): Shared, LetIn: LetIn, Json(change): Json<ConsentChange>) -> Response {
     shown(gateway.grant(&change).await)
 }
 
-pub(super) async fn withdraw(State(gateway): Shared, LetIn(_): LetIn, Json(change): Json<ConsentChange>) -> Response {
+pub(super) async fn withdraw(State(gateway): Shared, LetIn: LetIn, Json(change): Json<ConsentChange>) -> Response {
     shown(gateway.withdraw(&change).await)
 }
 

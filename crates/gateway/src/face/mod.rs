@@ -1,64 +1,212 @@
-//! The FHIR R4 face towards the hospital: unpack, call one function, reply. Every failure is an
-//! OperationOutcome with a stable code, the place and the remedy.
+//! The FHIR R4 face towards the hospital: a request is read, looked up in the table, handed to one function, and
+//! answered. Every failure is an OperationOutcome with a stable code, the place and the remedy.
 
+mod authorize;
+mod body;
 mod bundle;
 mod capability;
+pub(crate) mod cursor;
+mod everything;
+mod export;
+mod feeds;
 mod local;
-mod resource;
+pub(crate) mod read;
+pub(crate) mod reply;
+pub(crate) mod request;
 mod search;
+mod table;
+pub(crate) mod validate;
+mod write;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{FromRef, FromRequestParts, State};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::body::Body;
+use axum::extract::{FromRef, FromRequestParts, Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get, post};
+use futures::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderName, Method, StatusCode, header};
 use sealwort_fhir::{Issue, IssueCode, Outcome, Severity};
 use sealwort_net::server::Refusal;
 use sealwort_pki::UnixTime;
-use sealwort_proto::Pseudonym;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{Any, CorsLayer};
 
 use crate::Gateway;
 use crate::error::GatewayError;
-use crate::user::{Asking, let_in};
-use crate::view::{Held, PatientView};
+use crate::user::Asking;
+use reply::{Format, Reply};
+use request::{Ask, Conditions, Prefer};
+use table::Interaction;
+pub(crate) use write::apart;
 
-/// Base of every FHIR URL.
+/// Path of every FHIR URL.
 pub(crate) const BASE: &str = "/fhir";
-const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
+/// Path of the stylesheet of pages.
+pub(crate) const STYLESHEET: &str = "/fhir.css";
 
 /// All routes.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     Router::new()
-        .route(BASE, post(bundle::post))
-        .route(&format!("{BASE}/"), post(bundle::post))
-        .route(&format!("{BASE}/metadata"), get(capability::metadata))
-        .route(&format!("{BASE}/{{kind}}"), get(search::search).post(resource::create))
-        .route(&format!("{BASE}/{{kind}}/{{id}}"), get(resource::read).put(resource::update).delete(resource::delete))
-        .route(&format!("{BASE}/Patient/{{id}}/$everything"), get(search::everything))
+        .route(BASE, any(serve))
+        .route(&format!("{BASE}/"), any(serve))
+        .route(&format!("{BASE}/{{*rest}}"), any(serve))
+        .route(STYLESHEET, get(stylesheet))
         .route("/status", get(local::status))
         .route("/consent", get(local::consent))
         .route("/consent/grant", post(local::grant))
         .route("/consent/withdraw", post(local::withdraw))
+        .merge(authorize::routes())
+        .merge(feeds::routes())
         .fallback(unknown_route)
+        .layer(CompressionLayer::new().gzip(true))
+        .layer(cross_origin())
         .with_state(gateway)
 }
 
-async fn unknown_route() -> Response {
-    failed(&GatewayError::request(
-        404,
-        IssueCode::NotFound,
-        "route-unknown",
-        "there is nothing at this path",
-        "GET /fhir/metadata tells what this server offers",
-    ))
+/// Apps in browsers come from origins of their own (HL7 SMART App Launch, "Cross-Origin Resource Sharing"). What lets
+/// them in is a token that they send themselves, never a cookie, so any origin may ask.
+fn cross_origin() -> CorsLayer {
+    let exposed = [
+        header::ETAG,
+        header::LOCATION,
+        header::LAST_MODIFIED,
+        header::CONTENT_LOCATION,
+        HeaderName::from_static("x-sealwort-withheld"),
+    ];
+    CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(ALLOWED_HEADERS).expose_headers(exposed)
 }
 
-/// The user who asks, from the bearer token.
-pub(crate) struct LetIn(pub(crate) Asking);
+/// Headers that apps in browsers may send.
+const ALLOWED_HEADERS: [HeaderName; 10] = [
+    header::AUTHORIZATION,
+    header::ACCEPT,
+    header::CONTENT_TYPE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    HeaderName::from_static("if-none-exist"),
+    HeaderName::from_static("prefer"),
+    HeaderName::from_static("purpose-of-use"),
+    HeaderName::from_static("x-request-id"),
+];
+
+/// Every request below the base.
+async fn serve(State(gateway): Shared, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut format = Format::default();
+    match answer(&gateway, &parts, body, &mut format).await {
+        Ok(mut reply) => {
+            if parts.method == Method::HEAD {
+                reply.content = bytes::Bytes::new();
+            }
+            reply::respond(reply, &format, &gateway.base)
+        }
+        Err(error) => {
+            let mut response = failed_as(&error, &format, &gateway.base);
+            if error.status() == 405 {
+                let path = parts.uri.path().strip_prefix(BASE).unwrap_or_default();
+                if let Ok(allowed) = table::allowed(path).parse() {
+                    response.headers_mut().insert(header::ALLOW, allowed);
+                }
+            }
+            response
+        }
+    }
+}
+
+async fn answer(gateway: &Arc<Gateway>, parts: &Parts, body: Body, format: &mut Format) -> Result<Reply, GatewayError> {
+    let path = parts.uri.path().strip_prefix(BASE).unwrap_or_default();
+    let place = table::find(&parts.method, path)?;
+    let mut parameters = request::form(parts.uri.query().unwrap_or_default())?;
+    *format = Format::take(&parts.headers, &mut parameters)?;
+    // Open to everybody, as FHIR and SMART want it: an application reads them before it logs in.
+    match place.does {
+        Interaction::Capabilities => return Ok(capability::metadata(gateway)),
+        Interaction::SmartConfiguration => return Ok(capability::smart(gateway)),
+        _ => {}
+    }
+    let mut asking = gateway.let_in(&parts.headers)?;
+    if let Some(patient) = &asking.patient {
+        asking.context = gateway.roster.by_resource("Patient", patient.as_str()).await?;
+    }
+    if shows_one(place.does) {
+        format.take_subset(&mut parameters)?;
+    }
+    let ask = Ask {
+        asking,
+        place,
+        parameters,
+        conditions: Conditions::of(&parts.headers)?,
+        prefer: Prefer::of(&parts.headers),
+        media: request::media(&parts.headers)?,
+        body: body::received(&parts.headers, body).await?,
+    };
+    dispatch(gateway, &ask).await
+}
+
+/// Does what an entry of a Bundle asks: a request within a request.
+fn dispatch_entry<'a>(gateway: &'a Arc<Gateway>, ask: &'a Ask) -> BoxFuture<'a, Result<Reply, GatewayError>> {
+    Box::pin(dispatch(gateway, ask))
+}
+
+/// Does what is asked.
+async fn dispatch(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
+    match ask.place.does {
+        Interaction::Capabilities => Ok(capability::metadata(gateway)),
+        Interaction::SmartConfiguration => Ok(capability::smart(gateway)),
+        Interaction::Bundle => bundle::post(gateway, ask).await,
+        Interaction::SearchSystem | Interaction::SearchType | Interaction::SearchCompartment => {
+            search::search(gateway, ask).await
+        }
+        Interaction::HistoryType => read::history_of_type(gateway, ask).await,
+        Interaction::HistoryInstance => read::history_of_one(gateway, ask).await,
+        Interaction::Create => write::create(gateway, ask).await,
+        Interaction::Read => read::read(gateway, ask).await,
+        Interaction::Vread => read::vread(gateway, ask).await,
+        Interaction::Update => write::update(gateway, ask).await,
+        Interaction::UpdateConditional => write::update_conditional(gateway, ask).await,
+        Interaction::Patch => write::patch(gateway, ask).await,
+        Interaction::Delete => write::delete(gateway, ask).await,
+        Interaction::Validate => validate::operation(gateway, ask).await,
+        Interaction::Everything => everything::everything(gateway, ask).await,
+        Interaction::Summary => everything::ips(gateway, ask).await,
+        Interaction::Export => export::begin(gateway, ask).await,
+        Interaction::ExportStatus => export::status(gateway, ask).await,
+        Interaction::ExportCancel => export::cancel(gateway, ask),
+        Interaction::ExportFile => export::file(gateway, ask).await,
+    }
+}
+
+/// Stores a Bundle that did not come over HTTP.
+pub(crate) async fn store_bundle(
+    gateway: &Arc<Gateway>,
+    asking: &Asking,
+    bundle: bytes::Bytes,
+) -> Result<(), GatewayError> {
+    let mut ask = Ask::new(asking.clone(), &Method::POST, "")?;
+    ask.body = bundle;
+    bundle::post(gateway, &ask).await.map(|_| ())
+}
+
+/// Whether the answer is one resource, of which `_summary` and `_elements` may ask for a part. Searches take their
+/// parts from each match.
+fn shows_one(does: Interaction) -> bool {
+    matches!(does, Interaction::Read | Interaction::Vread | Interaction::Capabilities)
+}
+
+async fn stylesheet() -> Response {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], sealwort_fhir::html::STYLESHEET).into_response()
+}
+
+async fn unknown_route() -> Response {
+    failed(&table::unknown_route())
+}
+
+/// A user of the hospital itself, for what is not FHIR: a token with every right of a user, and no app's.
+pub(crate) struct LetIn;
 
 impl<S: Send + Sync> FromRequestParts<S> for LetIn
 where
@@ -68,27 +216,37 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let gateway = Arc::<Gateway>::from_ref(state);
-        let_in(&gateway.keys.bearer, &parts.headers, gateway.sessions.now()).map(Self).map_err(|e| failed(&e))
+        let asking = gateway.let_in(&parts.headers).map_err(|error| failed(&error))?;
+        if asking.is_whole_user() {
+            return Ok(Self);
+        }
+        Err(failed(&GatewayError::request(
+            403,
+            IssueCode::Forbidden,
+            "scope-insufficient",
+            "this is for users of the hospital, not for apps",
+            "use a token of sealwort gateway token",
+        )))
     }
 }
 
 /// A failure in FHIR's words.
 pub(crate) fn failed(error: &GatewayError) -> Response {
+    failed_as(error, &Format::default(), BASE)
+}
+
+fn failed_as(error: &GatewayError, format: &Format, base: &str) -> Response {
     if error.status() >= 500 {
         tracing::warn!(code = error.code(), "{error}");
     }
-    let mut response = outcome(status(error.status()), &error.outcome());
-    let headers = response.headers_mut();
+    let outcome = error.outcome();
+    let mut reply = Reply::resource(status(error.status()), outcome.to_bytes());
     match error.status() {
-        401 => {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        503 => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-        }
+        401 => reply.headers.push((header::WWW_AUTHENTICATE, "Bearer".to_owned())),
+        503 => reply.headers.push((header::RETRY_AFTER, "2".to_owned())),
         _ => {}
     }
-    response
+    reply::respond(reply, &format.whole(), base)
 }
 
 /// What the server itself refuses, in FHIR's words.
@@ -100,65 +258,35 @@ pub(crate) fn server_refusal(refusal: &Refusal) -> Response {
         "the server's limits do not allow this request",
     )
     .diagnostics("send less at once, or try again later");
-    outcome(refusal.status(), &Outcome::from(issue))
+    let reply = Reply::resource(refusal.status(), Outcome::from(issue).to_bytes());
+    reply::respond(reply, &Format::default(), BASE)
 }
 
-pub(crate) fn outcome(status: StatusCode, outcome: &Outcome) -> Response {
-    fhir(status, outcome.to_bytes().into())
-}
-
-/// FHIR content.
-pub(crate) fn fhir(status: StatusCode, content: Bytes) -> Response {
-    (status, [(header::CONTENT_TYPE, FHIR_JSON)], Body::from(content)).into_response()
+/// A write that waits for the exchange.
+fn queued() -> Reply {
+    let issue = Issue::new(
+        Severity::Information,
+        IssueCode::Informational,
+        "queued",
+        "the exchange is away; the write is kept here on disk and will be sent by itself",
+    );
+    Reply::resource(StatusCode::ACCEPTED, Outcome::from(issue).to_bytes())
 }
 
 fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// A resource with its version in the headers; the content is the bytes as they were received.
-fn held(status: StatusCode, held: &Held, content: Bytes) -> Response {
-    let mut response = fhir(status, content);
-    version_headers(response.headers_mut(), held.version, held.changed);
-    response
-}
-
-fn version_headers(headers: &mut HeaderMap, version: u64, changed: UnixTime) {
-    if let Ok(etag) = HeaderValue::from_str(&etag(version)) {
-        headers.insert(header::ETAG, etag);
-    }
-    if let Some(date) = http_date(changed) {
-        headers.insert(header::LAST_MODIFIED, date);
-    }
-}
-
-fn etag(version: u64) -> String {
-    format!("W/\"{version}\"")
-}
-
-/// RFC 9110, section 5.6.7.
-fn http_date(at: UnixTime) -> Option<HeaderValue> {
-    let format = time::macros::format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
-    let text = date(at)?.format(&format).ok()?;
-    HeaderValue::from_str(&text).ok()
-}
-
-fn date(at: UnixTime) -> Option<time::OffsetDateTime> {
-    time::OffsetDateTime::from_unix_timestamp(i64::try_from(at.as_secs()).ok()?).ok()
-}
-
-/// Says that something is withheld, in a header that every reading carries where it is so.
-fn note_withheld(response: &mut Response, view: &PatientView) {
-    if view.withheld > 0 {
-        response.headers_mut().insert("x-sealwort-withheld", HeaderValue::from(view.withheld));
-    }
-}
-
-/// The patient of a path or parameter.
-async fn patient_of(gateway: &Arc<Gateway>, id: &str) -> Result<Pseudonym, GatewayError> {
-    gateway.roster.by_resource("Patient", id).await?.ok_or_else(GatewayError::unknown_patient)
+/// The time of a parameter such as `_since`: an instant, or a date whose first second counts.
+fn since(text: &str) -> Result<UnixTime, GatewayError> {
+    let instant = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok();
+    let day = || {
+        let date = time::Date::parse(text, time::macros::format_description!("[year]-[month]-[day]")).ok()?;
+        Some(date.midnight().assume_utc())
+    };
+    let at = instant.or_else(day).and_then(|at| u64::try_from(at.unix_timestamp()).ok());
+    at.map(UnixTime::from_secs)
+        .ok_or_else(|| request::bad_parameter("_since", "it is an instant, such as 2026-01-31T12:00:00Z"))
 }
 
 type Shared = State<Arc<Gateway>>;

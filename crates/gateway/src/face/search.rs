@@ -1,134 +1,293 @@
-//! `GET Patient?identifier=`, `GET [type]?patient=` and `Patient/[id]/$everything`, from the patient held open.
+//! Searches: of a type, of the system, and within a patient's compartment, by GET and POST. A search runs over one
+//! record, or, for Patients that nobody names, over the hospital's own roster.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
-use axum::response::Response;
 use http::StatusCode;
-use sealwort_fhir::compartment::PatientTarget;
+use sealwort_fhir::compartment::patient_elements;
 use sealwort_fhir::response::{PageLinks, SearchEntry, SearchMode, searchset};
-use sealwort_fhir::{
-    IssueCode, Reference, Resource, ResourceType, Token, parse_token, patient_identifiers, patient_references,
-};
+use sealwort_fhir::search::{Found, Handling, PatientNamed, Position, Query};
+use sealwort_fhir::subset::Subset;
+use sealwort_fhir::{Issue, IssueCode, Outcome, Resource, ResourceType, Severity};
+use sealwort_proto::Pseudonym;
+use sealwort_proto::codec::Blob;
+use sealwort_smart::Action;
 
-use super::resource::resource_type;
-use super::{BASE, LetIn, Shared, failed, fhir, note_withheld, patient_of};
+use super::cursor::{Cursor, PARAMETER, Resume};
+use super::reply::{Reply, subset};
+use super::request::{Ask, Strictness, borrowed, form, with_query};
+use super::table::Interaction;
 use crate::Gateway;
 use crate::error::GatewayError;
-use crate::user::Asking;
-use crate::view::{Held, PatientView};
+use crate::seen::{Seen, check_scope, concerns};
 
-/// `GET [type]?…`
-pub(super) async fn search(
-    State(gateway): Shared,
-    LetIn(asking): LetIn,
-    Path(kind): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Response {
-    match find(&gateway, &asking, &kind, query.as_deref().unwrap_or_default()).await {
-        Ok(response) => response,
-        Err(error) => failed(&error),
-    }
+/// Media type of a search in a body.
+const FORM_MEDIA: &str = "application/x-www-form-urlencoded";
+
+const UNKNOWN: &str = "no such patient is known at this hospital";
+/// Most bytes of a search's parameters: they come back in the links to further pages.
+const PARAMETERS_BYTES_MAX: usize = 6 * 1024;
+
+/// What a search runs over.
+enum Over {
+    Record(Pseudonym),
+    Roster,
+    /// Nothing that this hospital knows, and why.
+    Nobody(&'static str),
 }
 
-/// `GET Patient/[id]/$everything`
-pub(super) async fn everything(State(gateway): Shared, LetIn(asking): LetIn, Path(id): Path<String>) -> Response {
-    let found = async {
-        let patient = patient_of(&gateway, &id).await?;
-        let view = gateway.open(patient, &asking).await?;
-        let this = format!("{BASE}/Patient/{id}/$everything");
-        Ok::<_, GatewayError>(answer(&view, &view.resources().collect::<Vec<_>>(), this))
+/// `GET [type]?…`, `POST [type]/_search`, `GET [base]?…`, `GET Patient/[id]/[type]?…`
+pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
+    let kind = match ask.place.does {
+        Interaction::SearchSystem => None,
+        _ => Some(ask.place.kind()?),
     };
-    match found.await {
-        Ok(response) => response,
-        Err(error) => failed(&error),
+    if let Some(kind) = kind {
+        check_scope(&ask.asking, Action::Search, kind)?;
     }
-}
-
-async fn find(gateway: &Arc<Gateway>, asking: &Asking, kind: &str, query: &str) -> Result<Response, GatewayError> {
-    let kind = resource_type(kind)?;
-    let this = format!("{BASE}/{}?{query}", kind.as_str());
-    let parameters = parameters(query)?;
-    let mut view: Option<Arc<PatientView>> = None;
-    let mut tokens: Vec<Token> = Vec::new();
-    for (name, value) in &parameters {
-        match (name.as_str(), kind == ResourceType::PATIENT) {
-            ("identifier", true) => {
-                let token = parse_token(value)?;
-                let identifier = token.identifier().ok_or_else(|| ask_better("identifier needs system|value"))?;
-                tokens.push(token);
-                let Some(known) = gateway.find(&[gateway.directory.locator(&identifier)]).await? else {
-                    return Ok(fhir(StatusCode::OK, searchset(&[], &links(this), Some(0)).into()));
-                };
-                view = Some(gateway.open(known.patient, asking).await?);
-            }
-            ("_id", true) => view = Some(gateway.open(patient_of(gateway, value).await?, asking).await?),
-            ("patient" | "subject", false) => {
-                let id = value.strip_prefix("Patient/").unwrap_or(value);
-                view = Some(gateway.open(patient_of(gateway, id).await?, asking).await?);
-            }
-            _ => return Err(ask_better(&format!("the parameter {name} is not supported here yet"))),
+    let mut parameters = ask.parameters.clone();
+    if !ask.body.is_empty() {
+        if ask.media.as_deref() != Some(FORM_MEDIA) {
+            return Err(GatewayError::request(
+                415,
+                IssueCode::NotSupported,
+                "media-type-unsupported",
+                "a search in a body is a form",
+                format!("send Content-Type: {FORM_MEDIA}"),
+            ));
+        }
+        let body = std::str::from_utf8(&ask.body).map_err(|_| super::cursor::unusable())?;
+        parameters.extend(form(body)?);
+    }
+    let resumed = match parameters.iter().find(|(name, _)| name == PARAMETER) {
+        Some((_, text)) => Some(Cursor::open(gateway, text)?),
+        None => None,
+    };
+    let position = match &resumed {
+        Some(Cursor { resume: Resume::Search(position), .. }) => Some(Position::from_bytes(position.as_ref())?),
+        Some(_) => return Err(super::cursor::unusable()),
+        None => None,
+    };
+    let parameters = match &resumed {
+        Some(cursor) => resumed_parameters(cursor, &parameters)?,
+        None => parameters,
+    };
+    if parameters.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > PARAMETERS_BYTES_MAX {
+        return Err(GatewayError::request(
+            400,
+            IssueCode::TooLong,
+            "search-too-long",
+            format!("the search's parameters have more than {PARAMETERS_BYTES_MAX} bytes"),
+            "ask in parts",
+        ));
+    }
+    let handling = match ask.prefer.strict {
+        Strictness::Strict => Handling::Strict,
+        Strictness::Usual | Strictness::Lenient => Handling::Lenient,
+    };
+    let query = Query::parse(kind, &parameters, handling)?;
+    let over = match resumed.as_ref().map(|cursor| &cursor.record) {
+        Some(Some(record)) => Over::Record(Pseudonym::from_slice(record.as_ref()).ok_or_else(super::cursor::unusable)?),
+        Some(None) => Over::Roster,
+        None => over(gateway, ask, kind, &query).await?,
+    };
+    let over = match over {
+        // A token about one patient learns nothing of others, not even whether they are known.
+        Over::Record(patient) if !concerns(patient, &ask.asking) => Over::Nobody(UNKNOWN),
+        over => over,
+    };
+    let path = path(ask);
+    let page = Page { gateway, query: &query, position: position.as_ref(), path: &path, subset: subset(&parameters)? };
+    match over {
+        Over::Record(patient) => {
+            let view = gateway.open(patient, &ask.asking).await?;
+            let seen = Seen::new(view, &ask.asking, Action::Search)?;
+            let found = if outside_compartment(ask) {
+                Found { total: Some(0), ..Found::default() }
+            } else {
+                query.run(seen.view.corpus(), seen.visible(), page.position)
+            };
+            let content = |at| {
+                let held = seen.view.at(usize::try_from(at).ok()?)?;
+                Some((held.kind, held.id.as_str().to_owned(), held.newest().content.clone()?))
+            };
+            let notes = withheld(seen.view.withheld);
+            let answer = page.answer(&found, Some(patient), content, notes);
+            Ok(Reply::resource(StatusCode::OK, answer).of(&seen.view))
+        }
+        Over::Roster => {
+            let shown = gateway.people.shown(&ask.asking)?;
+            let found = query.run(shown.corpus(), shown.visible(), page.position);
+            let content = |at| shown.at(at).map(|(id, content)| (ResourceType::PATIENT, id, content));
+            Ok(Reply::resource(StatusCode::OK, page.answer(&found, None, content, Vec::new())))
+        }
+        Over::Nobody(why) => {
+            let note = Issue::new(Severity::Information, IssueCode::NotFound, "nothing-known", why)
+                .diagnostics("a patient is found by an identifier first: GET Patient?identifier=system|value");
+            let found = Found { total: Some(0), ..Found::default() };
+            Ok(Reply::resource(StatusCode::OK, page.answer(&found, None, |_| None, vec![note])))
         }
     }
-    let view = view.ok_or_else(|| ask_better("the search names no patient"))?;
-    let id = parameters.iter().find(|(name, _)| name == "_id").map(|(_, value)| value.as_str());
-    let of_patient = parameters.iter().find(|(name, _)| name == "patient" || name == "subject");
-    let of_patient = of_patient.map(|(_, value)| value.strip_prefix("Patient/").unwrap_or(value));
-    let matches = view
-        .resources()
-        .filter(|(held, resource)| {
-            resource.resource_type() == kind
-                && id.is_none_or(|id| held.id == id)
-                && tokens.iter().all(|token| patient_identifiers(resource).iter().any(|i| token.matches(i)))
-                && of_patient.is_none_or(|patient| belongs_to(resource, patient))
-        })
-        .collect::<Vec<_>>();
-    // From now on the gateway knows these patients by their ids as well.
-    if kind == ResourceType::PATIENT {
-        let names: Vec<_> = view.resources().map(|(held, _)| (held.kind.as_str(), held.id.as_str())).collect();
-        gateway.note_resources(&view, &names).await?;
+}
+
+/// The parameters of a search that is gone on with. Beside the cursor only the number of matches may be given anew.
+fn resumed_parameters(cursor: &Cursor, given: &[(String, String)]) -> Result<Vec<(String, String)>, GatewayError> {
+    let mut parameters = cursor.parameters.clone();
+    for (name, value) in given.iter().filter(|(name, _)| name != PARAMETER) {
+        if name != "_count" {
+            return Err(super::request::bad_parameter(name, "the cursor holds the whole search already"));
+        }
+        parameters.retain(|(name, _)| name != "_count");
+        parameters.push((name.clone(), value.clone()));
     }
-    Ok(answer(&view, &matches, this))
+    Ok(parameters)
 }
 
-/// Whether a resource's compartment references name this patient. A log holds one person, so a resource that
-/// names nobody belongs to them as well.
-fn belongs_to(resource: &Resource, patient: &str) -> bool {
-    let references = patient_references(resource);
-    references.is_empty()
-        || references.iter().any(|reference| match &reference.target {
-            PatientTarget::Reference(Reference::Relative { id, .. }) => id.as_str() == patient,
-            PatientTarget::Reference(other) => other.to_string().ends_with(patient),
-            PatientTarget::Identifier(_) => true,
-        })
+/// Which record a search is about.
+async fn over(
+    gateway: &Arc<Gateway>,
+    ask: &Ask,
+    kind: Option<ResourceType>,
+    query: &Query,
+) -> Result<Over, GatewayError> {
+    let by_id = async |id: &str| {
+        let known = gateway.patient_holding(ResourceType::PATIENT, id, &ask.asking).await?;
+        Ok::<_, GatewayError>(known.map_or(Over::Nobody(UNKNOWN), Over::Record))
+    };
+    if ask.place.does == Interaction::SearchCompartment {
+        return by_id(ask.place.id()?.as_str()).await;
+    }
+    match query.patient_named() {
+        Some(PatientNamed::Id(id)) => return by_id(id.as_str()).await,
+        Some(PatientNamed::Identifier(token)) => match token.identifier() {
+            Some(identifier) => {
+                let known = gateway.find(&[gateway.directory.locator(&identifier)]).await?;
+                return Ok(known.map_or(Over::Nobody(UNKNOWN), |known| Over::Record(known.patient)));
+            }
+            // Without its system an identifier leads to the patient in context, or to whom this hospital knows by it.
+            None if kind == Some(ResourceType::PATIENT) => {
+                return match &ask.asking.patient {
+                    Some(context) => by_id(context.as_str()).await,
+                    None => Ok(Over::Roster),
+                };
+            }
+            None => return Err(ask_better("the patient's identifier needs its system: system|value")),
+        },
+        Some(PatientNamed::Several) => return Err(ask_better("the search names more than one patient")),
+        None => {}
+    }
+    if let Some(context) = &ask.asking.patient {
+        return by_id(context.as_str()).await;
+    }
+    if let (Some(kind), Some((_, id))) = (kind, query.parameters().iter().find(|(name, _)| name == "_id"))
+        && kind != ResourceType::PATIENT
+        && !id.contains(',')
+    {
+        let holding = gateway.patient_holding(kind, id, &ask.asking).await?;
+        return Ok(holding.map_or(Over::Nobody("no such resource is known at this hospital"), Over::Record));
+    }
+    match kind {
+        Some(kind) if kind == ResourceType::PATIENT => Ok(Over::Roster),
+        // What belongs to no patient is the hospital's own.
+        Some(kind) if patient_elements(kind).next().is_none() => {
+            let own = gateway.patient_at(&gateway.own_home()).await?;
+            Ok(own.map_or(Over::Nobody("this hospital has stored nothing of its own"), Over::Record))
+        }
+        _ => Err(ask_better("the search names no patient, and records are searched one patient at a time")),
+    }
 }
 
-fn answer(view: &PatientView, matches: &[(&Held, &Resource)], this: String) -> Response {
-    let entries: Vec<_> = matches
-        .iter()
-        .map(|(held, resource)| SearchEntry {
-            full_url: format!("{BASE}/{}/{}", held.kind, held.id),
-            resource,
-            mode: SearchMode::Match,
-        })
-        .collect();
-    let content = searchset(&entries, &links(this), Some(entries.len() as u64));
-    let mut response = fhir(StatusCode::OK, content.into());
-    note_withheld(&mut response, view);
-    response
+/// A type that is in no patient's compartment has nothing there.
+fn outside_compartment(ask: &Ask) -> bool {
+    ask.place.does == Interaction::SearchCompartment
+        && ask.place.kind.is_some_and(|kind| kind != ResourceType::PATIENT && patient_elements(kind).next().is_none())
 }
 
-fn links(this: String) -> PageLinks {
-    PageLinks { this, next: None }
+/// What is needed to answer with one page.
+struct Page<'a> {
+    gateway: &'a Gateway,
+    query: &'a Query,
+    position: Option<&'a Position>,
+    path: &'a str,
+    subset: Option<Subset>,
 }
 
-/// Reads a query as `application/x-www-form-urlencoded`.
-fn parameters(query: &str) -> Result<Vec<(String, String)>, GatewayError> {
-    let uri = format!("/?{query}");
-    let uri: http::Uri = uri.parse().map_err(|_| ask_better("the query is not valid"))?;
-    axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri)
-        .map(|query| query.0)
-        .map_err(|_| ask_better("the query is not valid"))
+impl Page<'_> {
+    fn answer(
+        &self,
+        found: &Found,
+        record: Option<Pseudonym>,
+        content: impl Fn(u32) -> Option<(ResourceType, String, bytes::Bytes)>,
+        mut notes: Vec<Issue>,
+    ) -> Vec<u8> {
+        let base = &self.gateway.base;
+        let entry = |at: &sealwort_fhir::search::Ordinal, mode| {
+            let (kind, id, content) = content(at.number())?;
+            let content = match &self.subset {
+                Some(subset) => Resource::parse(content.clone())
+                    .map_or(content, |resource| sealwort_fhir::subset::subset(&resource, subset)),
+                None => content,
+            };
+            Some((format!("{base}/{kind}/{id}"), content, mode))
+        };
+        let matches = found.matches.iter().filter_map(|at| entry(at, SearchMode::Match));
+        let included = found.included.iter().filter_map(|at| entry(at, SearchMode::Include));
+        let shown: Vec<_> = matches.chain(included).collect();
+        for name in self.query.ignored() {
+            let text = format!("the parameter {name} is not known here and was left out");
+            notes.push(Issue::new(Severity::Warning, IssueCode::NotSupported, "parameter-ignored", text));
+        }
+        if found.included_cut {
+            let text = "more would come along than fits one page";
+            notes.push(Issue::new(Severity::Warning, IssueCode::Incomplete, "included-cut", text));
+        }
+        let mut entries: Vec<_> = shown
+            .iter()
+            .map(|(url, content, mode)| SearchEntry {
+                full_url: Some(url.clone()),
+                content: Cow::Borrowed(content.as_ref()),
+                mode: *mode,
+            })
+            .collect();
+        if let Some(outcome) = Outcome::of(notes) {
+            let content = Cow::Owned(outcome.to_bytes());
+            entries.push(SearchEntry { full_url: None, content, mode: SearchMode::Outcome });
+        }
+        let path = format!("{base}{}", self.path);
+        let next = found.next.as_ref().map(|position| {
+            let cursor = Cursor {
+                parameters: self.query.parameters().to_vec(),
+                record: record.map(|patient| Blob(patient.as_bytes().to_vec())),
+                resume: Resume::Search(Blob(position.to_bytes())),
+            };
+            // Some clients would set a number of their own where they see none.
+            let count = self.query.count().to_string();
+            with_query(&path, [(PARAMETER, cursor.seal(self.gateway).as_str()), ("_count", &count)])
+        });
+        let this = with_query(&path, borrowed(self.query.parameters()));
+        let links = PageLinks { this, next };
+        searchset(&entries, &links, found.total)
+    }
+}
+
+/// Says that consent withholds something, as HL7 PHR-S FM PH.0#09 wants it.
+fn withheld(entries: u64) -> Vec<Issue> {
+    if entries == 0 {
+        return Vec::new();
+    }
+    let text = format!("{entries} entries of this record are withheld: the patient's consent does not cover them");
+    let issue = Issue::new(Severity::Information, IssueCode::Suppressed, "withheld", text);
+    vec![issue.diagnostics("ask the patient's consent authority to grant more")]
+}
+
+/// The path of the search relative to the base, with its slash.
+fn path(ask: &Ask) -> String {
+    match (ask.place.does, ask.place.kind, &ask.place.id) {
+        (Interaction::SearchCompartment, Some(kind), Some(id)) => format!("/Patient/{id}/{kind}"),
+        (_, Some(kind), _) => format!("/{kind}"),
+        _ => String::new(),
+    }
 }
 
 fn ask_better(text: &str) -> GatewayError {
@@ -137,6 +296,7 @@ fn ask_better(text: &str) -> GatewayError {
         IssueCode::NotSupported,
         "search-unsupported",
         text,
-        "ask for one patient: Patient?identifier=system|value, [type]?patient=id, or Patient/id/$everything",
+        "ask for one patient: Patient?identifier=system|value, [type]?patient=id, [type]?patient.identifier=system|value, \
+         or Patient/id/$everything",
     )
 }

@@ -1,0 +1,221 @@
+//! Apps and their tokens: the SMART authorization server of this gateway (`sealwort_smart`), with what it must remember
+//! sealed on disk, and the apps that the hospital registered in `apps.json`, read anew when the file changes.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use http::HeaderMap;
+use sealwort_net::member::Member;
+use sealwort_net::secret_file;
+use sealwort_pki::UnixTime;
+use sealwort_proto::crypto::{random, sha256};
+use sealwort_smart::{
+    Apps, AuthorizationServer, Endpoints, IdentityAlgorithm, IdentityKey, NumericDate, OAuthError, Settings,
+    TokenResponse,
+};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::Gateway;
+use crate::error::GatewayError;
+use crate::keys::Keys;
+use crate::user::{Asking, bearer, let_in};
+
+/// Path below which users and apps are authorized.
+pub(crate) const AUTH: &str = "/auth";
+/// The file of registered apps, in the data folder.
+pub(crate) const APPS_FILE: &str = "apps.json";
+/// The file of what is remembered, sealed.
+const STATE_FILE: &str = "authorization.state";
+/// Largest such file, in bytes.
+const STATE_FILE_BYTES_MAX: u64 = sealwort_smart::server::STATE_BYTES_MAX as u64 + 1024;
+/// How often it is looked whether the registered apps changed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Why apps cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorizationError {
+    /// `apps.json` is not as it must be.
+    #[error("{file}: {reason}")]
+    Apps {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// What was remembered cannot be read.
+    #[error("{file}: {reason}; restore it from a backup, or remove it, which ends what users had approved")]
+    State {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key cannot be used.
+    #[error("the keys for tokens cannot be used: {0}")]
+    Keys(String),
+}
+
+/// The registered apps' file as it was looked at last.
+#[derive(Default)]
+struct ReadApps {
+    looked: Option<Instant>,
+    changed: Option<SystemTime>,
+}
+
+/// The authorization server with its memory.
+pub(crate) struct Authorization {
+    server: Mutex<AuthorizationServer>,
+    /// One change on disk at a time, so that the newest state is the one that stays.
+    writing: tokio::sync::Mutex<()>,
+    apps: Mutex<ReadApps>,
+    apps_file: PathBuf,
+    state_file: PathBuf,
+    member: Arc<Member>,
+}
+
+impl Authorization {
+    /// Opens it. `root` is where the gateway answers, without a path; `base` its FHIR base.
+    pub(crate) fn open(member: Arc<Member>, keys: &Keys, root: &str, base: &str) -> Result<Self, AuthorizationError> {
+        let at = |path: &str| format!("{root}{AUTH}/{path}");
+        let endpoints = Endpoints {
+            issuer: format!("{root}{AUTH}"),
+            fhir_base: base.to_owned(),
+            authorization: at("authorize"),
+            token: at("token"),
+            introspection: at("introspect"),
+            revocation: at("revoke"),
+            jwks: at("jwks"),
+            management: None,
+        };
+        let identity_key = IdentityKey::from_der(&keys.identity, IdentityAlgorithm::Es256)
+            .map_err(|error| AuthorizationError::Keys(error.to_string()))?;
+        let settings = Settings {
+            endpoints,
+            name: member.identity().to_string(),
+            token_secret: Zeroizing::new(*keys.bearer.expose()),
+            digest: sha256,
+            identity_key: Some(identity_key),
+            style_url: None,
+            launches_apps: false,
+        };
+        let mut server = AuthorizationServer::new(settings, Apps::default())
+            .map_err(|error| AuthorizationError::Keys(error.to_string()))?;
+        let (apps_file, state_file) = (member.folder().join(APPS_FILE), member.folder().join(STATE_FILE));
+        if state_file.exists() {
+            let wrong = |reason: String| AuthorizationError::State { file: state_file.clone(), reason };
+            let sealed =
+                secret_file::read_up_to(&state_file, STATE_FILE_BYTES_MAX).map_err(|error| wrong(error.to_string()))?;
+            let state = member.kek().unwrap(&[b"authorization v1"], &sealed);
+            let state = state.map_err(|_| wrong("it does not open under this gateway's key".to_owned()))?;
+            server.import(&state).map_err(|error| wrong(error.to_string()))?;
+        }
+        let authorization = Self {
+            server: Mutex::new(server),
+            writing: tokio::sync::Mutex::new(()),
+            apps: Mutex::default(),
+            apps_file,
+            state_file,
+            member,
+        };
+        authorization.load_apps()?;
+        Ok(authorization)
+    }
+
+    /// Reads the registered apps where the file has changed.
+    pub(crate) fn load_apps(&self) -> Result<(), AuthorizationError> {
+        let mut read = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+            return Ok(());
+        }
+        read.looked = Some(Instant::now());
+        let changed = std::fs::metadata(&self.apps_file).and_then(|file| file.modified()).ok();
+        if changed == read.changed {
+            return Ok(());
+        }
+        let apps = match changed {
+            Some(_) => read_apps(&self.apps_file)?,
+            None => Apps::default(),
+        };
+        self.server.lock().unwrap_or_else(PoisonError::into_inner).set_apps(apps);
+        read.changed = changed;
+        Ok(())
+    }
+
+    /// Asks the server, with its apps as they are now.
+    pub(crate) fn ask<T>(&self, question: impl FnOnce(&mut AuthorizationServer) -> T) -> T {
+        if let Err(error) = self.load_apps() {
+            tracing::error!(%error, "the registered apps stay as they were");
+        }
+        question(&mut self.server.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same, and keeps on disk what it changed before anybody is told. Writing holds up nobody but other writers.
+    pub(crate) async fn change<T>(
+        &self,
+        question: impl FnOnce(&mut AuthorizationServer) -> Result<T, OAuthError>,
+    ) -> Result<T, OAuthError> {
+        let broken = |error: &dyn std::fmt::Display| {
+            tracing::error!(%error, "what apps were granted could not be kept");
+            OAuthError::new(sealwort_smart::ErrorCode::ServerError, "the gateway could not keep this; try again")
+        };
+        let _one_at_a_time = self.writing.lock().await;
+        let (answer, state) = self.ask(|server| question(server).map(|answer| (answer, server.export())))?;
+        let sealed = self.member.kek().wrap(&[b"authorization v1"], &state);
+        let file = self.state_file.clone();
+        let written = sealwort_net::transport::away(move || secret_file::replace(&file, &sealed)).await;
+        written.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
+        Ok(answer)
+    }
+
+    /// `POST /auth/token`
+    pub(crate) async fn token(&self, body: &[u8], now: UnixTime) -> Result<TokenResponse, OAuthError> {
+        self.change(|server| server.exchange(body, &mut random, seconds(now))).await
+    }
+
+    /// Forgets what has ended.
+    pub(crate) fn sweep(&self, now: UnixTime) {
+        self.ask(|server| server.sweep(seconds(now)));
+    }
+
+    /// The document for apps.
+    pub(crate) fn discovery(&self) -> Value {
+        self.ask(|server| server.smart_configuration())
+    }
+
+    /// `CapabilityStatement.rest.security`.
+    pub(crate) fn security(&self) -> Value {
+        self.ask(|server| server.security_element())
+    }
+}
+
+/// Reads and checks a file of registered apps.
+pub(crate) fn read_apps(file: &std::path::Path) -> Result<Apps, AuthorizationError> {
+    let wrong = |reason: String| AuthorizationError::Apps { file: file.to_owned(), reason };
+    let json = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    Apps::parse(&json).map_err(|error| wrong(error.to_string()))
+}
+
+/// Checks and writes a file of registered apps, whole or not at all.
+pub(crate) fn write_apps(file: &std::path::Path, apps: &[Value]) -> Result<(), AuthorizationError> {
+    let wrong = |reason: String| AuthorizationError::Apps { file: file.to_owned(), reason };
+    let text =
+        serde_json::to_vec_pretty(&serde_json::json!({ "apps": apps })).map_err(|error| wrong(error.to_string()))?;
+    Apps::parse(&text).map_err(|error| wrong(error.to_string()))?;
+    secret_file::replace(file, &text).map_err(|error| wrong(error.to_string()))
+}
+
+pub(crate) fn seconds(now: UnixTime) -> NumericDate {
+    NumericDate::from_secs(now.as_secs())
+}
+
+impl Gateway {
+    /// Lets a request in, or says why not.
+    pub(crate) fn let_in(&self, headers: &HeaderMap) -> Result<Asking, GatewayError> {
+        let now = self.sessions.now();
+        let token = bearer(headers)?;
+        let checked = self.authorization.ask(|server| server.check_access_token(token, seconds(now)));
+        let_in(checked, headers)
+    }
+}

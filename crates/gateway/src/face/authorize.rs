@@ -1,0 +1,338 @@
+//! SMART on FHIR for people and apps: the page on which a user approves an app, and the endpoints where apps get, look
+//! at and give back tokens (HL7 SMART App Launch 2.2). A user signs in with a token of this gateway.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use maud::{DOCTYPE, Markup, html};
+use sealwort_fhir::ResourceType;
+use sealwort_proto::crypto::random;
+use sealwort_smart::{
+    Consent, ErrorCode, OAuthError, PatientChoice, PendingAuthorization, Reader, Refusal, ScopeSet, User, describe,
+};
+
+use super::{STYLESHEET, Shared};
+use crate::Gateway;
+use crate::authorization::{AUTH, seconds};
+use crate::error::GatewayError;
+
+/// Cookie that keeps a user signed in on these pages. It holds the user's token.
+const SESSION_COOKIE: &str = "sealwort_session";
+/// How many patients are offered for choice.
+const PATIENTS_OFFERED_MAX: usize = 50;
+
+/// The routes below [`AUTH`].
+pub(super) fn routes() -> Router<Arc<Gateway>> {
+    let at = |path: &str| format!("{AUTH}/{path}");
+    Router::new()
+        .route(&at("authorize"), get(authorize).post(authorize_posted))
+        .route(&at("sign-in"), post(sign_in))
+        .route(&at("decide"), post(decide))
+        .route(&at("token"), post(token))
+        .route(&at("introspect"), post(introspect))
+        .route(&at("revoke"), post(revoke))
+        .route(&at("jwks"), get(jwks))
+        .route(&at(".well-known/openid-configuration"), get(openid))
+}
+
+/// `GET /auth/authorize?…`
+async fn authorize(State(gateway): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    ask_user(&gateway, &headers, query.unwrap_or_default())
+}
+
+/// `POST /auth/authorize`
+async fn authorize_posted(State(gateway): Shared, headers: HeaderMap, body: Bytes) -> Response {
+    match String::from_utf8(body.to_vec()) {
+        Ok(request) => ask_user(&gateway, &headers, request),
+        Err(_) => told(StatusCode::BAD_REQUEST, "the request is not text"),
+    }
+}
+
+/// Shows what the app asks for, or has the user sign in first.
+fn ask_user(gateway: &Arc<Gateway>, headers: &HeaderMap, request: String) -> Response {
+    let Some(user) = signed_in(gateway, headers) else {
+        return page(StatusCode::OK, &sign_in_page(&request, None), None);
+    };
+    let now = seconds(gateway.sessions.now());
+    match gateway.authorization.ask(|server| server.authorize(request.as_bytes(), &user.name, now)) {
+        Ok(pending) => {
+            let redirect = redirect_origin(&request);
+            let patients = match pending.patient {
+                PatientChoice::ToChoose => gateway.people.names(PATIENTS_OFFERED_MAX),
+                _ => Vec::new(),
+            };
+            page(StatusCode::OK, &consent_page(&pending, &user, &patients), redirect.as_deref())
+        }
+        Err(Refusal::ToApp { location, .. }) => see_other(&location),
+        Err(Refusal::ToUser(error)) => told(StatusCode::BAD_REQUEST, error.description()),
+    }
+}
+
+/// `POST /auth/sign-in`: a token of this gateway opens the page.
+async fn sign_in(State(gateway): Shared, body: Bytes) -> Response {
+    let form = pairs(&body);
+    let (Some(token), Some(request)) = (only(&form, "token"), only(&form, "request")) else {
+        return told(StatusCode::BAD_REQUEST, "the form is not complete");
+    };
+    if user_of(&gateway, token.trim()).is_none() {
+        let wrong = "This token is not one of this gateway's, or its time is over.";
+        return page(StatusCode::UNAUTHORIZED, &sign_in_page(request, Some(wrong)), None);
+    }
+    let mut response = see_other(&format!("{AUTH}/authorize?{request}"));
+    let secure = if gateway.base.starts_with("https:") { "; Secure" } else { "" };
+    let cookie = format!("{SESSION_COOKIE}={}; Path={AUTH}; HttpOnly; SameSite=Strict{secure}", token.trim());
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// `POST /auth/decide`: the user's answer.
+async fn decide(State(gateway): Shared, headers: HeaderMap, body: Bytes) -> Response {
+    let Some(user) = signed_in(&gateway, &headers) else {
+        return told(StatusCode::UNAUTHORIZED, "sign in again: the session is over");
+    };
+    let form = pairs(&body);
+    let Some(ticket) = only(&form, "ticket") else { return told(StatusCode::BAD_REQUEST, "the form is not complete") };
+    let now = gateway.sessions.now();
+    let outcome = if only(&form, "decision") == Some("approve") {
+        let scopes: Vec<&str> =
+            form.iter().filter(|(name, _)| name == "scope").map(|(_, value)| value.as_str()).collect();
+        let patient = match chosen_patient(&gateway, only(&form, "patient")).await {
+            Ok(patient) => patient,
+            Err(error) => return told(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        let consent =
+            Consent { scopes: sealwort_smart::ScopeRequest::parse(&scopes.join(" ")).scopes, patient, purpose: None };
+        gateway.authorization.change(|server| server.approve(ticket, &user, consent, &mut random, seconds(now))).await
+    } else {
+        gateway.authorization.change(|server| server.deny(ticket, &user.name, seconds(now))).await
+    };
+    match outcome {
+        Ok(location) => see_other(&location),
+        Err(error) => {
+            told(StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST), error.description())
+        }
+    }
+}
+
+/// The patient that the user chose, by id.
+async fn chosen_patient(
+    gateway: &Arc<Gateway>,
+    named: Option<&str>,
+) -> Result<Option<sealwort_smart::PatientId>, GatewayError> {
+    let Some(named) = named.map(str::trim).filter(|named| !named.is_empty()) else { return Ok(None) };
+    let id = named.strip_prefix("Patient/").unwrap_or(named);
+    gateway.roster.by_resource(ResourceType::PATIENT.as_str(), id).await?.ok_or_else(GatewayError::unknown_patient)?;
+    id.parse().map(Some).map_err(|_| GatewayError::unknown_patient())
+}
+
+/// `POST /auth/token`
+async fn token(State(gateway): Shared, body: Bytes) -> Response {
+    match gateway.authorization.token(&body, gateway.sessions.now()).await {
+        Ok(response) => json(StatusCode::OK, &response.to_json()),
+        Err(error) => oauth_error(&error),
+    }
+}
+
+/// `POST /auth/introspect`
+async fn introspect(State(gateway): Shared, parts: Parts, body: Bytes) -> Response {
+    let now = seconds(gateway.sessions.now());
+    let shown = crate::user::bearer(&parts.headers).ok().map(str::to_owned);
+    let answer = gateway.authorization.ask(|server| {
+        let caller = match shown {
+            Some(token) => Some(server.check_access_token(&token, now).map_err(|_| {
+                OAuthError::new(ErrorCode::InvalidToken, "the access token of the caller does not count")
+            })?),
+            None => None,
+        };
+        server.introspect(&body, caller.as_ref(), now)
+    });
+    match answer {
+        Ok(answer) => json(StatusCode::OK, &answer),
+        Err(error) => oauth_error(&error),
+    }
+}
+
+/// `POST /auth/revoke`
+async fn revoke(State(gateway): Shared, body: Bytes) -> Response {
+    let now = seconds(gateway.sessions.now());
+    match gateway.authorization.change(|server| server.revoke(&body, now)).await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(error) => oauth_error(&error),
+    }
+}
+
+async fn jwks(State(gateway): Shared) -> Response {
+    Json(gateway.authorization.ask(|server| server.jwks())).into_response()
+}
+
+async fn openid(State(gateway): Shared) -> Response {
+    match gateway.authorization.ask(|server| server.openid_configuration()) {
+        Some(document) => Json(document).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// The user of the session's cookie.
+fn signed_in(gateway: &Gateway, headers: &HeaderMap) -> Option<User> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut named = cookies.flat_map(|value| value.split(';')).filter_map(|one| one.trim().split_once('='));
+    let (_, token) = named.find(|(name, _)| *name == SESSION_COOKIE)?;
+    user_of(gateway, token)
+}
+
+/// The user of a token that stands for all of a user's rights; an app's token signs nobody in.
+fn user_of(gateway: &Gateway, token: &str) -> Option<User> {
+    let now = seconds(gateway.sessions.now());
+    let token = gateway.authorization.ask(|server| server.check_access_token(token, now)).ok()?;
+    let whole: ScopeSet = crate::user::WHOLE_USER.parse().ok()?;
+    token.access().user.clone().filter(|_| token.access().scopes == whole)
+}
+
+fn pairs(body: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(body).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+}
+
+/// A value that is given exactly once.
+fn only<'f>(form: &'f [(String, String)], name: &str) -> Option<&'f str> {
+    let mut values = form.iter().filter(|(found, _)| found == name).map(|(_, value)| value.as_str());
+    values.next().filter(|_| values.next().is_none())
+}
+
+fn see_other(location: &str) -> Response {
+    match HeaderValue::from_str(location) {
+        Ok(location) => (
+            StatusCode::SEE_OTHER,
+            [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))],
+        )
+            .into_response(),
+        Err(_) => told(StatusCode::BAD_REQUEST, "the address to go back to cannot be used"),
+    }
+}
+
+fn json(status: StatusCode, content: &serde_json::Value) -> Response {
+    (status, [(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(content)).into_response()
+}
+
+fn oauth_error(error: &OAuthError) -> Response {
+    json(StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST), &error.to_json())
+}
+
+/// A page. Forms lead to this server; `redirect` is where its answer may send the browser on.
+fn page(status: StatusCode, content: &Markup, redirect: Option<&str>) -> Response {
+    let onward = redirect.map(|origin| format!(" {origin}")).unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'{onward}; frame-ancestors 'none'"
+    );
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    let mut response = (status, headers, content.clone().into_string()).into_response();
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+fn told(status: StatusCode, text: &str) -> Response {
+    page(status, &frame("This cannot be done", &html! { p role="alert" { (text) } }), None)
+}
+
+fn frame(title: &str, content: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) " · Sealwort" }
+                link rel="stylesheet" href=(STYLESHEET);
+            }
+            body { main { h1 { (title) } (content) } }
+        }
+    }
+}
+
+fn sign_in_page(request: &str, wrong: Option<&str>) -> Markup {
+    frame(
+        "Sign in",
+        &html! {
+            @if let Some(wrong) = wrong { p role="alert" { (wrong) } }
+            form method="post" action={(AUTH) "/sign-in"} {
+                input type="hidden" name="request" value=(request);
+                p {
+                    label for="token" { "Your token of this gateway" }
+                    input id="token" name="token" type="password" required autocomplete="current-password" aria-describedby="how";
+                }
+                p #how { "Your hospital's administrator makes it with: sealwort gateway token" }
+                button type="submit" { "Sign in" }
+            }
+        },
+    )
+}
+
+fn consent_page(pending: &PendingAuthorization, user: &User, patients: &[(String, String)]) -> Markup {
+    frame(
+        &format!("Let {} in?", pending.app_name),
+        &html! {
+            p { "You are " (user.name.as_str()) ". The app " strong { (pending.app_name) } " asks that it may:" }
+            form method="post" action={(AUTH) "/decide"} {
+                input type="hidden" name="ticket" value=(pending.ticket.expose());
+                fieldset {
+                    legend { "What it may do" }
+                    @for scope in pending.scopes.iter() {
+                        p { label {
+                            input type="checkbox" name="scope" value=(scope) checked;
+                            " " (describe(scope, Reader::Staff)) " "
+                            code { (scope) }
+                        } }
+                    }
+                }
+                @if !pending.dropped.is_empty() {
+                    p { "It also asked for what this gateway does not grant: "
+                        @for dropped in &pending.dropped { code { (dropped.text) } " " }
+                    }
+                }
+                @match &pending.patient {
+                    PatientChoice::NotNeeded => {}
+                    PatientChoice::Fixed(id) => { p { "For the patient that is open: " code { "Patient/" (id.as_str()) } } }
+                    PatientChoice::ToChoose => {
+                        p {
+                            label for="patient" { "For which patient (id, or choose)" }
+                            input id="patient" name="patient" required list="patients" autocomplete="off";
+                            datalist id="patients" {
+                                @for (id, name) in patients { option value=(id) { (name) } }
+                            }
+                        }
+                    }
+                }
+                button type="submit" name="decision" value="approve" { "Allow" }
+                " "
+                button type="submit" name="decision" value="deny" formnovalidate { "Refuse" }
+            }
+        },
+    )
+}
+
+/// Scheme, host and port of the address that the browser goes back to.
+fn redirect_origin(request: &str) -> Option<String> {
+    let form = pairs(request.as_bytes());
+    let (scheme, rest) = only(&form, "redirect_uri")?.split_once(':')?;
+    let sound = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+.:[]".contains(&b));
+    // Apps on a device have a scheme of their own and no host (RFC 8252, section 7.1).
+    let origin = match rest.strip_prefix("//") {
+        Some(rest) => format!("{scheme}://{}", rest.split(['/', '?', '#']).next().unwrap_or_default()),
+        None => format!("{scheme}:"),
+    };
+    (sound(scheme) && sound(origin.trim_start_matches(scheme).trim_start_matches("://"))).then_some(origin)
+}

@@ -1,0 +1,223 @@
+//! Whose record a resource goes into: a patient's, found by reference, identifier or id, or the hospital's own, which
+//! holds what concerns no patient (practitioners, organizations, definitions).
+
+use sealwort_fhir::compartment::PatientTarget;
+use sealwort_fhir::{
+    Bundle, Identifier, IssueCode, PatientGroup, PatientKey, Reference, Resource, ResourceId, ResourceType,
+    parse_token, patient_identifiers, patient_references,
+};
+use sealwort_proto::{Locator, Pseudonym};
+use sealwort_smart::Action;
+
+use crate::Gateway;
+use crate::error::GatewayError;
+use crate::seen::Seen;
+use crate::user::Asking;
+use crate::view::Held;
+
+/// Namespace of the identifier that leads to a hospital's own record.
+const OWN_SYSTEM: &str = "urn:sealwort:own-record";
+/// Namespace of ids of Patients that have no identifier of their own.
+const LOCAL_SYSTEM: &str = "urn:sealwort:patient-id";
+
+/// A record, by what leads to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Home {
+    /// Its pseudonym, where this hospital knows it.
+    pub(crate) known: Option<Pseudonym>,
+    /// Its patient's blinded identifiers.
+    pub(crate) locators: Vec<Locator>,
+    /// Identifiers that lead to it from now on at this hospital, once something is stored.
+    pub(crate) learned: Vec<Locator>,
+}
+
+impl Gateway {
+    /// The hospital's own record.
+    pub(crate) fn own_home(&self) -> Home {
+        let identity = self.member.identity().to_string();
+        let identifier = Identifier { system: Some(OWN_SYSTEM.to_owned()), value: identity };
+        Home { known: None, locators: vec![self.directory.locator(&identifier)], learned: Vec::new() }
+    }
+
+    /// The pseudonym of a record; `None` where there is none yet.
+    pub(crate) async fn patient_at(&self, home: &Home) -> Result<Option<Pseudonym>, GatewayError> {
+        match home.known {
+            Some(patient) => Ok(Some(patient)),
+            None => Ok(self.find(&home.locators).await?.map(|known| known.patient)),
+        }
+    }
+
+    /// The record of a single resource that is written under an id.
+    pub(crate) async fn home_of(&self, resource: &Resource, id: Option<&ResourceId>) -> Result<Home, GatewayError> {
+        let kind = resource.resource_type();
+        if kind == ResourceType::PATIENT {
+            return self.home_of_patient(resource, id).await;
+        }
+        let before = match id {
+            Some(id) => self.roster.by_resource(kind.as_str(), id.as_str()).await?,
+            None => None,
+        };
+        // The first element that names a patient decides: nobody else's record will do.
+        let references = patient_references(resource);
+        let Some(reference) = references.first() else {
+            return match before {
+                Some(patient) => self.home_by_pseudonym(patient).await,
+                None => Ok(self.own_home()),
+            };
+        };
+        let home = match &reference.target {
+            PatientTarget::Identifier(identifier) => Some(self.home_by_identifier(identifier)),
+            PatientTarget::Reference(Reference::Relative { id, .. }) => self.home_by_id(id).await?,
+            PatientTarget::Reference(Reference::Absolute { url, .. }) => match self.own_id(url) {
+                Some(id) => self.home_by_id(&id).await?,
+                None => None,
+            },
+            PatientTarget::Reference(Reference::Conditional { query, .. }) => {
+                identifier_in(query).map(|identifier| self.home_by_identifier(&identifier))
+            }
+            PatientTarget::Reference(_) => None,
+        };
+        let home = home.ok_or_else(|| GatewayError::unknown_patient().at(format!("{kind}.{}", reference.element)))?;
+        self.stays(home, before, kind).await
+    }
+
+    /// The record of a Patient: the one that it is in already, else by its identifiers, else by its id alone.
+    async fn home_of_patient(&self, patient: &Resource, id: Option<&ResourceId>) -> Result<Home, GatewayError> {
+        let locators = self.locators(&patient_identifiers(patient));
+        let by_id = match id {
+            Some(id) => self.roster.by_resource("Patient", id.as_str()).await?,
+            None => None,
+        };
+        // While the exchange is away, who is not known here yet is as good as new.
+        let found = if locators.is_empty() { Ok(None) } else { self.find(&locators).await };
+        let by_identifier = match found {
+            Err(error) if error.is_away() || error.is_session_lost() => None,
+            found => found?.map(|known| known.patient),
+        };
+        match (by_id, by_identifier, id) {
+            (Some(one), Some(other), Some(id)) if one != other => Err(taken(id)),
+            (Some(patient), None, _) => {
+                let home = self.home_by_pseudonym(patient).await?;
+                Ok(Home { learned: locators, ..home })
+            }
+            (Some(patient), _, _) | (None, Some(patient), _) => self.home_by_pseudonym(patient).await,
+            (None, None, _) if !locators.is_empty() => Ok(Home { known: None, locators, learned: Vec::new() }),
+            (None, None, Some(id)) => {
+                let value = format!("{}/{id}", self.member.identity());
+                Ok(self.home_by_identifier(&Identifier { system: Some(LOCAL_SYSTEM.to_owned()), value }))
+            }
+            (None, None, None) => Err(GatewayError::Kept("a Patient without identifier and id was to be stored")),
+        }
+    }
+
+    /// The record of a group of a Bundle's entries. `ids` are those under which the entries are to be stored.
+    pub(crate) async fn home_of_group(
+        &self,
+        bundle: &Bundle,
+        group: &PatientGroup,
+        ids: &[Option<ResourceId>],
+    ) -> Result<Home, GatewayError> {
+        let found = match &group.key {
+            PatientKey::Entry(place) => {
+                let patient = bundle.entries().get(*place).and_then(|entry| entry.resource.as_ref());
+                let patient = patient.ok_or_else(GatewayError::unknown_patient)?;
+                let id = ids.get(*place).and_then(Option::as_ref);
+                let home = self.home_of_patient(patient, id).await;
+                return home.map_err(|error| error.within(&format!("Bundle.entry[{place}].resource")));
+            }
+            PatientKey::Identifier(identifier) => Some(self.home_by_identifier(identifier)),
+            PatientKey::Reference(id) => self.home_by_id(id).await?,
+            PatientKey::Absolute(url) => match self.own_id(url) {
+                Some(id) => self.home_by_id(&id).await?,
+                None => None,
+            },
+        };
+        found.ok_or_else(|| {
+            let place = group.entries.first().copied().unwrap_or_default();
+            GatewayError::unknown_patient().at(format!("Bundle.entry[{place}].resource"))
+        })
+    }
+
+    /// The record that holds a resource.
+    pub(crate) async fn home_holding(&self, kind: ResourceType, id: &ResourceId) -> Result<Option<Home>, GatewayError> {
+        match self.roster.by_resource(kind.as_str(), id.as_str()).await? {
+            Some(patient) => self.home_by_pseudonym(patient).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The reference to the Patient of an identifier, `system|value`.
+    pub(crate) async fn patient_reference(&self, token: &str, asking: &Asking) -> Result<Option<String>, GatewayError> {
+        let Some(identifier) = parse_token(token)?.identifier() else { return Ok(None) };
+        let Some(known) = self.find(&[self.directory.locator(&identifier)]).await? else { return Ok(None) };
+        let view = self.open(known.patient, asking).await?;
+        let seen = Seen::new(view, asking, Action::Search)?;
+        let has_it = |held: &Held| {
+            let patient = held.newest().content.clone().map(Resource::parse);
+            patient.is_some_and(|patient| patient.is_ok_and(|it| patient_identifiers(&it).contains(&identifier)))
+        };
+        let mut matches =
+            seen.places().map(|(_, held)| held).filter(|held| held.kind == ResourceType::PATIENT && has_it(held));
+        let first = matches.next().map(|held| format!("Patient/{}", held.id));
+        if matches.next().is_some() {
+            return Err(crate::change::ambiguous(ResourceType::PATIENT));
+        }
+        Ok(first)
+    }
+
+    pub(crate) fn home_by_identifier(&self, identifier: &Identifier) -> Home {
+        Home { known: None, locators: self.locators(std::slice::from_ref(identifier)), learned: Vec::new() }
+    }
+
+    async fn home_by_id(&self, id: &ResourceId) -> Result<Option<Home>, GatewayError> {
+        self.home_holding(ResourceType::PATIENT, id).await
+    }
+
+    pub(crate) async fn home_by_pseudonym(&self, patient: Pseudonym) -> Result<Home, GatewayError> {
+        Ok(Home { known: Some(patient), locators: self.locators_of(patient).await?, learned: Vec::new() })
+    }
+
+    /// The id in a URL of this server's own.
+    fn own_id(&self, url: &str) -> Option<ResourceId> {
+        url.strip_prefix(self.base.as_str())?.strip_prefix("/Patient/")?.parse().ok()
+    }
+
+    /// A resource stays in the record where it began.
+    pub(crate) async fn stays(
+        &self,
+        home: Home,
+        before: Option<Pseudonym>,
+        kind: ResourceType,
+    ) -> Result<Home, GatewayError> {
+        let Some(before) = before else { return Ok(home) };
+        match self.patient_at(&home).await? {
+            Some(patient) if patient == before => Ok(home),
+            // Shared by many, and kept in the record of each.
+            _ if sealwort_fhir::compartment::patient_elements(kind).next().is_none() => Ok(home),
+            _ => Err(GatewayError::request(
+                409,
+                IssueCode::BusinessRule,
+                "patient-differs",
+                format!("the {kind} is in another patient's record"),
+                "delete it there, and create it anew for this patient",
+            )),
+        }
+    }
+}
+
+/// The identifier in `identifier=system|value`.
+pub(crate) fn identifier_in(query: &str) -> Option<Identifier> {
+    let parameters = crate::face::request::form(query).ok()?;
+    let (_, value) = parameters.iter().find(|(name, _)| name == "identifier")?;
+    parse_token(value).ok()?.identifier()
+}
+
+fn taken(id: &ResourceId) -> GatewayError {
+    GatewayError::request(
+        409,
+        IssueCode::Duplicate,
+        "patient-id-taken",
+        format!("Patient/{id} is another person at this hospital"),
+        "give the Patient another id",
+    )
+}

@@ -1,0 +1,256 @@
+//! The Patients that this hospital knows, for searches that name no record: by name, birth date, identifier. Each is
+//! kept as this hospital saw it last, sealed in the roster, and in memory while the gateway runs. Whom the hospital may
+//! not read any more it forgets.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use minicbor::{Decode, Encode};
+use sealwort_fhir::search::{Corpus, Document, Visible};
+use sealwort_fhir::{IssueCode, Resource, ResourceId, ResourceType};
+use sealwort_pki::UnixTime;
+use sealwort_proto::Pseudonym;
+use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
+use sealwort_smart::Action;
+use zeroize::Zeroizing;
+
+use crate::Gateway;
+use crate::error::GatewayError;
+use crate::roster::Roster;
+use crate::seen::{Allowed, Record};
+use crate::user::Asking;
+use crate::view::{PatientView, millis, ordinal};
+
+/// The purpose of use for which the roster is kept.
+pub(crate) const TREATMENT: &str = "TREAT";
+/// Largest row, in bytes.
+const PERSON_BYTES_MAX: usize = sealwort_fhir::RESOURCE_BYTES_MAX + 1024;
+
+/// A Patient as this hospital saw it last.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Person {
+    /// Whose record it is in.
+    #[n(0)]
+    pub(crate) patient: Pseudonym,
+    #[n(1)]
+    pub(crate) id: String,
+    /// When that version was written, Unix time.
+    #[n(2)]
+    pub(crate) changed: u64,
+    /// The resource as this server shows it.
+    #[n(3)]
+    pub(crate) content: Blob,
+}
+
+/// Everybody.
+#[derive(Default)]
+pub(crate) struct People {
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    corpus: Corpus,
+    rows: Arc<Vec<Option<Row>>>,
+    places: HashMap<(Pseudonym, ResourceId), usize>,
+}
+
+#[derive(Clone)]
+struct Row {
+    id: ResourceId,
+    content: Bytes,
+}
+
+impl People {
+    /// Those in the roster.
+    pub(crate) async fn load(roster: &Roster, base: &str) -> Result<Self, GatewayError> {
+        let people = Self { known: RwLock::new(Known { corpus: Corpus::new(&[base]), ..Known::default() }) };
+        for row in roster.people().await? {
+            let person: Person = from_bytes(&row, PERSON_BYTES_MAX)
+                .map_err(|_| GatewayError::Kept("a person in the roster cannot be read"))?;
+            people.put(&person);
+        }
+        Ok(people)
+    }
+
+    /// Takes one in, in place of what was known before. Whether it was new.
+    fn put(&self, person: &Person) -> bool {
+        let Ok(id) = person.id.parse::<ResourceId>() else { return false };
+        let content = Bytes::from_owner(Zeroizing::new(person.content.0.clone()));
+        let Ok(resource) = Resource::parse(content.clone()) else { return false };
+        let Ok(tree) = resource.json() else { return false };
+        let changed = millis(UnixTime::from_secs(person.changed));
+        let document = Document::read(ResourceType::PATIENT, id.as_str(), changed, &tree);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let name = (person.patient, id.clone());
+        let place = known.places.get(&name).copied().unwrap_or(known.rows.len());
+        let same = known.rows.get(place).and_then(Option::as_ref).is_some_and(|row| row.content == content);
+        let Some(at) = ordinal(place) else { return false };
+        if same {
+            return false;
+        }
+        let row = Row { id, content };
+        let rows = Arc::make_mut(&mut known.rows);
+        match rows.get_mut(place) {
+            Some(slot) => *slot = Some(row),
+            None => rows.push(Some(row)),
+        }
+        known.corpus.put(at, Arc::new(document));
+        known.places.insert(name, place);
+        true
+    }
+
+    /// Ids of those in a record.
+    fn of(&self, patient: Pseudonym) -> Vec<ResourceId> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.places.keys().filter(|(of, _)| *of == patient).map(|(_, id)| id.clone()).collect()
+    }
+
+    /// Lets go of whoever is in a record. Their ids.
+    fn forget(&self, patient: Pseudonym) -> Vec<ResourceId> {
+        let gone = self.of(patient);
+        for id in &gone {
+            self.remove(patient, id);
+        }
+        gone
+    }
+
+    /// Lets go of one.
+    fn remove(&self, patient: Pseudonym, id: &ResourceId) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = known.places.remove(&(patient, id.clone())) else { return };
+        if let Some(slot) = Arc::make_mut(&mut known.rows).get_mut(place) {
+            *slot = None;
+        }
+        if let Some(at) = ordinal(place) {
+            known.corpus.remove(at);
+        }
+    }
+
+    /// Ids and names of some, for people to choose from.
+    pub(crate) fn names(&self, most: usize) -> Vec<(String, String)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let named = |row: &Row| {
+            let tree = Resource::parse(row.content.clone()).and_then(|patient| patient.json()).ok()?;
+            let name = tree.pointer("/name/0")?;
+            let part = |pointer: &str| name.pointer(pointer).and_then(|value| value.as_str()).unwrap_or_default();
+            let text = match part("/text") {
+                "" => format!("{} {}", part("/given/0"), part("/family")),
+                text => text.to_owned(),
+            };
+            Some((row.id.as_str().to_owned(), text.trim().to_owned()))
+        };
+        known.rows.iter().flatten().filter_map(named).take(most).collect()
+    }
+
+    /// Those whom a request may see. Scopes about one patient show nobody here.
+    pub(crate) fn shown(&self, asking: &Asking) -> Result<Shown, GatewayError> {
+        if asking.purpose != TREATMENT {
+            return Err(GatewayError::request(
+                403,
+                IssueCode::Forbidden,
+                "purpose-not-granted",
+                "the hospital's own roster of patients is for treatment",
+                "name a patient, so that consent for your purpose can be looked up",
+            ));
+        }
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let (corpus, rows) = (known.corpus.clone(), Arc::clone(&known.rows));
+        drop(known);
+        let allowed = Allowed::by(asking, Record::AnotherPatient, Action::Search, ResourceType::PATIENT)?;
+        let visible = allowed.visible(&corpus, ResourceType::PATIENT);
+        Ok(Shown { corpus, rows, visible })
+    }
+}
+
+/// People, through the scopes of one request.
+pub(crate) struct Shown {
+    corpus: Corpus,
+    rows: Arc<Vec<Option<Row>>>,
+    visible: Visible,
+}
+
+impl Shown {
+    pub(crate) fn corpus(&self) -> &Corpus {
+        &self.corpus
+    }
+
+    pub(crate) fn visible(&self) -> &Visible {
+        &self.visible
+    }
+
+    /// Id and content of the one at a place.
+    pub(crate) fn at(&self, place: u32) -> Option<(String, Bytes)> {
+        let row = self.rows.get(usize::try_from(place).ok()?)?.as_ref()?;
+        Some((row.id.as_str().to_owned(), row.content.clone()))
+    }
+}
+
+impl Gateway {
+    /// Notes what a reading showed: which resources are whose, and the Patients themselves. That needs no waiting for:
+    /// until it is on disk, the open record itself tells.
+    pub(crate) fn learn(&self, view: &Arc<PatientView>) {
+        let Some(gateway) = self.me.upgrade() else { return };
+        let view = Arc::clone(view);
+        tokio::spawn(async move {
+            if let Err(error) = gateway.note(&view).await {
+                tracing::warn!(%error, "what a reading showed could not be noted in the roster");
+            }
+        });
+    }
+
+    async fn note(&self, view: &PatientView) -> Result<(), GatewayError> {
+        let names = view.new_ones().map(|held| (held.kind.as_str(), held.id.as_str()));
+        self.roster.add_resources(view.patient, names).await?;
+        // Whom this reading did not show, by a label that was withdrawn, is not kept either.
+        for id in self.people.of(view.patient) {
+            if view.get(ResourceType::PATIENT, id.as_str()).is_none() {
+                self.note_person(view.patient, &id, view.expires, None).await?;
+            }
+        }
+        for (_, held) in view.all().filter(|(_, held)| held.kind == ResourceType::PATIENT) {
+            let newest = held.newest();
+            self.note_person(view.patient, &held.id, newest.changed, newest.content.as_ref()).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a Patient as it is now, or no longer where it was deleted.
+    pub(crate) async fn note_person(
+        &self,
+        patient: Pseudonym,
+        id: &ResourceId,
+        changed: UnixTime,
+        content: Option<&Bytes>,
+    ) -> Result<(), GatewayError> {
+        let Some(content) = content else {
+            self.people.remove(patient, id);
+            return self.roster.remove_person(patient, id.as_str()).await;
+        };
+        let (id, content) = (id.as_str().to_owned(), Blob(content.to_vec()));
+        let person = Person { patient, id, changed: changed.as_secs(), content };
+        if self.people.put(&person) {
+            self.roster.put_person(patient, &person.id, &to_bytes(&person)).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a patient whose consent changed, until the next reading; who is this hospital's own to ask stays known.
+    pub(crate) async fn consent_changed(&self, patient: Pseudonym) -> Result<(), GatewayError> {
+        let known = self.roster.known(patient).await?;
+        if known.is_some_and(|known| !known.directive.0.is_empty()) {
+            return Ok(());
+        }
+        self.forget(patient).await
+    }
+
+    /// Forgets a patient whose record this hospital may not read any more.
+    pub(crate) async fn forget(&self, patient: Pseudonym) -> Result<(), GatewayError> {
+        for id in self.people.forget(patient) {
+            self.roster.remove_person(patient, id.as_str()).await?;
+        }
+        Ok(())
+    }
+}
