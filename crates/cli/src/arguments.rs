@@ -6,11 +6,13 @@ use crate::ca::CaArgs;
 use crate::config::ConfigCommandArgs;
 use crate::consent::ConsentArgs;
 use crate::demo::DemoArgs;
+use crate::device::DeviceArgs;
 use crate::doctor::DoctorArgs;
 use crate::evaluate::EvaluateArgs;
 use crate::get::GetArgs;
 use crate::join::JoinArgs;
 use crate::put::PutArgs;
+use crate::refused::RefusedArgs;
 use crate::services::{GatewayArgs, ServiceArgs};
 use crate::status::StatusArgs;
 
@@ -39,7 +41,7 @@ pub(crate) enum Command {
     /// Run the archive.
     #[command(visible_alias = "himc")]
     Archive(ServiceArgs),
-    /// Run a hospital's gateway, or issue a token for its FHIR face.
+    /// Run a hospital's gateway, issue a token for its FHIR face, or register apps.
     #[command(visible_alias = "lhc")]
     Gateway(GatewayArgs),
     /// Join an exchange with an invitation. Keys are made here and never leave.
@@ -50,6 +52,10 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Grant, withdraw and list a patient's consents.
     Consent(ConsentArgs),
+    /// Devices that send a patient's measurements: enrol, list, revoke.
+    Device(DeviceArgs),
+    /// What a gateway refused of what came in, and keeps: list, replay, discard.
+    Refused(RefusedArgs),
     /// How a gateway is doing.
     Status(StatusArgs),
     /// Find what is wrong with a party's set-up, and the line that mends it.

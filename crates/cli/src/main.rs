@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod consent;
 mod demo;
+mod device;
 mod doctor;
 mod error;
 mod evaluate;
@@ -14,6 +15,7 @@ mod get;
 mod join;
 mod output;
 mod put;
+mod refused;
 mod services;
 mod settings;
 mod status;
@@ -59,6 +61,8 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Put(args) => put::run(args, output).await,
         Command::Get(args) => get::run(args, output).await,
         Command::Consent(args) => consent::run(args, output).await,
+        Command::Device(args) => device::run(args, output).await,
+        Command::Refused(args) => refused::run(args, output).await,
         Command::Status(args) => status::run(args, output).await,
         Command::Doctor(args) => doctor::run(args, output).await,
         Command::Config(args) => config::run(args, output),

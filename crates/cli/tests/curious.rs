@@ -22,6 +22,7 @@ use sealwort_proto::record::{self, VerifiedEntry};
 use sealwort_store::sqlite::SqliteStore;
 use sealwort_store::{DataFolder, LogStore, PatientStore};
 use serde_json::{Value, json};
+use support::stored::stored;
 use support::{Answer, Party, SYSTEM, World, bundle, identifier};
 
 /// Length of a run that counts as plaintext, in bytes.
@@ -132,12 +133,20 @@ fn neither_broker_nor_archive_sees_plaintext() {
 async fn either_folder_alone_opens_nothing_and_both_open_everything() {
     let mut world = World::start();
     let patients: Vec<_> = patients().into_iter().rev().take(8).collect();
+    // Everything that is written, and how often.
+    let mut expected: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    let mut write = |bundle: &[u8]| {
+        let answer = world.put(Party::HospitalA, bundle).unwrap().done();
+        for (_, resource) in stored(bundle, &answer) {
+            *expected.entry(resource.into_bytes()).or_default() += 1;
+        }
+    };
     for patient in &patients {
-        world.put(Party::HospitalA, &patient.bundle).unwrap().done();
+        write(&patient.bundle);
         // A grant and its withdrawal make a second epoch; a second version is written in it.
         world.consent(Party::HospitalA, "grant", &patient.token, Party::HospitalB).unwrap().done();
         world.consent(Party::HospitalA, "withdraw", &patient.token, Party::HospitalB).unwrap().done();
-        world.put(Party::HospitalA, &patient.bundle).unwrap().done();
+        write(&another_version(&patient.bundle));
     }
     for party in [Party::HospitalA, Party::HospitalB, Party::Broker, Party::Archive] {
         assert!(world.stop(party).success(), "{party:?}");
@@ -149,8 +158,7 @@ async fn either_folder_alone_opens_nothing_and_both_open_everything() {
     let author = author_key(&world.folder(Party::HospitalA));
     let entries = archive.entries(&author).await;
     assert_eq!(broker.entries(&author).await.len(), 0, "the broker stores entries");
-    let written: usize = patients.iter().map(|patient| patient.resources.len()).sum();
-    assert_eq!(entries.len(), 2 * written);
+    assert_eq!(entries.len(), expected.values().sum::<usize>());
     let epochs: BTreeSet<u64> = entries.iter().map(|entry| entry.verified.header().epoch).collect();
     assert!(epochs.len() > 1, "{epochs:?}");
 
@@ -161,10 +169,6 @@ async fn either_folder_alone_opens_nothing_and_both_open_everything() {
         let ring = KeyRing::new(patient, broker.nodes(entry, Side::Broker), archive.nodes(entry, Side::Archive));
         let content = entry.open(&ring).expect("both halves open every entry");
         *opened.entry(content).or_default() += 1;
-    }
-    let mut expected: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-    for resource in patients.iter().flat_map(|patient| &patient.resources) {
-        *expected.entry(resource.clone()).or_default() += 2;
     }
     assert!(opened == expected, "what opened is not what was written");
 
@@ -211,7 +215,7 @@ async fn either_folder_alone_opens_nothing_and_both_open_everything() {
     println!("{} entries of {} patients: {attempts} attempts failed", entries.len(), patients.len());
 
     // What was opened is what the search above looks for: its form before encryption, compressed and padded.
-    let needles = Needles::of(patients.iter().flat_map(|patient| &patient.resources));
+    let needles = Needles::of(expected.keys());
     for entry in &entries {
         let header = entry.verified.header();
         let ring = KeyRing::new(header.patient, broker.nodes(entry, Side::Broker), archive.nodes(entry, Side::Archive));
@@ -250,6 +254,15 @@ fn patients() -> Vec<Patient> {
             Patient { token: format!("{system}|{value}"), id, bundle, resources }
         })
         .collect()
+}
+
+/// The same Bundle with another version of each resource.
+fn another_version(bundle: &[u8]) -> Vec<u8> {
+    let mut bundle: Value = serde_json::from_slice(bundle).unwrap();
+    for entry in bundle["entry"].as_array_mut().unwrap() {
+        entry["resource"]["implicitRules"] = json!("urn:test:another-version");
+    }
+    bundle.to_string().into_bytes()
 }
 
 /// Each resource of a Bundle, as it stands there.

@@ -2,56 +2,24 @@
 //! PHR format. The data lie beside the project and are not part of it; where they are missing the test says so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sealwort_fhir::{Bundle, Resource, ResourceType, parse_bundle, parse_ndjson, partition, response};
 use serde_json::Value;
+use support::open_data::{all_wanted, data, files, unpacked};
 
 /// Of the largest set, this many of its largest Bundles are moved; `SEALWORT_OPEN_DATA_ALL=1` moves every one.
 const LARGEST: usize = 12;
 /// Bundles that one run of the demo takes, so that the search for plaintext stays in memory.
 const PER_RUN: usize = 60;
 
-fn data() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/open");
-    let folder = std::env::var_os("SEALWORT_OPEN_DATA").map_or(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("SKIPPED: no open data at {}; set SEALWORT_OPEN_DATA to test with real patients", folder.display());
-    None
-}
-
-fn unpacked(archive: &str) -> Option<tempfile::TempDir> {
-    let folder = tempfile::tempdir().unwrap();
-    let file = data()?.join(archive);
-    let script = format!("zstd -dc --long=27 '{}' | tar x -C '{}'", file.display(), folder.path().display());
-    let done = Command::new("bash").args(["-o", "pipefail", "-c", &script]).status().unwrap();
-    if !done.success() {
-        println!("SKIPPED: {} cannot be unpacked; zstd and tar are needed", file.display());
-        return None;
-    }
-    Some(folder)
-}
-
-fn json_files(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            json_files(&path, files);
-        } else if path.extension().is_some_and(|e| e == "json") {
-            files.push(path);
-        }
-    }
-}
-
 /// The patient Bundles below a folder: those of a kind that can be posted, with a Patient who has an identifier.
 fn patient_bundles(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    json_files(folder, &mut files);
-    files.sort();
+    let mut files = files(folder, "json");
     files.retain(|file| {
         parse_bundle(fs::read(file).unwrap()).is_ok_and(|bundle| {
             bundle.resources().any(|(_, resource)| {
@@ -94,9 +62,11 @@ fn move_patients(name: &str, files: &[PathBuf]) {
 
 #[test]
 fn synthea_small_and_international_patient_summaries() {
-    let Some(data) = data() else { return };
-    move_patients("synthea small", &patient_bundles(&data.join("fhir-small-synthea")));
-    move_patients("ips", &patient_bundles(&data.join("fhir-ips-2.0.0-examples")));
+    for (name, folder) in [("synthea small", "fhir-small-synthea"), ("ips", "fhir-ips-2.0.0-examples")] {
+        if let Some(folder) = data(folder) {
+            move_patients(name, &patient_bundles(&folder));
+        }
+    }
 }
 
 #[test]
@@ -109,7 +79,7 @@ fn synthea_2_5() {
 fn synthea_2_4_the_largest() {
     let Some(folder) = unpacked("fhir-615-synthea-v2.4.tar.zst") else { return };
     let mut files = patient_bundles(folder.path());
-    if std::env::var_os("SEALWORT_OPEN_DATA_ALL").is_none() {
+    if !all_wanted() {
         files.sort_by_key(|file| std::cmp::Reverse(fs::metadata(file).unwrap().len()));
         files.truncate(LARGEST);
     }
@@ -126,19 +96,7 @@ fn personal_health_records() {
 #[test]
 fn mimic_iv() {
     let Some(folder) = unpacked("fhir-mimic-iv-demo-ODbL.tar.zst") else { return };
-    let mut files = Vec::new();
-    let mut folders = vec![folder.path().to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "ndjson") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
+    let files = files(folder.path(), "ndjson");
     let resources: Vec<Resource> = files.iter().flat_map(|f| parse_ndjson(fs::read(f).unwrap()).unwrap()).collect();
     let all = Bundle::collection(resources).unwrap();
     let made = tempfile::tempdir().unwrap();

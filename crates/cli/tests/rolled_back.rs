@@ -8,6 +8,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -183,8 +184,14 @@ fn a_record_changed_on_disk_is_caught_by_its_reader() {
 
 // ---- the exchange ----
 
+/// Every resource is another one than before: the same again would be no new version.
 fn write(world: &World, patient: usize, observations: usize) {
-    let written = world.put(Party::HospitalA, &bundle(patient, observations)).unwrap().done();
+    static WRITES: AtomicUsize = AtomicUsize::new(0);
+    let number = WRITES.fetch_add(1, Ordering::Relaxed);
+    let bundle = String::from_utf8(bundle(patient, observations)).unwrap();
+    let bundle =
+        bundle.replace("\"Given\"", &format!("\"Given {number}\"")).replace("\"/min\"", &format!("\"/min {number}\""));
+    let written = world.put(Party::HospitalA, bundle.as_bytes()).unwrap().done();
     assert_eq!(written.status, 200, "not stored but queued: {}", String::from_utf8_lossy(&written.body));
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod world;
 use std::path::PathBuf;
 
 use clap::Args;
+use sealwort_gateway::MqttConfig;
 use sealwort_net::config::LogConfig;
 
 use crate::error::CliError;
@@ -38,6 +39,15 @@ pub(crate) struct DemoArgs {
     /// Use these FHIR R4 Bundles instead of the samples.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) bundle: Vec<PathBuf>,
+    /// An MQTT broker from which hospital A takes the measurements of its devices, as mqtt://127.0.0.1:1883.
+    #[arg(long, value_name = "URL")]
+    pub(crate) mqtt: Option<String>,
+    /// User name at that broker.
+    #[arg(long, value_name = "NAME", requires = "mqtt_password_file")]
+    pub(crate) mqtt_user: Option<String>,
+    /// File of the password there, readable by its owner alone.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mqtt_password_file: Option<String>,
 }
 
 /// Starts the exchange, tells the story and stays up unless `--once` is given.
@@ -53,7 +63,13 @@ pub(crate) async fn run(args: DemoArgs, output: Output) -> Result<(), CliError> 
         (None, None) => return Err(CliError::Local("no folder for the demo".to_owned())),
     };
     let bundles = patients::load(&args.bundle, args.patients)?;
-    let world = world::World::start(&folder).await?;
+    let mqtt = MqttConfig {
+        url: args.mqtt.clone().unwrap_or_default(),
+        user: args.mqtt_user.clone().unwrap_or_default(),
+        password_file: args.mqtt_password_file.clone().unwrap_or_default(),
+        ..MqttConfig::default()
+    };
+    let world = world::World::start(&folder, mqtt).await?;
     let listener = world.steps.listen();
     output.message(format!("The exchange is up after {} ms:", world.started_in.as_millis()));
     for (what, where_) in world.places() {

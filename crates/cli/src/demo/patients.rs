@@ -1,10 +1,12 @@
 //! Whose records the demo moves: the vendored samples, generated patients, or Bundles given by hand.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use sealwort_fhir::{
-    Bundle, Identifier, PatientKey, assign_patients, logical_id, parse_bundle, patient_identifiers, samples, synthetic,
+    Bundle, BundleEntry, Identifier, Method, PatientKey, ResourceId, assign_patients, logical_id, parse_bundle,
+    patient_identifiers, samples, synthetic,
 };
 
 use crate::error::CliError;
@@ -19,6 +21,8 @@ pub(super) struct Loaded {
     pub(super) name: String,
     pub(super) bytes: Bytes,
     pub(super) patients: Vec<LoadedPatient>,
+    /// Where the URLs by which entries refer to each other lead once they are stored.
+    pub(super) links: HashMap<String, String>,
 }
 
 /// One patient of a Bundle.
@@ -60,13 +64,28 @@ fn read(name: String, bytes: Bytes) -> Result<Loaded, CliError> {
         let resources = group.entries.iter().filter_map(|place| {
             let entry = bundle.entries().get(*place)?;
             let resource = entry.resource.as_ref()?;
-            let id = logical_id(entry)?;
+            let id = stored_id(&bundle, entry)?;
             let kind = resource.resource_type().as_str().to_owned();
             Some((kind, id.as_str().to_owned(), resource.bytes().clone()))
         });
         patients.push(LoadedPatient { identifiers, resources: resources.collect() });
     }
-    Ok(Loaded { name, bytes, patients })
+    let links = bundle.entries().iter().filter_map(|entry| {
+        let (url, resource) = (entry.full_url.clone()?, entry.resource.as_ref()?);
+        Some((url, format!("{}/{}", resource.resource_type(), stored_id(&bundle, entry)?)))
+    });
+    let links = links.collect();
+    Ok(Loaded { name, bytes, patients, links })
+}
+
+/// The id under which a gateway stores an entry: what a transaction creates gets the uuid of its URL.
+fn stored_id(bundle: &Bundle, entry: &BundleEntry) -> Option<ResourceId> {
+    let creates = entry.request.as_ref().is_some_and(|request| request.method == Method::Post);
+    if bundle.kind().has_requests() && creates {
+        entry.full_url.as_deref()?.strip_prefix("urn:uuid:")?.parse().ok()
+    } else {
+        logical_id(entry)
+    }
 }
 
 fn resource(bundle: &Bundle, place: usize) -> Option<&sealwort_fhir::Resource> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sealwort_fhir::{Identifier, logical_id, parse_any_bundle};
+use sealwort_fhir::{Identifier, Resource, logical_id, parse_any_bundle, rewrite_references, same_content_but_id};
 use sealwort_net::steps::StepReport;
 use sealwort_proto::Step;
 use serde::Serialize;
@@ -81,6 +81,8 @@ struct Person {
     name: String,
     identifiers: Vec<Identifier>,
     resources: HashMap<(String, String), Bytes>,
+    /// Where the links from one entry of a Bundle to another lead once they are stored.
+    links: HashMap<String, String>,
 }
 
 /// Tells the story and shows it as it happens.
@@ -203,11 +205,15 @@ fn people(bundles: &[Loaded]) -> Vec<Person> {
             let resources =
                 patient.resources.iter().map(|(kind, id, bytes)| ((kind.clone(), id.clone()), bytes.clone()));
             match known {
-                Some(person) => person.resources.extend(resources),
+                Some(person) => {
+                    person.resources.extend(resources);
+                    person.links.extend(bundle.links.clone());
+                }
                 None => people.push(Person {
                     name: bundle.name.clone(),
                     identifiers: patient.identifiers.clone(),
                     resources: resources.collect(),
+                    links: bundle.links.clone(),
                 }),
             }
         }
@@ -255,7 +261,8 @@ async fn refused_soon(world: &World, person: &Person) -> Result<bool, CliError> 
     }
 }
 
-/// Reads a person at hospital B and compares every resource with the bytes that hospital A wrote.
+/// Reads a person at hospital B and compares every resource with what hospital A wrote: the same but for the version
+/// and time that the gateway sets, and for links within a transaction, which lead to the resources' ids now.
 async fn compare(world: &World, person: &Person) -> Result<(usize, bool), CliError> {
     let wrong = |e: &dyn std::fmt::Display| CliError::Local(format!("{}: {e}", person.name));
     let found = world.hospital_b.get(&person.search()?).await?.success(&person.name)?;
@@ -270,8 +277,13 @@ async fn compare(world: &World, person: &Person) -> Result<(usize, bool), CliErr
         let kept = entry.full_url.as_deref().and_then(|url| url.rsplit('/').next()).unwrap_or_default().to_owned();
         read.insert((resource.resource_type().as_str().to_owned(), kept), resource.bytes().clone());
     }
-    let equal = read.len() == person.resources.len()
-        && person.resources.iter().all(|(key, bytes)| read.get(key) == Some(bytes));
+    let same = |(key, written): (&(String, String), &Bytes)| {
+        let as_stored = Resource::parse(written.clone())
+            .and_then(|resource| rewrite_references(&resource, |link| person.links.get(link).cloned()));
+        let as_stored = as_stored.map_or(written.clone(), |resource| resource.bytes().clone());
+        read.get(key).is_some_and(|read| same_content_but_id(read, &as_stored))
+    };
+    let equal = read.len() == person.resources.len() && person.resources.iter().all(same);
     Ok((read.len(), equal))
 }
 

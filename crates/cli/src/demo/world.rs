@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealwort_ca::create_exchange;
-use sealwort_gateway::User;
+use sealwort_gateway::{MqttConfig, User};
 use sealwort_net::config::{CaConfig, Interval, ListenConfig};
 use sealwort_net::member::join;
 use sealwort_net::steps::Steps;
@@ -51,14 +51,15 @@ pub(crate) struct World {
 
 impl World {
     /// Starts everything in a folder.
-    pub(crate) async fn start(folder: &Path) -> Result<Self, CliError> {
-        Self::start_through(folder, async |_, address| Ok(address)).await
+    pub(crate) async fn start(folder: &Path, mqtt: MqttConfig) -> Result<Self, CliError> {
+        Self::start_through(folder, mqtt, async |_, address| Ok(address)).await
     }
 
     /// The same with something in between on each hop: it is given the address that would be connected to, and
     /// says where to connect instead.
     pub(crate) async fn start_through(
         folder: &Path,
+        mqtt: MqttConfig,
         through: impl AsyncFn(Hop, SocketAddr) -> Result<SocketAddr, CliError>,
     ) -> Result<Self, CliError> {
         let begun = Instant::now();
@@ -139,6 +140,10 @@ impl World {
             };
             config.fhir.address = ListenConfig::on_loopback(0).address;
             config.broker.url.clone_from(&to_broker);
+            config.mllp.address = ListenConfig::on_loopback(0).address.to_string();
+            if name == "hospital-a" {
+                config.mqtt.clone_from(&mqtt);
+            }
             config
         };
         let gateway_a =
@@ -177,7 +182,9 @@ impl World {
             ("broker (HTSC)", url(self.broker.address)),
             ("archive (HIMC)", url(self.archive.address)),
             ("hospital A, gateway (LHC)", format!("http://{}/fhir", self.gateway_a.address)),
+            ("hospital A, HL7 v2", mllp(self.gateway_a.mllp)),
             ("hospital B, gateway (LHC)", format!("http://{}/fhir", self.gateway_b.address)),
+            ("hospital B, HL7 v2", mllp(self.gateway_b.mllp)),
             ("data folders", self.folder.display().to_string()),
         ]
     }
@@ -198,6 +205,10 @@ impl World {
         self.archive.stopped().await;
         self.ca.stopped().await;
     }
+}
+
+fn mllp(address: Option<SocketAddr>) -> String {
+    address.map(|address| format!("mllp://{address}")).unwrap_or_default()
 }
 
 fn url(address: SocketAddr) -> String {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sealwort_gateway::MqttConfig;
 use sealwort_net::client::{Endpoint, HopClient};
 use sealwort_net::exchange::{AUTHENTICATE_PATH, send};
 use sealwort_net::steps::StepReport;
@@ -48,7 +49,7 @@ pub(super) struct Observed {
 /// What was seen besides, for rows of Table 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// The record that B read is byte for byte the one that A wrote.
+    /// What B read says what A wrote; the server's version and time stand in its `meta`.
     pub(super) read_equals_written: bool,
     /// Hospital B was refused before the patient's consent.
     pub(super) denied_before_consent: bool,
@@ -63,13 +64,13 @@ pub(super) struct Seen {
 /// Runs it in a folder.
 pub(super) async fn observe(folder: &Path) -> Result<Observed, CliError> {
     let record = Bytes::from(record().to_string());
-    let world = World::start(folder).await?;
+    let world = World::start(folder, MqttConfig::default()).await?;
     let prepared = prepare(&world, &record).await;
     world.stop().await;
     let (denied_before_consent, needles) = prepared?;
 
     let relays = std::cell::RefCell::new(Vec::new());
-    let world = World::start_through(folder, async |hop, address| {
+    let world = World::start_through(folder, MqttConfig::default(), async |hop, address| {
         let relay = Relay::to(address).await?;
         relays.borrow_mut().push((hop, relay.clone()));
         Ok(relay.address)
@@ -133,7 +134,7 @@ async fn count(
     let transmitted = Mark::now(world, relays).await;
     let transmission = transmitted.since(&authenticated, steps(&mut heard));
     let stranger = stranger(world).await?;
-    Ok((authentication, transmission, read == *record, stranger))
+    Ok((authentication, transmission, sealwort_fhir::same_content(&read, record), stranger))
 }
 
 /// Everything that grows, at one moment at which nothing is going on.

@@ -1,6 +1,7 @@
 //! Running a service in the foreground: read its configuration, start it, say where it listens, and wait for
 //! the signal that ends it. What a service does is in its own crate.
 
+mod app;
 mod token;
 
 use std::net::SocketAddr;
@@ -41,6 +42,8 @@ pub(crate) struct GatewayArgs {
 enum GatewayCommand {
     /// Print a bearer token for a user of this gateway's FHIR face.
     Token(token::TokenArgs),
+    /// Register apps that may ask this gateway for tokens, list and remove them.
+    App(app::AppArgs),
 }
 
 /// Runs the broker until a signal.
@@ -63,8 +66,10 @@ pub(crate) async fn archive(args: &ServiceArgs, output: Output) -> Result<(), Cl
 
 /// Runs a gateway until a signal, or one of its other commands.
 pub(crate) async fn gateway(args: GatewayArgs, output: Output) -> Result<(), CliError> {
-    if let Some(GatewayCommand::Token(args)) = args.command {
-        return token::run(args, output);
+    match args.command {
+        Some(GatewayCommand::Token(args)) => return token::run(args, output),
+        Some(GatewayCommand::App(args)) => return app::run(args, output),
+        None => {}
     }
     let (config, shutdown) = args.service.prepare::<sealwort_gateway::Config>()?;
     let running = sealwort_gateway::start(&config.value, Arc::new(SystemClock), Steps::default(), shutdown).await?;

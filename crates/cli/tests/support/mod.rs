@@ -4,9 +4,12 @@
 //!
 //! The ports of the first start are written into the configuration files, so that a restarted party is found
 //! where it was.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod http;
+pub(crate) mod open_data;
+pub(crate) mod smart;
+pub(crate) mod stored;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -16,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-pub(crate) use http::Answer;
+pub(crate) use http::{Answer, Client, encode, name_of};
 use serde_json::{Value, json};
 
 /// The five parties.
@@ -280,6 +283,11 @@ impl World {
         json_of(&output)["token"].as_str().unwrap().to_owned()
     }
 
+    /// The token of the user who was there from the beginning.
+    pub(crate) fn token_of_user(&self, hospital: Party) -> &str {
+        &self.tokens[&hospital]
+    }
+
     // ---- a hospital's requests ----
 
     /// Posts a Bundle, or another resource, at a hospital. An error means that no answer came: what was sent is
@@ -313,21 +321,12 @@ impl World {
 
     /// Somebody who sends requests to a hospital while the world changes: the address outlives restarts.
     pub(crate) fn client(&self, hospital: Party) -> Client {
-        Client { address: self.address(hospital), token: self.tokens[&hospital].clone() }
+        Client::new(self.address(hospital), Some(self.tokens[&hospital].clone()))
     }
-}
 
-/// A user's client of one hospital's gateway.
-#[derive(Debug, Clone)]
-pub(crate) struct Client {
-    address: SocketAddr,
-    token: String,
-}
-
-impl Client {
-    /// Any request. An error means that no whole answer came.
-    pub(crate) fn request(&self, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
-        http::request(self.address, method, path, &self.token, body)
+    /// The same with another token, or with none.
+    pub(crate) fn client_with(&self, hospital: Party, token: Option<String>) -> Client {
+        Client::new(self.address(hospital), token)
     }
 }
 
@@ -347,6 +346,26 @@ impl Drop for World {
             }
         }
     }
+}
+
+/// Runs the parts of a story that share one world. A part that fails does not hide what the others find.
+pub(crate) fn parts(parts: &[(&str, &dyn Fn())]) {
+    let fails = |part: &&(&str, &dyn Fn())| {
+        let run = std::panic::AssertUnwindSafe(|| {
+            let begun = Instant::now();
+            (part.1)();
+            println!("{}: {:.1} s", part.0, begun.elapsed().as_secs_f64());
+        });
+        std::panic::catch_unwind(run).is_err()
+    };
+    let failed: Vec<&str> = parts.iter().filter(fails).map(|(name, _)| *name).collect();
+    assert!(failed.is_empty(), "parts that failed: {failed:?}");
+}
+
+/// An address on loopback that nobody listens on. Somebody may take it before it is used; then the party that should
+/// listen there does not start, and is started again.
+pub(crate) fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Runs `sealwort` with these arguments to its end.

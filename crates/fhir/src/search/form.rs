@@ -38,6 +38,7 @@ pub(super) enum Form {
     Period,
     Timing,
     Text,
+    FamilyName,
     HumanName,
     Address,
     Number,
@@ -70,6 +71,7 @@ impl Form {
             Self::Period => period(value).map(|span| out.date(span)),
             Self::Timing => timing(value).map(|span| out.date(span)),
             Self::Text => string(value, out),
+            Self::FamilyName => family(value, out),
             Self::HumanName => {
                 for name in list(value, "family") {
                     family(name, out);
