@@ -34,6 +34,7 @@ fi
 
 say "the build, one for tests and demo"
 cargo build --workspace --bins --tests --release
+cargo build --package sealwort-fhir --example search --release
 
 if cargo nextest --version >/dev/null 2>&1; then
     say "tests: cargo nextest"
@@ -73,6 +74,12 @@ scripts/check-demo.sh "$scratch/demo.json"
 
 say "the second implementation: vectors, and a hospital in Python against a running demo"
 scripts/interop.sh "$target/release/sealwort"
+
+say "public FHIR clients against a running demo"
+scripts/clients.sh "$target/release/sealwort"
+
+say "searches, compared with an independent engine"
+scripts/search-conformance.sh "$target/release/examples/search"
 
 say "the proofs: compared where ProVerif is installed"
 proof/check.sh
