@@ -47,6 +47,8 @@ impl Client {
             .header(header::HOST, &self.host)
             .header(header::AUTHORIZATION, &self.authorization)
             .header(header::CONTENT_TYPE, kind)
+            // Published Bundles refer to practitioners in files of their own, which are not loaded.
+            .header("prefer", "handling=lenient")
             .body(Full::new(body))?;
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;

@@ -54,7 +54,7 @@ enum Benchmark {
     Seal,
     /// Durable appends beside plain inserts.
     Append,
-    /// Opening a patient and reading by id, against a running `sealwort demo`.
+    /// Opening patients, their memory, reads, searches and transactions, at a running gateway.
     Gateway,
     /// Memory of archive and broker with 100,000 entries and 100 gateways.
     Memory,

@@ -24,6 +24,15 @@ pub(crate) struct Process {
     log: PathBuf,
 }
 
+/// CPU time of all threads of a process so far, in ticks of about 10 ms.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CpuTime {
+    /// In the program.
+    pub(crate) user: Duration,
+    /// In the kernel for it: sockets and files.
+    pub(crate) system: Duration,
+}
+
 /// Memory of a process, in KiB.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
@@ -113,9 +122,16 @@ impl Process {
 
     /// CPU time of all its threads so far, user and system, in ticks of about 10 ms.
     pub(crate) fn cpu(&self) -> Result<Duration, Failure> {
+        let CpuTime { user, system } = self.cpu_time()?;
+        Ok(user + system)
+    }
+
+    /// The same in its two parts.
+    pub(crate) fn cpu_time(&self) -> Result<CpuTime, Failure> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let ticks = ticks(&stat).ok_or("the system does not tell the CPU time of a process")?;
-        Ok(Duration::from_secs_f64(factor(ticks) / factor(rustix::param::clock_ticks_per_second())))
+        let (user, system) = ticks(&stat).ok_or("the system does not tell the CPU time of a process")?;
+        let time = |ticks| Duration::from_secs_f64(factor(ticks) / factor(rustix::param::clock_ticks_per_second()));
+        Ok(CpuTime { user: time(user), system: time(system) })
     }
 
     fn explain(&self, what: &str) -> Failure {
@@ -135,12 +151,10 @@ impl Drop for Process {
 }
 
 /// utime and stime, fields 14 and 15 of proc_pid_stat(5); the name before them may hold anything.
-fn ticks(stat: &str) -> Option<u64> {
+fn ticks(stat: &str) -> Option<(u64, u64)> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -153,7 +167,7 @@ mod tests {
     #[test]
     fn cpu_time_is_read_behind_any_name() {
         let stat = "42 (a) b) S 1 42 42 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 3 0 5000 1 1";
-        assert_eq!(ticks(stat), Some(300));
+        assert_eq!(ticks(stat), Some((250, 50)));
         assert_eq!(ticks("nonsense"), None);
     }
 }

@@ -1,16 +1,21 @@
 //! Requests one after another on each of several connections, for a while.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::demo::Hospital;
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::http_client::Client;
 use crate::measure::{Failure, Samples, factor, micros};
 use crate::processes::Process;
 
 /// What is asked for, of whom.
-pub(super) struct Target {
-    pub(super) hospital: Hospital,
+pub(super) struct Target<'a> {
+    /// The server, whose CPU time is what a request costs: the clients are in this program.
+    pub(super) server: &'a Process,
+    pub(super) address: SocketAddr,
+    pub(super) token: &'a str,
     pub(super) paths: Arc<Vec<String>>,
 }
 
@@ -23,6 +28,10 @@ pub(super) struct Load {
     pub(super) latency: Samples,
     /// Microseconds of the server's CPU for each request, one value a round.
     pub(super) cpu: Samples,
+    /// The part of it that went to the kernel.
+    pub(super) system: Samples,
+    /// The same of this program, which is the client.
+    pub(super) client: Samples,
 }
 
 impl Load {
@@ -31,21 +40,18 @@ impl Load {
         self.rate.append(other.rate);
         self.latency.append(other.latency);
         self.cpu.append(other.cpu);
+        self.system.append(other.system);
+        self.client.append(other.client);
     }
 }
 
 /// One round.
-pub(super) async fn run(
-    target: &Target,
-    connections: usize,
-    round: Duration,
-    server: &Process,
-) -> Result<Load, Failure> {
+pub(super) async fn run(target: &Target<'_>, connections: usize, round: Duration) -> Result<Load, Failure> {
     let mut clients = Vec::with_capacity(connections);
     for _ in 0..connections {
-        clients.push(Client::connect(target.hospital.address, &target.hospital.token).await?);
+        clients.push(Client::connect(target.address, target.token).await?);
     }
-    let (cpu, begun) = (server.cpu()?, Instant::now());
+    let (cpu, own, begun) = (target.server.cpu_time()?, own_cpu(), Instant::now());
     let tasks: Vec<_> = clients
         .into_iter()
         .enumerate()
@@ -57,8 +63,13 @@ pub(super) async fn run(
         requests += asked;
         load.latency.append(latency);
     }
+    let each = |time: Duration| micros(time) / factor(requests);
     load.rate.push(factor(requests) / begun.elapsed().as_secs_f64());
-    load.cpu.push(micros(server.cpu()?.saturating_sub(cpu)) / factor(requests));
+    load.client.push(each(own_cpu().saturating_sub(own)));
+    let after = target.server.cpu_time()?;
+    let (user, system) = (after.user.saturating_sub(cpu.user), after.system.saturating_sub(cpu.system));
+    load.cpu.push(each(user + system));
+    load.system.push(each(system));
     Ok(load)
 }
 
@@ -81,6 +92,12 @@ async fn ask(
         asked += 1;
     }
     Ok((asked, latency))
+}
+
+/// CPU time of this program.
+fn own_cpu() -> Duration {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec.try_into().unwrap_or_default(), now.tv_nsec.try_into().unwrap_or_default())
 }
 
 const STRIDE: usize = 61;
