@@ -44,10 +44,14 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// Ids of the resources of a Bundle, in order.
+    /// What the simulation called the resources of a Bundle, in order: a server gives ids of its own to what is
+    /// created, so that an Observation's name is its value.
     pub(crate) fn ids(&self) -> Vec<String> {
         let entries = self.body.get("entry").and_then(Value::as_array);
-        let id = |entry: &Value| entry.pointer("/resource/id").and_then(Value::as_str).map(str::to_owned);
+        let id = |entry: &Value| {
+            let named = entry.pointer("/resource/valueString").or_else(|| entry.pointer("/resource/id"));
+            named.and_then(Value::as_str).map(str::to_owned)
+        };
         entries.map(|entries| entries.iter().filter_map(id).collect()).unwrap_or_default()
     }
 }
@@ -85,7 +89,7 @@ impl Door {
         let resource = json!({
             "resourceType": "Patient", "id": patient, "identifier": [{ "system": SYSTEM, "value": patient }],
         });
-        self.ask(Method::POST, "/fhir/Patient", Some(resource)).await
+        self.ask(Method::PUT, &format!("/fhir/Patient/{patient}"), Some(resource)).await
     }
 
     pub(crate) async fn write(&self, patient: &str, id: &str, by_identifier: bool) -> Option<Answer> {
@@ -95,7 +99,7 @@ impl Door {
             json!({ "reference": format!("Patient/{patient}") })
         };
         let resource = json!({
-            "resourceType": "Observation", "id": id, "status": "final", "code": { "text": "simulated" },
+            "resourceType": "Observation", "status": "final", "code": { "text": "simulated" },
             "subject": subject, "valueString": id,
         });
         self.ask(Method::POST, "/fhir/Observation", Some(resource)).await

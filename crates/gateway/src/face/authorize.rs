@@ -43,26 +43,26 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
 
 /// `GET /auth/authorize?…`
 async fn authorize(State(gateway): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    ask_user(&gateway, &headers, query.unwrap_or_default())
+    ask_user(&gateway, &headers, &query.unwrap_or_default())
 }
 
 /// `POST /auth/authorize`
 async fn authorize_posted(State(gateway): Shared, headers: HeaderMap, body: Bytes) -> Response {
     match String::from_utf8(body.to_vec()) {
-        Ok(request) => ask_user(&gateway, &headers, request),
+        Ok(request) => ask_user(&gateway, &headers, &request),
         Err(_) => told(StatusCode::BAD_REQUEST, "the request is not text"),
     }
 }
 
 /// Shows what the app asks for, or has the user sign in first.
-fn ask_user(gateway: &Arc<Gateway>, headers: &HeaderMap, request: String) -> Response {
+fn ask_user(gateway: &Arc<Gateway>, headers: &HeaderMap, request: &str) -> Response {
     let Some(user) = signed_in(gateway, headers) else {
-        return page(StatusCode::OK, &sign_in_page(&request, None), None);
+        return page(StatusCode::OK, &sign_in_page(request, None), None);
     };
     let now = seconds(gateway.sessions.now());
     match gateway.authorization.ask(|server| server.authorize(request.as_bytes(), &user.name, now)) {
         Ok(pending) => {
-            let redirect = redirect_origin(&request);
+            let redirect = redirect_origin(request);
             let patients = match pending.patient {
                 PatientChoice::ToChoose => gateway.people.names(PATIENTS_OFFERED_MAX),
                 _ => Vec::new(),
