@@ -142,7 +142,7 @@ pub(super) async fn tell(
     let read_ms = begun.elapsed().as_millis();
     telling::show(output, &steps, telling::TRANSMISSION, "The seven steps of transmission, as hospital B reads:");
     output.message(format!(
-        "\nHospital B read {resources_read} resources; the bytes are those that A wrote: {read_equals_written}."
+        "\nHospital B read {resources_read} resources; their content is what A wrote: {read_equals_written}."
     ));
 
     let (mut denied_after_withdrawal, mut slowest) = (true, Duration::ZERO);

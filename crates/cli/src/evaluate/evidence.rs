@@ -46,7 +46,7 @@ struct Cited {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Sight {
-    /// B read the bytes that A wrote.
+    /// B read what A wrote.
     ReadEqualsWritten,
     /// B was refused before consent.
     DeniedBeforeConsent,
@@ -190,7 +190,7 @@ impl Sight {
 
     pub(super) const fn words(self) -> &'static str {
         match self {
-            Self::ReadEqualsWritten => "B read the bytes that A wrote",
+            Self::ReadEqualsWritten => "B read what A wrote",
             Self::DeniedBeforeConsent => "B was refused before consent",
             Self::NoPlaintext => "no plaintext at broker and archive",
             Self::StrangerRefusedCheaply => "a stranger was refused at no cost",
