@@ -110,7 +110,8 @@ impl Door {
     }
 
     pub(crate) async fn observations(&self, patient: &str) -> Option<Answer> {
-        self.ask(Method::GET, &format!("/fhir/Observation?patient={patient}"), None).await
+        // The whole record: `Observation?patient=` matches no subject that has an identifier alone (FHIR R4, search).
+        self.ask(Method::GET, &format!("/fhir/Patient/{patient}/$everything?_type=Observation"), None).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Option<Answer> {
