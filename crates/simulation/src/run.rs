@@ -29,7 +29,7 @@ use crate::workload::People;
 const TICK: Duration = Duration::from_millis(10);
 /// Longest run, in simulated time.
 const LONGEST: Duration = Duration::from_mins(10);
-/// How long the people's tokens live, which is longer than any run.
+/// How long the people's tokens live before and after a run begins: longer than any run, and than clocks are off.
 const TOKEN_LIFETIME_SECONDS: u64 = 24 * 3600;
 /// Steps between two looks at the stores.
 const LOOK_EVERY_STEPS: u64 = 20;
@@ -109,7 +109,8 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
 fn people(world: &World, plan: &Arc<Plan>, ledger: &Ledger) -> Result<People, Failure> {
     let begins = BEGINNING_MILLIS / 1000;
     let user = User { name: "dr".to_owned(), role: "physician".to_owned(), expires: begins + TOKEN_LIFETIME_SECONDS };
-    let clock = Arc::new(TestClock::at(UnixTime::from_secs(begins)));
+    // Issued the day before, so that a clock that goes back finds no token from its future.
+    let clock = Arc::new(TestClock::at(UnixTime::from_secs(begins - TOKEN_LIFETIME_SECONDS)));
     let mut doors = Vec::new();
     for name in &plan.hospitals {
         let host = format!("gateway-{name}");
