@@ -189,6 +189,12 @@ impl Roster {
         known.map(Some).map_err(|_| GatewayError::Kept("a row of the roster cannot be read"))
     }
 
+    /// Whether a patient's record can be there: nothing is written before the registration is confirmed, which a
+    /// crash may have cut off and the next write completes.
+    pub(crate) async fn is_registered(&self, patient: Pseudonym) -> Result<bool, GatewayError> {
+        Ok(self.known(patient).await?.is_none_or(|known| known.registered))
+    }
+
     /// The patient that one of these identifiers leads to.
     pub(crate) async fn by_locators(&self, locators: &[Locator]) -> Result<Option<Pseudonym>, GatewayError> {
         for locator in locators {

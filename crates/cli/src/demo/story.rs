@@ -277,14 +277,17 @@ async fn compare(world: &World, person: &Person) -> Result<(usize, bool), CliErr
         let kept = entry.full_url.as_deref().and_then(|url| url.rsplit('/').next()).unwrap_or_default().to_owned();
         read.insert((resource.resource_type().as_str().to_owned(), kept), resource.bytes().clone());
     }
-    let same = |(key, written): (&(String, String), &Bytes)| {
-        let as_stored = Resource::parse(written.clone())
+    let same = |(key, written): &(&(String, String), &Bytes)| {
+        let as_stored = Resource::parse((*written).clone())
             .and_then(|resource| rewrite_references(&resource, |link| person.links.get(link).cloned()));
-        let as_stored = as_stored.map_or(written.clone(), |resource| resource.bytes().clone());
-        read.get(key).is_some_and(|read| same_content_but_id(read, &as_stored))
+        let as_stored = as_stored.map_or_else(|_| (*written).clone(), |resource| resource.bytes().clone());
+        read.get(*key).is_some_and(|read| same_content_but_id(read, &as_stored))
     };
-    let equal = read.len() == person.resources.len() && person.resources.iter().all(same);
-    Ok((read.len(), equal))
+    let differs = person.resources.iter().find(|one| !same(one)).map(|((kind, id), _)| format!("{kind}/{id}"));
+    if let Some(name) = &differs {
+        tracing::error!(patient = person.name, resource = name, "what was read is not what was written");
+    }
+    Ok((read.len(), differs.is_none() && read.len() == person.resources.len()))
 }
 
 fn note_steps(heard: &mut broadcast::Receiver<StepReport>, steps: &mut Vec<StepReport>) {

@@ -71,7 +71,11 @@ impl Gateway {
             needs = needs.max(Needs::of(wanted(*member)?));
         }
         let patient = self.patient_to_judge(group, needs, asking).await?;
-        let view = match (needs, patient) {
+        let written = match patient {
+            Some(patient) => self.roster.is_registered(patient).await?.then_some(patient),
+            None => None,
+        };
+        let view = match (needs, written) {
             (Needs::Nothing, _) | (_, None) => None,
             (Needs::Version, Some(patient)) => match self.open(patient, asking).await {
                 Ok(view) => Some(view),
@@ -90,7 +94,7 @@ impl Gateway {
         let bench = Bench {
             asking,
             record: patient.map_or(Record::AnotherPatient, |patient| record_of(patient, asking)),
-            unwritten: patient.is_none() && needs > Needs::Nothing,
+            unwritten: written.is_none() && needs > Needs::Nothing,
             searched: seen(Action::Search)?,
             read: seen(Action::Read)?,
             view,
