@@ -80,9 +80,8 @@ const REFUSED_WITHIN: Duration = Duration::from_secs(2);
 struct Person {
     name: String,
     identifiers: Vec<Identifier>,
+    /// By type and id, with the links from one entry of a Bundle to another as they lead once they are stored.
     resources: HashMap<(String, String), Bytes>,
-    /// Where the links from one entry of a Bundle to another lead once they are stored.
-    links: HashMap<String, String>,
 }
 
 /// Tells the story and shows it as it happens.
@@ -202,18 +201,19 @@ fn people(bundles: &[Loaded]) -> Vec<Person> {
         for patient in &bundle.patients {
             let known =
                 people.iter_mut().find(|person| patient.identifiers.iter().any(|i| person.identifiers.contains(i)));
-            let resources =
-                patient.resources.iter().map(|(kind, id, bytes)| ((kind.clone(), id.clone()), bytes.clone()));
+            // A URL means what it means in its Bundle: another may give it to something else.
+            let kept = |written: &Bytes| {
+                let resource = Resource::parse(written.clone())
+                    .and_then(|resource| rewrite_references(&resource, |link| bundle.links.get(link).cloned()));
+                resource.map_or_else(|_| written.clone(), |resource| resource.bytes().clone())
+            };
+            let resources = patient.resources.iter().map(|(kind, id, bytes)| ((kind.clone(), id.clone()), kept(bytes)));
             match known {
-                Some(person) => {
-                    person.resources.extend(resources);
-                    person.links.extend(bundle.links.clone());
-                }
+                Some(person) => person.resources.extend(resources),
                 None => people.push(Person {
                     name: bundle.name.clone(),
                     identifiers: patient.identifiers.clone(),
                     resources: resources.collect(),
-                    links: bundle.links.clone(),
                 }),
             }
         }
@@ -278,10 +278,7 @@ async fn compare(world: &World, person: &Person) -> Result<(usize, bool), CliErr
         read.insert((resource.resource_type().as_str().to_owned(), kept), resource.bytes().clone());
     }
     let same = |(key, written): &(&(String, String), &Bytes)| {
-        let as_stored = Resource::parse((*written).clone())
-            .and_then(|resource| rewrite_references(&resource, |link| person.links.get(link).cloned()));
-        let as_stored = as_stored.map_or_else(|_| (*written).clone(), |resource| resource.bytes().clone());
-        read.get(*key).is_some_and(|read| same_content_but_id(read, &as_stored))
+        read.get(*key).is_some_and(|read| same_content_but_id(read, written))
     };
     let differs = person.resources.iter().find(|one| !same(one)).map(|((kind, id), _)| format!("{kind}/{id}"));
     if let Some(name) = &differs {
