@@ -22,6 +22,7 @@ fn bundles_are_stored_whole_or_not_at_all() {
         ("conditional entries", &|| conditional_entries(&ehr)),
         ("every verb", &|| every_verb(&ehr)),
         ("several patients", &|| several_patients(&ehr)),
+        ("two people with one number", &|| two_people_with_one_number(&ehr, &world.client(Party::HospitalB))),
         ("one faulty entry", &|| one_faulty_entry(&ehr)),
         ("refused as a whole", &|| refused_as_a_whole(&ehr)),
         ("batches", &|| batches(&ehr)),
@@ -294,6 +295,51 @@ fn several_patients(ehr: &Client) {
 }
 
 /// One entry is at fault, in every way; the others would be fine, and belong to another patient besides.
+/// A wrong number must not bring one person's results into another's record.
+fn two_people_with_one_number(ehr: &Client, elsewhere: &Client) {
+    let person = |identifiers: &[(&str, &str)]| {
+        let identifiers: Vec<Value> =
+            identifiers.iter().map(|(system, value)| json!({"system": system, "value": value})).collect();
+        json!({"resourceType": "Patient", "identifier": identifiers})
+    };
+    let create = |ehr: &Client, patient: &Value| ehr.send("POST", "/fhir/Patient", &[], patient.to_string());
+    let first = create(ehr, &person(&[("urn:mrn", "900"), ("urn:licence", "S1")])).with(201).id();
+    let known = || total(ehr, "Patient?identifier=urn:licence%7CS1");
+    let conflict = |code: &str| (409, code.to_owned(), "Patient.identifier".to_owned());
+    // The licence is the same and the number another: somebody else, or an error.
+    let second = person(&[("urn:mrn", "901"), ("urn:licence", "S1")]);
+    assert_eq!(create(ehr, &second).refusal(), conflict("identifiers-contradict"));
+    let mut named = second.clone();
+    named["id"] = json!("second");
+    assert_eq!(ehr.send("PUT", "/fhir/Patient/second", &[], named.to_string()).refusal().1, "identifiers-contradict");
+    let result = observation(&uuid(900), "of the second");
+    let both = [post(&uuid(900), &second), post(&uuid(901), &result)];
+    assert_eq!(transaction(ehr, &both).refusal().1, "identifiers-contradict");
+    assert_eq!((known(), total(ehr, &format!("Observation?patient={first}"))), (1, 0));
+    // A hospital that may not read the record is not let in by the number either.
+    assert_eq!(create(elsewhere, &second).refusal().0, 403);
+    // Nothing contradicts: one more Patient of the same person, and their new numbers lead to them.
+    let more = person(&[("urn:licence", "S1"), ("urn:passport", "P1")]);
+    create(ehr, &more).with(201);
+    assert_eq!(known(), 2);
+    let subject = json!({"identifier": {"system": "urn:passport", "value": "P1"}});
+    let by_passport =
+        json!({"resourceType": "Observation", "status": "final", "code": {"text": "p"}, "subject": subject});
+    ehr.send("POST", "/fhir/Observation", &[], by_passport.to_string()).with(201);
+    let everything = ehr.get(&format!("/fhir/Patient/{first}/$everything")).with(200).names();
+    assert_eq!(everything.iter().filter(|name| name.starts_with("Observation/")).count(), 1, "{everything:?}");
+    // Who names the Patient by its id may correct a number, and may not take somebody else's.
+    let mut corrected = person(&[("urn:mrn", "902"), ("urn:licence", "S1")]);
+    corrected["id"] = json!(first);
+    let path = format!("/fhir/Patient/{first}");
+    ehr.send("PUT", &path, &[], corrected.to_string()).with(200);
+    create(ehr, &person(&[("urn:mrn", "903")])).with(201);
+    corrected["identifier"][0]["value"] = json!("903");
+    assert_eq!(ehr.send("PUT", &path, &[], corrected.to_string()).refusal().1, "patient-id-taken");
+    let of_both = person(&[("urn:mrn", "903"), ("urn:licence", "S1")]);
+    assert_eq!(create(ehr, &of_both).refusal(), conflict("identifiers-of-two"));
+}
+
 fn one_faulty_entry(ehr: &Client) {
     let base = with_id(patient(60), "f-60");
     transaction(ehr, &[put(&base), put(&with_id(observation("Patient/f-60", "there"), "f-there"))]).with(200);

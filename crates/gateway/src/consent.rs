@@ -18,6 +18,7 @@ use crate::error::GatewayError;
 use crate::open::unexpected;
 use crate::outbox::Outgoing;
 use crate::patients::{own, wrong};
+use crate::people::TREATMENT;
 
 /// A change of consent as the hospital's people ask for it.
 #[derive(Debug, Clone, Deserialize)]
@@ -83,7 +84,7 @@ pub(crate) fn begins(now: u64) -> u64 {
 impl Gateway {
     /// Grants.
     pub(crate) async fn grant(&self, change: &ConsentChange) -> Result<ConsentShown, GatewayError> {
-        let patient = self.patient_named(&change.patient).await?;
+        let patient = self.patient_named(&change.patient, TREATMENT).await?;
         let actions: Vec<Action> = parse(&change.actions, "actions")?;
         let purposes: Vec<Purpose> = parse(&change.purposes, "purposes")?;
         let now = self.sessions.now().as_secs();
@@ -105,7 +106,7 @@ impl Gateway {
 
     /// Withdraws. A new epoch of keys begins.
     pub(crate) async fn withdraw(&self, change: &ConsentChange) -> Result<ConsentShown, GatewayError> {
-        let patient = self.patient_named(&change.patient).await?;
+        let patient = self.patient_named(&change.patient, TREATMENT).await?;
         let some = |actions: Vec<_>| (!actions.is_empty()).then_some(actions);
         let purposes: Vec<Purpose> = parse(&change.purposes, "purposes")?;
         let tags = self.tags_named(patient, &change.labels)?;
@@ -124,7 +125,7 @@ impl Gateway {
 
     /// A patient's consent: this hospital's own where it is the authority, else as the broker shows it.
     pub(crate) async fn consent(&self, patient: &str) -> Result<ConsentShown, GatewayError> {
-        let patient = self.patient_named(patient).await?;
+        let patient = self.patient_named(patient, TREATMENT).await?;
         if let Some(known) = self.roster.known(patient).await?
             && !known.directive.0.is_empty()
         {

@@ -10,6 +10,9 @@ use sealwort_proto::message::Refusal;
 use sealwort_proto::{ErrorKind, ProtocolError};
 use sealwort_store::StoreError;
 
+/// Code of the refusal of a device whose id and secret are not those of an enrolment.
+pub(crate) const DEVICE_UNKNOWN: &str = "device-unknown";
+
 /// A failure at the gateway.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum GatewayError {
@@ -120,6 +123,14 @@ impl GatewayError {
         match self {
             Self::Within { error, .. } | Self::Noted { error, .. } => error.root(),
             error => error,
+        }
+    }
+
+    /// How to log in where it is not known who asks: the challenge of `WWW-Authenticate` (RFC 9110, section 11.6.1).
+    pub(crate) fn challenge(&self) -> &'static str {
+        match self.root() {
+            Self::Request { code: DEVICE_UNKNOWN, .. } => "Basic realm=\"devices\", charset=\"UTF-8\"",
+            _ => "Bearer",
         }
     }
 

@@ -1,6 +1,7 @@
 //! Whose record a resource goes into: a patient's, found by reference, identifier or id, or the hospital's own, which
 //! holds what concerns no patient (practitioners, organizations, definitions).
 
+use bytes::Bytes;
 use sealwort_fhir::compartment::PatientTarget;
 use sealwort_fhir::{
     Bundle, Identifier, IssueCode, PatientGroup, PatientKey, Reference, Resource, ResourceId, ResourceType,
@@ -11,6 +12,8 @@ use sealwort_smart::Action;
 
 use crate::Gateway;
 use crate::error::GatewayError;
+use crate::people::TREATMENT;
+use crate::roster::Known;
 use crate::seen::Seen;
 use crate::user::Asking;
 use crate::view::Held;
@@ -81,32 +84,83 @@ impl Gateway {
         self.stays(home, before, kind).await
     }
 
-    /// The record of a Patient: the one that it is in already, else by its identifiers, else by its id alone.
+    /// The record of a Patient: the one that it is in already, else by its identifiers, else by its id alone. Identifiers
+    /// that belong to different people lead nowhere.
     async fn home_of_patient(&self, patient: &Resource, id: Option<&ResourceId>) -> Result<Home, GatewayError> {
         let locators = self.locators(&patient_identifiers(patient));
         let by_id = match id {
             Some(id) => self.roster.by_resource("Patient", id.as_str()).await?,
             None => None,
         };
-        // While the exchange is away, who is not known here yet is as good as new.
-        let found = if locators.is_empty() { Ok(None) } else { self.find(&locators).await };
-        let by_identifier = match found {
-            Err(error) if error.is_away() || error.is_session_lost() => None,
-            found => found?.map(|known| known.patient),
-        };
-        match (by_id, by_identifier, id) {
-            (Some(one), Some(other), Some(id)) if one != other => Err(taken(id)),
-            (Some(patient), None, _) => {
-                let home = self.home_by_pseudonym(patient).await?;
-                Ok(Home { learned: locators, ..home })
+        let (mut found, mut unknown) = (by_id, Vec::new());
+        for locator in &locators {
+            match (self.roster.by_locator(*locator).await?, found) {
+                (None, _) => unknown.push(*locator),
+                (Some(one), Some(other)) if one != other => return Err(other_person(by_id.and(id))),
+                (led, _) => found = led,
             }
-            (Some(patient), _, _) | (None, Some(patient), _) => self.home_by_pseudonym(patient).await,
-            (None, None, _) if !locators.is_empty() => Ok(Home { known: None, locators, learned: Vec::new() }),
-            (None, None, Some(id)) => {
+        }
+        // While the exchange is away, who is not known here yet is as good as new, and nothing is learned.
+        let elsewhere = if unknown.is_empty() { Ok(None) } else { self.find(&unknown).await };
+        let learned = match elsewhere {
+            Err(error) if error.is_away() || error.is_session_lost() => Vec::new(),
+            elsewhere => match (elsewhere?.map(|known| known.patient), found) {
+                (Some(one), Some(other)) if one != other => return Err(other_person(by_id.and(id))),
+                (Some(patient), None) => {
+                    found = Some(patient);
+                    unknown
+                }
+                _ => unknown,
+            },
+        };
+        match (found, id) {
+            (Some(patient), _) => Ok(Home { learned, ..self.home_by_pseudonym(patient).await? }),
+            (None, _) if !locators.is_empty() => Ok(Home { known: None, locators, learned: Vec::new() }),
+            (None, Some(id)) => {
                 let value = format!("{}/{id}", self.member.identity());
                 Ok(self.home_by_identifier(&Identifier { system: Some(LOCAL_SYSTEM.to_owned()), value }))
             }
-            (None, None, None) => Err(GatewayError::Kept("a Patient without identifier and id was to be stored")),
+            (None, None) => Err(GatewayError::Kept("a Patient without identifier and id was to be stored")),
+        }
+    }
+
+    /// Refuses to put a Patient into the record of somebody with whom it shares an identifier while others of theirs
+    /// differ under one system: two people, one of whom has a wrong number. Who names the Patient by the id that it has
+    /// here says whom they mean.
+    pub(crate) async fn check_same_person(
+        &self,
+        known: &Known,
+        (id, content): (&str, &[u8]),
+        asking: &Asking,
+    ) -> Result<(), GatewayError> {
+        if self.roster.by_resource("Patient", id).await? == Some(known.patient) {
+            return Ok(());
+        }
+        let brought = patient_identifiers(&Resource::parse(Bytes::copy_from_slice(content))?);
+        let registration = self.verify_registration(known.registration.as_ref())?;
+        let registered = &registration.registration().locators;
+        if self.locators(&brought).iter().all(|locator| registered.contains(locator)) {
+            return Ok(());
+        }
+        let mut held = self.people.contents_of(known.patient);
+        if held.is_empty() {
+            held = match self.open(known.patient, asking).await {
+                Ok(view) => {
+                    let patients = view.all().filter(|(_, held)| held.kind == ResourceType::PATIENT);
+                    patients.filter_map(|(_, held)| held.newest().content.clone()).collect()
+                }
+                // Who may write and not read cannot be told.
+                Err(error) if error.status() == 403 => return Ok(()),
+                Err(error) => return Err(error),
+            };
+        }
+        let mut theirs = Vec::new();
+        for content in held {
+            theirs.extend(patient_identifiers(&Resource::parse(content)?));
+        }
+        match contradicted(&brought, &theirs) {
+            Some(system) => Err(two_people(system)),
+            None => Ok(()),
         }
     }
 
@@ -140,7 +194,7 @@ impl Gateway {
 
     /// The record that holds a resource.
     pub(crate) async fn home_holding(&self, kind: ResourceType, id: &ResourceId) -> Result<Option<Home>, GatewayError> {
-        match self.roster.by_resource(kind.as_str(), id.as_str()).await? {
+        match self.patient_holding(kind, id.as_str(), TREATMENT).await? {
             Some(patient) => self.home_by_pseudonym(patient).await.map(Some),
             None => Ok(None),
         }
@@ -212,7 +266,44 @@ pub(crate) fn identifier_in(query: &str) -> Option<Identifier> {
     parse_token(value).ok()?.identifier()
 }
 
-fn taken(id: &ResourceId) -> GatewayError {
+/// A system under which both have identifiers, and none in common.
+fn contradicted<'a>(some: &'a [Identifier], others: &[Identifier]) -> Option<&'a str> {
+    some.iter().filter_map(|identifier| identifier.system.as_deref()).find(|system| {
+        let under = |identifier: &&Identifier| identifier.system.as_deref() == Some(*system);
+        let mut theirs = others.iter().filter(under).peekable();
+        theirs.peek().is_some() && !theirs.any(|one| some.contains(one))
+    })
+}
+
+/// The identifiers of a Patient lead to somebody else than its id, or than each other.
+fn other_person(id: Option<&ResourceId>) -> GatewayError {
+    match id {
+        Some(id) => taken(id.as_str()),
+        None => GatewayError::request(
+            409,
+            IssueCode::Duplicate,
+            "identifiers-of-two",
+            "the identifiers of this Patient belong to different patients",
+            "find out who is meant, and send the identifiers of that person alone",
+        )
+        .at("Patient.identifier"),
+    }
+}
+
+/// A Patient that shares one identifier with somebody who has another one under this system.
+fn two_people(system: &str) -> GatewayError {
+    GatewayError::request(
+        409,
+        IssueCode::Duplicate,
+        "identifiers-contradict",
+        format!("this Patient shares an identifier with a patient whose identifier of {system} is another"),
+        "if both are one person, update the Patient that is there, by its id; if not, correct the identifier in common",
+    )
+    .at("Patient.identifier")
+}
+
+/// An id that another person's Patient has here.
+pub(crate) fn taken(id: &str) -> GatewayError {
     GatewayError::request(
         409,
         IssueCode::Duplicate,

@@ -32,7 +32,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 
-use sealwort_fhir::{Identifier, parse_token};
+use sealwort_fhir::{Identifier, ResourceType, parse_token};
 use sealwort_net::client::{Endpoint, HopClient, HopError};
 use sealwort_net::clock::Clock;
 use sealwort_net::health::{self, Readiness};
@@ -432,14 +432,15 @@ impl Gateway {
     }
 
     /// The patient that people name by `system|value` or by the id of a Patient known here.
-    pub(crate) async fn patient_named(&self, name: &str) -> Result<Pseudonym, GatewayError> {
+    pub(crate) async fn patient_named(&self, name: &str, purpose: &str) -> Result<Pseudonym, GatewayError> {
         if name.contains('|') {
             let identifier: Option<Identifier> = parse_token(name)?.identifier();
             let identifier = identifier.ok_or_else(GatewayError::unknown_patient)?;
             let known = self.find(&[self.directory.locator(&identifier)]).await?;
             return known.map(|k| k.patient).ok_or_else(GatewayError::unknown_patient);
         }
-        self.roster.by_resource("Patient", name).await?.ok_or_else(GatewayError::unknown_patient)
+        let known = self.patient_holding(ResourceType::PATIENT, name, purpose).await?;
+        known.ok_or_else(GatewayError::unknown_patient)
     }
 
     /// Where it answers, without a path.

@@ -102,6 +102,13 @@ impl People {
         true
     }
 
+    /// Those in a record, as the server shows them.
+    pub(crate) fn contents_of(&self, patient: Pseudonym) -> Vec<Bytes> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let places = known.places.iter().filter(|((of, _), _)| *of == patient);
+        places.filter_map(|(_, place)| known.rows.get(*place)?.as_ref().map(|row| row.content.clone())).collect()
+    }
+
     /// Ids of those in a record.
     fn of(&self, patient: Pseudonym) -> Vec<ResourceId> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);

@@ -198,11 +198,16 @@ impl Roster {
     /// The patient that one of these identifiers leads to.
     pub(crate) async fn by_locators(&self, locators: &[Locator]) -> Result<Option<Pseudonym>, GatewayError> {
         for locator in locators {
-            if let Some(patient) = self.pseudonym(RosterKind::Locator, locator.as_bytes()).await? {
+            if let Some(patient) = self.by_locator(*locator).await? {
                 return Ok(Some(patient));
             }
         }
         Ok(None)
+    }
+
+    /// The patient that an identifier leads to.
+    pub(crate) async fn by_locator(&self, locator: Locator) -> Result<Option<Pseudonym>, GatewayError> {
+        self.pseudonym(RosterKind::Locator, locator.as_bytes()).await
     }
 
     /// The patient that a resource belongs to.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sealwort_fhir::IssueCode;
 use sealwort_pki::UnixTime;
 use sealwort_proto::receipt::Witness;
+use sealwort_proto::record::Change;
 use sealwort_proto::{DepositId, Locator, Pseudonym};
 
 use crate::Gateway;
@@ -91,17 +92,14 @@ impl Gateway {
         asking: &Asking,
         (basis, now): (Basis, UnixTime),
     ) -> Result<Option<(Pseudonym, Option<Witness>)>, GatewayError> {
-        let patient = self.find_or_register(locators).await?.patient;
-        for record in records.iter().filter(|r| r.record.resource_type == "Patient") {
-            let taken = self.roster.by_resource("Patient", &record.record.id).await?;
-            if taken.is_some_and(|other| other != patient) {
-                return Err(GatewayError::request(
-                    409,
-                    IssueCode::Duplicate,
-                    "patient-id-taken",
-                    format!("Patient/{} is another person at this hospital", record.record.id),
-                    "give the Patient another id",
-                ));
+        let known = self.find_or_register(locators).await?;
+        let patient = known.patient;
+        for record in records.iter().map(|r| &r.record).filter(|record| record.resource_type == "Patient") {
+            if self.roster.by_resource("Patient", &record.id).await?.is_some_and(|other| other != patient) {
+                return Err(crate::home::taken(&record.id));
+            }
+            if record.change == Change::Put {
+                self.check_same_person(&known, (&record.id, &record.content), asking).await?;
             }
         }
         let names = records.iter().map(|r| (r.record.resource_type.as_str(), r.record.id.as_str()));

@@ -66,7 +66,7 @@ pub(super) fn summary(told: &Told) -> String {
     let lines = [
         ("patients", told.patients.to_string()),
         ("resources written, read", format!("{}, {}", told.resources_written, told.resources_read)),
-        ("bytes read = bytes written", yes(told.read_equals_written).to_owned()),
+        ("read what was written", yes(told.read_equals_written).to_owned()),
         ("refused before consent", yes(told.denied_before_consent).to_owned()),
         ("refused after withdrawal", yes(told.denied_after_withdrawal).to_owned()),
         ("plaintext found", told.plaintext_found.to_string()),

@@ -13,9 +13,17 @@ use crate::face::request::form;
 use crate::seen::Seen;
 use crate::user::Asking;
 
+/// Where the references of one record's resources lead.
+pub(super) struct Links {
+    /// By the URLs of the Bundle's entries.
+    entries: BTreeMap<String, String>,
+    /// By conditional references, as far as they were looked up; none where one leads nowhere.
+    conditional: BTreeMap<String, Option<String>>,
+}
+
 /// Where the URLs by which entries refer to each other lead. What several records share may have an id of its own in
 /// each of them; the one of this group counts.
-pub(super) fn of(plan: &Plan, ids: &[Option<ResourceId>], group: &JudgedGroup) -> BTreeMap<String, String> {
+pub(super) fn of(plan: &Plan, ids: &[Option<ResourceId>], group: &JudgedGroup) -> Links {
     let mut links = BTreeMap::new();
     for (member, wanted) in plan.wanted.iter().enumerate() {
         let id = group.changes.get(&member).map(super::Judged::id).or_else(|| ids.get(member)?.as_ref());
@@ -29,7 +37,7 @@ pub(super) fn of(plan: &Plan, ids: &[Option<ResourceId>], group: &JudgedGroup) -
         }
         links.insert(url.clone(), target);
     }
-    links
+    Links { entries: links, conditional: BTreeMap::new() }
 }
 
 impl Gateway {
@@ -37,29 +45,28 @@ impl Gateway {
     pub(super) async fn resolved(
         &self,
         resource: &Resource,
-        links: &BTreeMap<String, String>,
+        links: &mut Links,
         group: &Group,
         unresolved: Unresolved,
         asking: &Asking,
     ) -> Result<Resource, GatewayError> {
-        let mut targets: BTreeMap<String, String> = BTreeMap::new();
         for found in conditional_references(resource)? {
             let reference = found.reference();
-            if targets.contains_key(&reference) || links.contains_key(&reference) {
+            if links.entries.contains_key(&reference) {
                 continue;
             }
-            match self.referred(found.resource_type, &found.query, group, asking).await? {
-                Some(target) => {
-                    targets.insert(reference, target);
-                }
-                None if unresolved == Unresolved::Keep => {}
-                None => return Err(leads_nowhere(found.resource_type).at(found.expression)),
+            if !links.conditional.contains_key(&reference) {
+                let target = self.referred(found.resource_type, &found.query, group, asking).await?;
+                links.conditional.insert(reference.clone(), target);
+            }
+            if unresolved == Unresolved::Refuse && links.conditional.get(&reference).is_some_and(Option::is_none) {
+                return Err(leads_nowhere(found.resource_type).at(found.expression));
             }
         }
-        if links.is_empty() && targets.is_empty() {
+        if links.entries.is_empty() && links.conditional.is_empty() {
             return Ok(resource.clone());
         }
-        let target = |link: &str| links.get(link).or_else(|| targets.get(link)).cloned();
+        let target = |link: &str| links.entries.get(link).or_else(|| links.conditional.get(link)?.as_ref()).cloned();
         Ok(rewrite_references(resource, target)?)
     }
 

@@ -179,7 +179,7 @@ impl Gateway {
             let mut attempt = 1;
             loop {
                 let links = links::of(plan, &ids, &first);
-                match self.store_group(plan, group, &first, &links, asking).await {
+                match self.store_group(plan, group, &first, links, asking).await {
                     Ok(Some(stored)) => {
                         for (member, one) in stored {
                             if let Some(slot) = done.get_mut(member) {

@@ -1,7 +1,5 @@
 //! Changes that were judged, stored in one deposit for each record, and what is told of them.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use http::StatusCode;
 use sealwort_fhir::{IssueCode, Resource, ResourceId, ResourceType, VersionId, present, same_content_but_id};
@@ -9,6 +7,7 @@ use sealwort_pki::UnixTime;
 use sealwort_proto::Locator;
 use sealwort_proto::record::{Change, Record as SealedRecord};
 
+use super::links::Links;
 use super::{Before, Does, Done, Group, Judged, JudgedGroup, Plan, Wanted, Writes};
 use crate::Gateway;
 use crate::deposit::{Basis, Labelled};
@@ -23,7 +22,7 @@ impl Gateway {
         plan: &Plan,
         group: &Group,
         judged: &JudgedGroup,
-        links: &BTreeMap<String, String>,
+        mut links: Links,
         asking: &Asking,
     ) -> Result<Option<Vec<(usize, Done)>>, GatewayError> {
         let now = self.sessions.now();
@@ -45,7 +44,7 @@ impl Gateway {
                 Judged::Writes(mut writes) => {
                     let within = |error: GatewayError| error.within(&wanted.expression);
                     if let Some(resource) = &writes.resource {
-                        let resolved = self.resolved(resource, links, group, plan.unresolved, asking).await;
+                        let resolved = self.resolved(resource, &mut links, group, plan.unresolved, asking).await;
                         writes.resource = Some(resolved.map_err(within)?);
                     }
                     learned.extend(self.check_patched(wanted, &writes, group).await.map_err(within)?);

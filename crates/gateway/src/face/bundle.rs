@@ -203,13 +203,15 @@ async fn assigned_id(
     let Some(resource) = &entry.resource else { return Ok(None) };
     match &entry.request {
         Some(request) if bundle.kind().has_requests() && request.method == Verb::Post => {
-            let uuid = entry.full_url.as_deref().and_then(|url| url.strip_prefix("urn:uuid:")?.parse().ok());
+            let uuid =
+                entry.full_url.as_deref().and_then(|url| url.strip_prefix("urn:uuid:")?.parse::<ResourceId>().ok());
+            let Some(uuid) = uuid else { return fresh_id().map(Some) };
             let kind = resource.resource_type();
-            match uuid {
-                // What many patients share is kept in the record of each, under one id.
-                Some(uuid) if is_shared(kind) || gateway.home_holding(kind, &uuid).await?.is_none() => Ok(Some(uuid)),
-                _ => fresh_id().map(Some),
+            // What many patients share is kept in the record of each, under one id.
+            if is_shared(kind) || gateway.roster.by_resource(kind.as_str(), uuid.as_str()).await?.is_none() {
+                return Ok(Some(uuid));
             }
+            fresh_id().map(Some)
         }
         Some(request) if bundle.kind().has_requests() && request.method == Verb::Put && request.url.contains('?') => {
             match resource.id() {

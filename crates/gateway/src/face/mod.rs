@@ -242,7 +242,7 @@ fn failed_as(error: &GatewayError, format: &Format, base: &str) -> Response {
     let outcome = error.outcome();
     let mut reply = Reply::resource(status(error.status()), outcome.to_bytes());
     match error.status() {
-        401 => reply.headers.push((header::WWW_AUTHENTICATE, "Bearer".to_owned())),
+        401 => reply.headers.push((header::WWW_AUTHENTICATE, error.challenge().to_owned())),
         503 => reply.headers.push((header::RETRY_AFTER, "2".to_owned())),
         _ => {}
     }

@@ -92,7 +92,7 @@ pub(super) async fn history_of_type(gateway: &Arc<Gateway>, ask: &Ask) -> Result
             ));
         }
     };
-    let patient = gateway.patient_named(&patient).await?;
+    let patient = gateway.patient_named(&patient, &ask.asking.purpose).await?;
     let view = gateway.open(patient, &ask.asking).await?;
     let seen = Seen::new(view, &ask.asking, Action::Search)?;
     let mut versions: Vec<_> = seen
@@ -171,7 +171,7 @@ impl Gateway {
         action: Action,
     ) -> Result<Seen, GatewayError> {
         check_scope(asking, action, kind)?;
-        let patient = self.patient_holding(kind, id.as_str(), asking).await?.ok_or_else(not_found)?;
+        let patient = self.patient_holding(kind, id.as_str(), &asking.purpose).await?.ok_or_else(not_found)?;
         let view = self.open(patient, asking).await?;
         Seen::new(view, asking, action)
     }
@@ -183,11 +183,11 @@ impl Gateway {
         &self,
         kind: ResourceType,
         id: &str,
-        asking: &Asking,
+        purpose: &str,
     ) -> Result<Option<Pseudonym>, GatewayError> {
         match self.roster.by_resource(kind.as_str(), id).await? {
             Some(patient) => Ok(Some(patient)),
-            None => Ok(self.patients.holding(kind, id, &asking.purpose)),
+            None => Ok(self.patients.holding(kind, id, purpose)),
         }
     }
 }

@@ -152,7 +152,7 @@ async fn over(
     query: &Query,
 ) -> Result<Over, GatewayError> {
     let by_id = async |id: &str| {
-        let known = gateway.patient_holding(ResourceType::PATIENT, id, &ask.asking).await?;
+        let known = gateway.patient_holding(ResourceType::PATIENT, id, &ask.asking.purpose).await?;
         Ok::<_, GatewayError>(known.map_or(Over::Nobody(UNKNOWN), Over::Record))
     };
     if ask.place.does == Interaction::SearchCompartment {
@@ -184,7 +184,7 @@ async fn over(
         && kind != ResourceType::PATIENT
         && !id.contains(',')
     {
-        let holding = gateway.patient_holding(kind, id, &ask.asking).await?;
+        let holding = gateway.patient_holding(kind, id, &ask.asking.purpose).await?;
         return Ok(holding.map_or(Over::Nobody("no such resource is known at this hospital"), Over::Record));
     }
     match kind {

@@ -179,6 +179,7 @@ fn fit(parts: &[Part], segments: &[&str]) -> Fit {
         match part {
             Word(word) if word == segment => {}
             Word(_) => return Fit::Not,
+            Handle => place.handle = Some((*segment).to_owned()),
             // Operations and the like are words; no type and no id begins like them.
             _ if segment.starts_with(['$', '_']) => return Fit::Not,
             Kind => match segment.parse() {
@@ -193,7 +194,6 @@ fn fit(parts: &[Part], segments: &[&str]) -> Fit {
                 Ok(version) => place.version = Some(version),
                 Err(_) => wrong = wrong.or_else(|| Some(unknown_version())),
             },
-            Handle => place.handle = Some((*segment).to_owned()),
         }
     }
     // A patient's own path has its type in a word.
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn paths_lead_to_what_they_name() {
-        let cases: [(&str, &str, Result<Interaction, (u16, &str)>); 20] = [
+        let cases: [(&str, &str, Result<Interaction, (u16, &str)>); 22] = [
             ("GET", "metadata", Ok(Interaction::Capabilities)),
             ("POST", "", Ok(Interaction::Bundle)),
             ("POST", "/", Ok(Interaction::Bundle)),
@@ -269,6 +269,8 @@ mod tests {
             ("GET", "Patient/p/Observation", Ok(Interaction::SearchCompartment)),
             ("POST", "Patient/$validate", Ok(Interaction::Validate)),
             ("PUT", "Patient", Ok(Interaction::UpdateConditional)),
+            ("GET", "$export-status/_handle", Ok(Interaction::ExportStatus)),
+            ("GET", "$export-file/_handle/Patient", Ok(Interaction::ExportFile)),
             ("GET", "Observation/o.1/_history/x", Err((404, "version-unknown"))),
             ("GET", "Observation/$everything", Err((404, "route-unknown"))),
             ("GET", "Paitent/1", Err((404, "type-unknown"))),

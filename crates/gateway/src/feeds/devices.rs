@@ -16,7 +16,7 @@ use sealwort_proto::crypto::{mac_matches, random, sha256};
 
 use super::refused::Source;
 use crate::Gateway;
-use crate::error::GatewayError;
+use crate::error::{DEVICE_UNKNOWN, GatewayError};
 use crate::face::reply::date;
 use crate::user::Asking;
 use serde::Deserialize;
@@ -112,7 +112,7 @@ impl Gateway {
         Err(GatewayError::request(
             401,
             IssueCode::Login,
-            "device-unknown",
+            DEVICE_UNKNOWN,
             "the device is not enrolled, or its secret is another",
             "send Authorization: Basic with the device's id and the password that enrolment gave",
         ))
@@ -164,7 +164,7 @@ fn unknown() -> GatewayError {
     GatewayError::request(
         404,
         IssueCode::NotFound,
-        "device-unknown",
+        DEVICE_UNKNOWN,
         "no such device is enrolled",
         "enrol it: sealwort device enrol",
     )
