@@ -19,6 +19,7 @@ use std::sync::{Arc, Weak};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
+use futures::future::BoxFuture;
 use sealwort_custody::Custody;
 use sealwort_net::Shutdown;
 use sealwort_net::capture::Capture;
@@ -124,55 +125,64 @@ impl Serving {
 }
 
 /// Opens the data folder, takes its place in the exchange and serves until `shutdown`.
-pub async fn start(
+/// The future is boxed here, so that whoever calls this does not compile the whole service again.
+pub fn start(
     config: &Config,
     clock: Arc<dyn Clock>,
     steps: Steps,
     shutdown: Shutdown,
-) -> Result<Running, StartError> {
-    let mut folder = DataFolder::open(&config.folder, Role::Archive.as_str())?;
-    let member = Arc::new(Member::load(&config.folder, Role::Archive, Policies::standard(), clock)?);
-    let store = SqliteStore::open(&mut folder).await?;
-    let serving = serve(config, Arc::clone(&member), Arc::new(store.clone()), steps, shutdown).await?;
-    Ok(Running { address: serving.address, member, store, serving, folder })
+) -> BoxFuture<'_, Result<Running, StartError>> {
+    Box::pin(async move {
+        let mut folder = DataFolder::open(&config.folder, Role::Archive.as_str())?;
+        let member = Arc::new(Member::load(&config.folder, Role::Archive, Policies::standard(), clock)?);
+        let store = SqliteStore::open(&mut folder).await?;
+        let serving =
+            serve(config, Arc::clone(&member), Arc::new(store.clone()), Arc::new(store.clone()), steps, shutdown)
+                .await?;
+        Ok(Running { address: serving.address, member, store, serving, folder })
+    })
 }
 
 /// Serves over a store that is open, until `shutdown`.
-pub async fn serve<S: PatientStore + LogStore + 'static>(
+/// The future is boxed here, so that whoever calls this does not compile the whole service again.
+pub fn serve(
     config: &Config,
     member: Arc<Member>,
-    store: Arc<S>,
+    patients: Arc<dyn PatientStore>,
+    logs: Arc<dyn LogStore>,
     steps: Steps,
     shutdown: Shutdown,
-) -> Result<Serving, StartError> {
-    let tls = server_config(member.credentials(), member.trust(), &[Role::Broker], ClientAuth::Required)?;
-    let listen = |source| StartError::Listen { address: config.listen.address, source };
-    let listener = Listener::bind(config.listen.address).await.map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
-    let capture = Capture::to(&config.capture)?;
-    let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
+) -> BoxFuture<'_, Result<Serving, StartError>> {
+    Box::pin(async move {
+        let tls = server_config(member.credentials(), member.trust(), &[Role::Broker], ClientAuth::Required)?;
+        let listen = |source| StartError::Listen { address: config.listen.address, source };
+        let listener = Listener::bind(config.listen.address).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let capture = Capture::to(&config.capture)?;
+        let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
 
-    let archive = Arc::new(Archive {
-        custody: Custody::new(Side::Archive, Arc::clone(&member), store.clone()),
-        logs: store,
-        member: Arc::clone(&member),
-        sessions: Sessions::default(),
-        memory: DepositMemory::default(),
-        steps,
-        capture: capture.clone(),
-    });
-    let itself = Arc::downgrade(&archive);
-    let router = router(archive).merge(health::router(Readiness::new()));
-    let router = capture.around(router);
-    let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
-    tracing::info!(%address, identity = %member.identity(), "the archive listens");
-    let task = tokio::spawn(async move {
-        server.serve(listener, shutdown).await;
-        for task in upkeep {
-            let _ = task.await;
-        }
-    });
-    Ok(Serving { address, archive: itself, task })
+        let archive = Arc::new(Archive {
+            custody: Custody::new(Side::Archive, Arc::clone(&member), patients),
+            logs,
+            member: Arc::clone(&member),
+            sessions: Sessions::default(),
+            memory: DepositMemory::default(),
+            steps,
+            capture: capture.clone(),
+        });
+        let itself = Arc::downgrade(&archive);
+        let router = router(archive).merge(health::router(Readiness::new()));
+        let router = capture.around(router);
+        let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
+        tracing::info!(%address, identity = %member.identity(), "the archive listens");
+        let task = tokio::spawn(async move {
+            server.serve(listener, shutdown).await;
+            for task in upkeep {
+                let _ = task.await;
+            }
+        });
+        Ok(Serving { address, archive: itself, task })
+    })
 }
 
 fn router(archive: Arc<Archive>) -> Router {

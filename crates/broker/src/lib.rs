@@ -18,6 +18,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use futures::future::BoxFuture;
 use sealwort_custody::Custody;
 use sealwort_net::Shutdown;
 use sealwort_net::capture::Capture;
@@ -149,65 +150,74 @@ impl Serving {
 }
 
 /// Opens the data folder, takes its place in the exchange and serves until `shutdown`.
-pub async fn start(
+/// The future is boxed here, so that whoever calls this does not compile the whole service again.
+pub fn start(
     config: &Config,
     clock: Arc<dyn Clock>,
     steps: Steps,
     shutdown: Shutdown,
-) -> Result<Running, StartError> {
-    let mut folder = DataFolder::open(&config.folder, Role::Broker.as_str())?;
-    let member = Arc::new(Member::load(&config.folder, Role::Broker, Policies::standard(), clock)?);
-    let store = SqliteStore::open(&mut folder).await?;
-    let serving = serve(config, Arc::clone(&member), Arc::new(store.clone()), steps, shutdown).await?;
-    Ok(Running { address: serving.address, member, store, serving, folder })
+) -> BoxFuture<'_, Result<Running, StartError>> {
+    Box::pin(async move {
+        let mut folder = DataFolder::open(&config.folder, Role::Broker.as_str())?;
+        let member = Arc::new(Member::load(&config.folder, Role::Broker, Policies::standard(), clock)?);
+        let store = SqliteStore::open(&mut folder).await?;
+        let serving =
+            serve(config, Arc::clone(&member), Arc::new(store.clone()), Arc::new(store.clone()), steps, shutdown)
+                .await?;
+        Ok(Running { address: serving.address, member, store, serving, folder })
+    })
 }
 
 /// Serves over a store that is open, until `shutdown`.
-pub async fn serve<S: PatientStore + WitnessStore + 'static>(
+/// The future is boxed here, so that whoever calls this does not compile the whole service again.
+pub fn serve(
     config: &Config,
     member: Arc<Member>,
-    store: Arc<S>,
+    patients: Arc<dyn PatientStore>,
+    witnesses: Arc<dyn WitnessStore>,
     steps: Steps,
     shutdown: Shutdown,
-) -> Result<Serving, StartError> {
-    let tls = server_config(member.credentials(), member.trust(), &[Role::Gateway], ClientAuth::Required)?;
-    let archive = Identity::new(member.identity().exchange.clone(), Role::Archive, config.archive.name.parse()?);
-    let expected = ExpectedPeer::named(Role::Archive, archive.name.clone());
-    let client = HopClient::new(client_config(Some(member.credentials()), member.trust(), expected)?);
-    let endpoint: Endpoint = config.archive.url.parse()?;
-    let pseudonym_key = pseudonym_key(&member, &config.folder.join(PSEUDONYM_KEY_FILE))?;
-    let listen = |source| StartError::Listen { address: config.listen.address, source };
-    let listener = Listener::bind(config.listen.address).await.map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
-    let capture = Capture::to(&config.capture)?;
-    let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
+) -> BoxFuture<'_, Result<Serving, StartError>> {
+    Box::pin(async move {
+        let tls = server_config(member.credentials(), member.trust(), &[Role::Gateway], ClientAuth::Required)?;
+        let archive = Identity::new(member.identity().exchange.clone(), Role::Archive, config.archive.name.parse()?);
+        let expected = ExpectedPeer::named(Role::Archive, archive.name.clone());
+        let client = HopClient::new(client_config(Some(member.credentials()), member.trust(), expected)?);
+        let endpoint: Endpoint = config.archive.url.parse()?;
+        let pseudonym_key = pseudonym_key(&member, &config.folder.join(PSEUDONYM_KEY_FILE))?;
+        let listen = |source| StartError::Listen { address: config.listen.address, source };
+        let listener = Listener::bind(config.listen.address).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let capture = Capture::to(&config.capture)?;
+        let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
 
-    let broker = Arc::new(Broker {
-        custody: Custody::new(Side::Broker, Arc::clone(&member), store.clone()),
-        witnesses: store,
-        pseudonym_key,
-        archive,
-        links: ArchiveLinks::new(client, endpoint),
-        sessions: Sessions::default(),
-        notices: Notices::new(shutdown.clone()),
-        cookies: CookieJar::default(),
-        cookie_above_runs: config.cookie_above_runs,
-        steps,
-        capture: capture.clone(),
-        member: Arc::clone(&member),
-    });
-    let itself = Arc::downgrade(&broker);
-    let router = router(broker).merge(health::router(Readiness::new()));
-    let router = capture.around(router);
-    let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
-    tracing::info!(%address, identity = %member.identity(), "the broker listens");
-    let task = tokio::spawn(async move {
-        server.serve(listener, shutdown).await;
-        for task in upkeep {
-            let _ = task.await;
-        }
-    });
-    Ok(Serving { address, broker: itself, task })
+        let broker = Arc::new(Broker {
+            custody: Custody::new(Side::Broker, Arc::clone(&member), patients),
+            witnesses,
+            pseudonym_key,
+            archive,
+            links: ArchiveLinks::new(client, endpoint),
+            sessions: Sessions::default(),
+            notices: Notices::new(shutdown.clone()),
+            cookies: CookieJar::default(),
+            cookie_above_runs: config.cookie_above_runs,
+            steps,
+            capture: capture.clone(),
+            member: Arc::clone(&member),
+        });
+        let itself = Arc::downgrade(&broker);
+        let router = router(broker).merge(health::router(Readiness::new()));
+        let router = capture.around(router);
+        let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
+        tracing::info!(%address, identity = %member.identity(), "the broker listens");
+        let task = tokio::spawn(async move {
+            server.serve(listener, shutdown).await;
+            for task in upkeep {
+                let _ = task.await;
+            }
+        });
+        Ok(Serving { address, broker: itself, task })
+    })
 }
 
 fn router(broker: Arc<Broker>) -> Router {

@@ -165,6 +165,14 @@ fn ids_of_what_is_created(ehr: &Client) {
     let representation = [("Prefer", "return=representation")];
     let told = send(ehr, "transaction", &[post(&uuid(13), &observation(&place(&stored, 0), "b"))], &representation);
     assert_eq!(told.entries()[0]["resource"]["code"]["text"], "b", "{}", told.text());
+    // What is the hospital's own and there already keeps its id. With what is new it is one change of one record, so
+    // the version of each is known.
+    let organization = |number, name| post(&uuid(number), &json!({"resourceType": "Organization", "name": name}));
+    transaction(ehr, &[organization(14, "one")]).with(200);
+    let told = transaction(ehr, &[organization(14, "renamed"), organization(15, "two")]).with(200);
+    assert_eq!(statuses(&told), ["200", "201"]);
+    let etags: Vec<_> = told.entries().iter().map(|entry| entry["response"]["etag"].clone()).collect();
+    assert_eq!(etags, ["W/\"2\"", "W/\"1\""], "{}", told.text());
 }
 
 fn conditional_references(ehr: &Client) {

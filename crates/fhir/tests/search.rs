@@ -125,6 +125,33 @@ fn check_in(resources: &[Value], cases: &[(&str, &str)]) {
     }
 }
 
+/// Whoever lets somebody search needs to know where the search leads.
+#[test]
+fn a_query_tells_the_types_that_its_links_go_through() {
+    let cases = [
+        ("Observation?code=a", ""),
+        ("Observation?patient.name=a", "Patient"),
+        ("Encounter?subject.name=a", "Patient"),
+        ("Encounter?subject:Group.code=a", "Group"),
+        ("Patient?_has:Observation:patient:code=a", "Observation"),
+        ("Organization?_has:Encounter:service-provider:patient.name=a", "Encounter, Patient"),
+        ("Observation?encounter.service-provider.name=a", "Encounter, Organization"),
+        ("Observation?performer.name=a", "Organization|Patient|Practitioner|RelatedPerson"),
+    ];
+    for (search, expected) in cases {
+        let (kind, text) = search.split_once('?').unwrap();
+        let (name, value) = text.split_once('=').unwrap();
+        let parameters = [(name.to_owned(), value.to_owned())];
+        let query = Query::parse(Some(kind.parse().unwrap()), &parameters, Handling::Strict).unwrap();
+        let links = query.links().into_iter().map(|types| {
+            let mut names: Vec<&str> = types.into_iter().map(ResourceType::as_str).collect();
+            names.sort_unstable();
+            names.join("|")
+        });
+        assert_eq!(links.collect::<Vec<_>>().join(", "), expected, "{search}");
+    }
+}
+
 #[test]
 fn tokens() {
     check(&[

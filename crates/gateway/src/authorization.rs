@@ -1,9 +1,10 @@
 //! Apps and their tokens: the SMART authorization server of this gateway (`sealwort_smart`), with what it must remember
 //! sealed on disk, and the apps that the hospital registered in `apps.json`, read anew when the file changes.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use http::HeaderMap;
 use sealwort_net::member::Member;
@@ -30,8 +31,6 @@ pub(crate) const APPS_FILE: &str = "apps.json";
 const STATE_FILE: &str = "authorization.state";
 /// Largest such file, in bytes.
 const STATE_FILE_BYTES_MAX: u64 = sealwort_smart::server::STATE_BYTES_MAX as u64 + 1024;
-/// How often it is looked whether the registered apps changed.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Why apps cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -57,19 +56,17 @@ pub enum AuthorizationError {
     Keys(String),
 }
 
-/// The registered apps' file as it was looked at last.
-#[derive(Default)]
-struct ReadApps {
-    looked: Option<Instant>,
-    changed: Option<SystemTime>,
-}
+/// Tells one file of registered apps from the next: when it was written, and its number, since each replaces the other
+/// whole. None where there is no file.
+type Written = Option<(SystemTime, u64)>;
 
 /// The authorization server with its memory.
 pub(crate) struct Authorization {
     server: Mutex<AuthorizationServer>,
     /// One change on disk at a time, so that the newest state is the one that stays.
     writing: tokio::sync::Mutex<()>,
-    apps: Mutex<ReadApps>,
+    /// Which file the apps were read from.
+    apps: Mutex<Written>,
     apps_file: PathBuf,
     state_file: PathBuf,
     member: Arc<Member>,
@@ -123,23 +120,22 @@ impl Authorization {
         Ok(authorization)
     }
 
-    /// Reads the registered apps where the file has changed.
+    /// Reads the registered apps where the file has changed. It is looked at for every request: an app that is removed
+    /// ends at once.
     pub(crate) fn load_apps(&self) -> Result<(), AuthorizationError> {
         let mut read = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+        let file = std::fs::metadata(&self.apps_file).ok();
+        let written: Written = file.and_then(|file| Some((file.modified().ok()?, file.ino())));
+        if written == *read {
             return Ok(());
         }
-        read.looked = Some(Instant::now());
-        let changed = std::fs::metadata(&self.apps_file).and_then(|file| file.modified()).ok();
-        if changed == read.changed {
-            return Ok(());
-        }
-        let apps = match changed {
+        // A file that cannot be read is told of once.
+        *read = written;
+        let apps = match written {
             Some(_) => read_apps(&self.apps_file)?,
             None => Apps::default(),
         };
         self.server.lock().unwrap_or_else(PoisonError::into_inner).set_apps(apps);
-        read.changed = changed;
         Ok(())
     }
 

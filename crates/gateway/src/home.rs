@@ -34,12 +34,21 @@ pub(crate) struct Home {
     pub(crate) learned: Vec<Locator>,
 }
 
+impl Home {
+    /// Whether both lead to one record.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self.known, other.known) {
+            (None, None) => self.locators == other.locators,
+            (one, other) => one == other,
+        }
+    }
+}
+
 impl Gateway {
     /// The hospital's own record.
-    pub(crate) fn own_home(&self) -> Home {
-        let identity = self.member.identity().to_string();
-        let identifier = Identifier { system: Some(OWN_SYSTEM.to_owned()), value: identity };
-        Home { known: None, locators: vec![self.directory.locator(&identifier)], learned: Vec::new() }
+    pub(crate) async fn own_home(&self) -> Result<Home, GatewayError> {
+        let value = self.member.identity().to_string();
+        self.home_by_identifier(&Identifier { system: Some(OWN_SYSTEM.to_owned()), value }).await
     }
 
     /// The pseudonym of a record; `None` where there is none yet.
@@ -65,19 +74,20 @@ impl Gateway {
         let Some(reference) = references.first() else {
             return match before {
                 Some(patient) => self.home_by_pseudonym(patient).await,
-                None => Ok(self.own_home()),
+                None => self.own_home().await,
             };
         };
         let home = match &reference.target {
-            PatientTarget::Identifier(identifier) => Some(self.home_by_identifier(identifier)),
+            PatientTarget::Identifier(identifier) => Some(self.home_by_identifier(identifier).await?),
             PatientTarget::Reference(Reference::Relative { id, .. }) => self.home_by_id(id).await?,
             PatientTarget::Reference(Reference::Absolute { url, .. }) => match self.own_id(url) {
                 Some(id) => self.home_by_id(&id).await?,
                 None => None,
             },
-            PatientTarget::Reference(Reference::Conditional { query, .. }) => {
-                identifier_in(query).map(|identifier| self.home_by_identifier(&identifier))
-            }
+            PatientTarget::Reference(Reference::Conditional { query, .. }) => match identifier_in(query) {
+                Some(identifier) => Some(self.home_by_identifier(&identifier).await?),
+                None => None,
+            },
             PatientTarget::Reference(_) => None,
         };
         let home = home.ok_or_else(|| GatewayError::unknown_patient().at(format!("{kind}.{}", reference.element)))?;
@@ -118,7 +128,7 @@ impl Gateway {
             (None, _) if !locators.is_empty() => Ok(Home { known: None, locators, learned: Vec::new() }),
             (None, Some(id)) => {
                 let value = format!("{}/{id}", self.member.identity());
-                Ok(self.home_by_identifier(&Identifier { system: Some(LOCAL_SYSTEM.to_owned()), value }))
+                self.home_by_identifier(&Identifier { system: Some(LOCAL_SYSTEM.to_owned()), value }).await
             }
             (None, None) => Err(GatewayError::Kept("a Patient without identifier and id was to be stored")),
         }
@@ -179,7 +189,7 @@ impl Gateway {
                 let home = self.home_of_patient(patient, id).await;
                 return home.map_err(|error| error.within(&format!("Bundle.entry[{place}].resource")));
             }
-            PatientKey::Identifier(identifier) => Some(self.home_by_identifier(identifier)),
+            PatientKey::Identifier(identifier) => Some(self.home_by_identifier(identifier).await?),
             PatientKey::Reference(id) => self.home_by_id(id).await?,
             PatientKey::Absolute(url) => match self.own_id(url) {
                 Some(id) => self.home_by_id(&id).await?,
@@ -219,8 +229,9 @@ impl Gateway {
         Ok(first)
     }
 
-    pub(crate) fn home_by_identifier(&self, identifier: &Identifier) -> Home {
-        Home { known: None, locators: self.locators(std::slice::from_ref(identifier)), learned: Vec::new() }
+    pub(crate) async fn home_by_identifier(&self, identifier: &Identifier) -> Result<Home, GatewayError> {
+        let locator = self.directory.locator(identifier);
+        Ok(Home { known: self.roster.by_locator(locator).await?, locators: vec![locator], learned: Vec::new() })
     }
 
     async fn home_by_id(&self, id: &ResourceId) -> Result<Option<Home>, GatewayError> {

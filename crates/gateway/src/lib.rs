@@ -32,6 +32,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 
+use futures::future::BoxFuture;
 use sealwort_fhir::{Identifier, ResourceType, parse_token};
 use sealwort_net::client::{Endpoint, HopClient, HopError};
 use sealwort_net::clock::Clock;
@@ -229,104 +230,110 @@ impl Serving {
 }
 
 /// Opens the data folder, takes its place in the exchange and serves until `shutdown`.
-pub async fn start(
+/// The future is boxed here, so that whoever calls this does not compile the whole service again.
+pub fn start(
     config: &Config,
     clock: Arc<dyn Clock>,
     steps: Steps,
     shutdown: Shutdown,
-) -> Result<Running, StartError> {
-    public_tls(&config.fhir)?;
-    let mut folder = DataFolder::open(&config.folder, Role::Gateway.as_str())?;
-    let member = Arc::new(Member::load(&config.folder, Role::Gateway, Policies::standard(), clock)?);
-    let store = SqliteStore::open(&mut folder).await?;
-    let serving = serve(config, Arc::clone(&member), Arc::new(store.clone()), steps, shutdown).await?;
-    Ok(Running { address: serving.address, mllp: serving.mllp, member, store, serving, folder })
+) -> BoxFuture<'_, Result<Running, StartError>> {
+    Box::pin(async move {
+        public_tls(&config.fhir)?;
+        let mut folder = DataFolder::open(&config.folder, Role::Gateway.as_str())?;
+        let member = Arc::new(Member::load(&config.folder, Role::Gateway, Policies::standard(), clock)?);
+        let store = SqliteStore::open(&mut folder).await?;
+        let serving = serve(config, Arc::clone(&member), Arc::new(store.clone()), steps, shutdown).await?;
+        Ok(Running { address: serving.address, mllp: serving.mllp, member, store, serving, folder })
+    })
 }
 
 /// Serves over a store that is open, until `shutdown`.
-pub async fn serve<S: GatewayStore + 'static>(
+/// The future is boxed here, so that whoever calls this does not compile the whole service again.
+pub fn serve(
     config: &Config,
     member: Arc<Member>,
-    store: Arc<S>,
+    store: Arc<dyn GatewayStore>,
     steps: Steps,
     shutdown: Shutdown,
-) -> Result<Serving, StartError> {
-    let tls = public_tls(&config.fhir)?;
-    let directory = Directory::new(member.directory_key().cloned().ok_or(StartError::NoDirectoryKey)?);
-    let keys = Keys::load(&member)?;
-    let exchange = member.identity().exchange.clone();
-    let broker = ExpectedPeer::named(Role::Broker, config.broker.name.parse()?);
-    let archive = Identity::new(exchange, Role::Archive, config.broker.archive.parse()?);
-    let client = HopClient::new(client_config(Some(member.credentials()), member.trust(), broker)?);
-    let endpoint: Endpoint = config.broker.url.parse()?;
-    let listen = |source| StartError::Listen { address: config.fhir.address, source };
-    let listener = Listener::bind(config.fhir.address).await.map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
-    let mllp = mllp_listener(&config.mllp).await?;
-    let offset =
-        feeds::mllp::offset(&config.mllp.offset).ok_or_else(|| StartError::MllpOffset(config.mllp.offset.clone()))?;
-    let mllp_address = mllp.as_ref().map(Listener::local_addr).transpose().map_err(listen)?;
-    let mqtt = feeds::mqtt::options(&config.mqtt)?;
-    let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
-    let root = match config.fhir.public_url.trim_end_matches('/') {
-        "" => format!("{}://{address}", if tls.is_some() { "https" } else { "http" }),
-        url => url.to_owned(),
-    };
-    let base = format!("{root}{}", face::BASE);
-    let roster = Roster::new(store.clone(), Arc::clone(&member), keys.roster.clone());
-    let people = People::load(&roster, &base).await?;
-    let authorization = Authorization::open(Arc::clone(&member), &keys, &root, &base)?;
-    let started = member.trust().now();
+) -> BoxFuture<'_, Result<Serving, StartError>> {
+    Box::pin(async move {
+        let tls = public_tls(&config.fhir)?;
+        let directory = Directory::new(member.directory_key().cloned().ok_or(StartError::NoDirectoryKey)?);
+        let keys = Keys::load(&member)?;
+        let exchange = member.identity().exchange.clone();
+        let broker = ExpectedPeer::named(Role::Broker, config.broker.name.parse()?);
+        let archive = Identity::new(exchange, Role::Archive, config.broker.archive.parse()?);
+        let client = HopClient::new(client_config(Some(member.credentials()), member.trust(), broker)?);
+        let endpoint: Endpoint = config.broker.url.parse()?;
+        let listen = |source| StartError::Listen { address: config.fhir.address, source };
+        let listener = Listener::bind(config.fhir.address).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let mllp = mllp_listener(&config.mllp).await?;
+        let offset = feeds::mllp::offset(&config.mllp.offset)
+            .ok_or_else(|| StartError::MllpOffset(config.mllp.offset.clone()))?;
+        let mllp_address = mllp.as_ref().map(Listener::local_addr).transpose().map_err(listen)?;
+        let mqtt = feeds::mqtt::options(&config.mqtt)?;
+        let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
+        let root = match config.fhir.public_url.trim_end_matches('/') {
+            "" => format!("{}://{address}", if tls.is_some() { "https" } else { "http" }),
+            url => url.to_owned(),
+        };
+        let base = format!("{root}{}", face::BASE);
+        let roster = Roster::new(store.clone(), Arc::clone(&member), keys.roster.clone());
+        let people = People::load(&roster, &base).await?;
+        let authorization = Authorization::open(Arc::clone(&member), &keys, &root, &base)?;
+        let started = member.trust().now();
 
-    let gateway = Arc::new_cyclic(|me| Gateway {
-        me: Weak::clone(me),
-        sessions: Sessions::new(Arc::clone(&member), client, endpoint, archive, steps),
-        directory,
-        roster,
-        outbox: Outbox::new(store, Arc::clone(&member), keys.roster.clone()),
-        keys,
-        patients: OpenPatients::new(&config.open),
-        people,
-        authorization,
-        base,
-        message_settings: feeds::mllp::settings(&config.mllp, offset),
-        mqtt_url: config.mqtt.url.clone(),
-        capabilities: OnceLock::new(),
-        started,
-        registering: Mutex::new(()),
-        consenting: Mutex::new(()),
-        shutdown: shutdown.clone(),
-        member: Arc::clone(&member),
-    });
-    let itself = Arc::downgrade(&gateway);
-    let flushing = tokio::spawn(outbox::flush_forever(Arc::clone(&gateway), shutdown.clone()));
-    let closing = tokio::spawn(open::close_forever(Arc::clone(&gateway), shutdown.clone()));
-    let mut feeding = Vec::new();
-    if let Some(listener) = mllp {
-        let serving = feeds::mllp::serve(Arc::clone(&gateway), listener, config.mllp.clone(), shutdown.clone());
-        feeding.push(tokio::spawn(serving));
-    }
-    if let Some(options) = mqtt {
-        feeding.push(tokio::spawn(feeds::mqtt::listen(Arc::clone(&gateway), options, shutdown.clone())));
-    }
-    let doors = face::router(gateway).merge(health::router(Readiness::new()));
-    let mut server = Server::new(doors).limits(Limits::from(&config.limits)).refusals(face::server_refusal);
-    if let Some(tls) = tls {
-        server = server.tls(tls);
-    }
-    tracing::info!(%address, identity = %member.identity(), "the gateway listens");
-    let task = tokio::spawn(async move {
-        server.serve(listener, shutdown).await;
-        let _ = flushing.await;
-        let _ = closing.await;
-        for task in feeding {
-            let _ = task.await;
+        let gateway = Arc::new_cyclic(|me| Gateway {
+            me: Weak::clone(me),
+            sessions: Sessions::new(Arc::clone(&member), client, endpoint, archive, steps),
+            directory,
+            roster,
+            outbox: Outbox::new(store, Arc::clone(&member), keys.roster.clone()),
+            keys,
+            patients: OpenPatients::new(&config.open),
+            people,
+            authorization,
+            base,
+            message_settings: feeds::mllp::settings(&config.mllp, offset),
+            mqtt_url: config.mqtt.url.clone(),
+            capabilities: OnceLock::new(),
+            started,
+            registering: Mutex::new(()),
+            consenting: Mutex::new(()),
+            shutdown: shutdown.clone(),
+            member: Arc::clone(&member),
+        });
+        let itself = Arc::downgrade(&gateway);
+        let flushing = tokio::spawn(outbox::flush_forever(Arc::clone(&gateway), shutdown.clone()));
+        let closing = tokio::spawn(open::close_forever(Arc::clone(&gateway), shutdown.clone()));
+        let mut feeding = Vec::new();
+        if let Some(listener) = mllp {
+            let serving = feeds::mllp::serve(Arc::clone(&gateway), listener, config.mllp.clone(), shutdown.clone());
+            feeding.push(tokio::spawn(serving));
         }
-        for task in upkeep {
-            let _ = task.await;
+        if let Some(options) = mqtt {
+            feeding.push(tokio::spawn(feeds::mqtt::listen(Arc::clone(&gateway), options, shutdown.clone())));
         }
-    });
-    Ok(Serving { address, mllp: mllp_address, gateway: itself, task })
+        let doors = face::router(gateway).merge(health::router(Readiness::new()));
+        let mut server = Server::new(doors).limits(Limits::from(&config.limits)).refusals(face::server_refusal);
+        if let Some(tls) = tls {
+            server = server.tls(tls);
+        }
+        tracing::info!(%address, identity = %member.identity(), "the gateway listens");
+        let task = tokio::spawn(async move {
+            server.serve(listener, shutdown).await;
+            let _ = flushing.await;
+            let _ = closing.await;
+            for task in feeding {
+                let _ = task.await;
+            }
+            for task in upkeep {
+                let _ = task.await;
+            }
+        });
+        Ok(Serving { address, mllp: mllp_address, gateway: itself, task })
+    })
 }
 
 /// Issues a bearer token of the gateway whose data folder this is; the gateway may be running.

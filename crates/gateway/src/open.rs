@@ -478,10 +478,11 @@ impl Opener {
     fn spawn(&self, authors: Arc<Authors>, entries: Vec<WireEntry>) -> JoinHandle<Result<Vec<OpenedEntry>, ErrorKind>> {
         let (keys, operations) = (Arc::clone(&self.keys), Arc::clone(&self.operations));
         sealwort_net::transport::away(move || {
-            entries
+            let verified = authors.verify_run(entries.iter().map(|wire| wire.envelope.as_ref()), &operations)?;
+            verified
                 .into_iter()
-                .map(|wire| {
-                    let verified = authors.verify(wire.envelope.as_ref(), &operations)?;
+                .zip(entries)
+                .map(|(verified, wire)| {
                     let content = match wire.ciphertext {
                         Some(ciphertext) => {
                             let record = verified.open(ciphertext.0, &keys, &operations)?;

@@ -94,11 +94,13 @@ fn one(bytes: &[u8], path: &Path) -> (String, String) {
 }
 
 /// Refusals of messages whose type is supported, each with its reason.
-const JUSTIFIED: [(&str, &str); 3] = [
+const JUSTIFIED: [(&str, &str); 4] = [
     // ORU-R01-01 has an OBX without OBX-3, which every version requires.
     ("hl7v2-fhir-converter ORU^R01", "refused: OBX[2]-3 is required"),
     // ORM-O01-05 orders a hip implant (RQD), which is no examination.
     ("hl7v2-fhir-converter ORM^O01", "refused: the order at ORC has no OBR; only orders with OBR are supported"),
+    // small.hl7 says "Aug 15, 1942" where HL7 v2 has 19420815. A birth date is refused rather than lost.
+    ("hl7v2-mirth ORU^R01", "refused: PID-7 is not a date"),
     // simplesender's hl7.txt is a template with the words [SOM] and [EOM] in it.
     ("hl7v2-mirth -", "line 1 belongs to no message; a message begins with MSH"),
 ];

@@ -11,7 +11,7 @@ use crate::id::{Digest, Pseudonym};
 use crate::operations::Operations;
 use crate::peers::Peers;
 use crate::receipt::{VerifiedReceipt, Witness};
-use crate::record::{self, VerifiedEntry};
+use crate::record::{self, UnverifiedEntry, VerifiedEntry};
 use crate::statement::key_id;
 
 /// The head of an empty log.
@@ -65,6 +65,32 @@ impl Authors {
     /// Verifies an entry by its author's certificate, which must have been valid when it was written.
     pub fn verify(&self, envelope: &[u8], operations: &Operations) -> Result<VerifiedEntry, ErrorKind> {
         let unverified = record::parse(envelope)?;
+        let key = self.key_of(&unverified)?;
+        unverified.verify(key, operations)
+    }
+
+    /// Verifies entries that follow each other, as [`Self::verify`] does each. A signature covers the hash of the entry
+    /// before, with that one's signature, and an author makes the entries of one deposit by itself. So within a deposit
+    /// the last signature vouches for all, and the others are not checked one by one; an archive that alters or adds
+    /// one breaks the hashes first, and then each stands for itself.
+    pub fn verify_run<'e>(
+        &self,
+        envelopes: impl IntoIterator<Item = &'e [u8]>,
+        operations: &Operations,
+    ) -> Result<Vec<VerifiedEntry>, ErrorKind> {
+        let mut unverified: Vec<_> = envelopes.into_iter().map(record::parse).collect::<Result<_, _>>()?;
+        let mut verified: Vec<VerifiedEntry> = Vec::with_capacity(unverified.len());
+        while let Some(entry) = unverified.pop() {
+            let key = self.key_of(&entry)?;
+            let next = verified.last().filter(|next| entry.is_vouched_for_by(next));
+            verified.push(if next.is_some() { entry.vouched_for() } else { entry.verify(key, operations)? });
+        }
+        verified.reverse();
+        Ok(verified)
+    }
+
+    /// The key of an entry's author, by a certificate that fits the entry.
+    fn key_of(&self, unverified: &UnverifiedEntry) -> Result<&PublicKey, ErrorKind> {
         let author = unverified
             .key_id()
             .and_then(|id| self.0.get(&id))
@@ -79,7 +105,7 @@ impl Authors {
         if written < author.not_before || written > author.not_after {
             return Err(ErrorKind::Chain("an entry was written outside its author's certificate"));
         }
-        unverified.verify(&author.key, operations)
+        Ok(&author.key)
     }
 }
 

@@ -173,7 +173,7 @@ pub struct UnverifiedEntry {
     hash: Digest,
 }
 
-/// An entry whose author's signature was verified.
+/// An entry of which its author's signature, or one that vouches for it, was verified.
 #[derive(Debug, Clone)]
 pub struct VerifiedEntry {
     header: EntryHeader,
@@ -210,6 +210,17 @@ impl UnverifiedEntry {
     pub fn verify(self, author: &PublicKey, operations: &Operations) -> Result<VerifiedEntry, ErrorKind> {
         self.statement.verify(author, operations)?;
         Ok(VerifiedEntry { header: self.header, envelope: self.envelope, hash: self.hash })
+    }
+
+    /// Whether a verified entry's author made this one too, and says so: of the same deposit, it follows this one.
+    pub(crate) fn is_vouched_for_by(&self, next: &VerifiedEntry) -> bool {
+        let (own, next) = (&self.header, &next.header);
+        next.previous == self.hash && next.author == own.author && next.deposit == own.deposit
+    }
+
+    /// As verified, where another signature vouches for it.
+    pub(crate) fn vouched_for(self) -> VerifiedEntry {
+        VerifiedEntry { header: self.header, envelope: self.envelope, hash: self.hash }
     }
 }
 

@@ -187,7 +187,7 @@ async fn archive(place: Place, plant: Option<Plant>) -> Result<(), Failure> {
     };
     let (_running, shutdown) = Shutdown::channel();
     let store = Arc::new(Planted { store: place.store, plant });
-    sealwort_archive::serve(&config, member, store, Steps::default(), shutdown).await?.stopped().await;
+    sealwort_archive::serve(&config, member, store.clone(), store, Steps::default(), shutdown).await?.stopped().await;
     Ok(())
 }
 
@@ -202,7 +202,7 @@ async fn broker(place: Place, plant: Option<Plant>) -> Result<(), Failure> {
     };
     let (_running, shutdown) = Shutdown::channel();
     let store = Arc::new(Planted { store: place.store, plant });
-    sealwort_broker::serve(&config, member, store, Steps::default(), shutdown).await?.stopped().await;
+    sealwort_broker::serve(&config, member, store.clone(), store, Steps::default(), shutdown).await?.stopped().await;
     Ok(())
 }
 

@@ -173,9 +173,9 @@ async fn told_when(lie: Option<Lie>) -> [(u16, String); 2] {
     let config = sealwort_archive::Config { listen: ListenConfig::default(), ..Default::default() };
     let member = Member::load(&place.path().join("archive"), Role::Archive, Policies::standard(), Arc::clone(&dated));
     let member = Arc::new(member.unwrap());
-    let archive = sealwort_archive::serve(&config, member, Arc::new(store.clone()), Steps::default(), shutdown.clone())
-        .await
-        .unwrap();
+    let kept = Arc::new(store.clone());
+    let serving = sealwort_archive::serve(&config, member, kept.clone(), kept, Steps::default(), shutdown.clone());
+    let archive = serving.await.unwrap();
     let mut config = sealwort_broker::Config {
         folder: place.path().join("broker"),
         listen: ListenConfig::default(),

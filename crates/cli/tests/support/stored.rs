@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Answer;
@@ -30,12 +31,18 @@ pub(crate) fn stored(bundle: &[u8], answer: &Answer) -> Vec<(String, String)> {
     let raw: RawBundle<'_> = serde_json::from_slice(bundle).unwrap();
     let entries = answer.entries();
     assert_eq!(entries.len(), raw.entry.len());
-    let locations = entries.iter().map(|entry| entry["response"]["location"].as_str().unwrap());
-    let names: Vec<&str> = locations.map(|location| location.split("/_history").next().unwrap()).collect();
+    let names: Vec<&str> = entries.iter().map(name_in).collect();
     let urls: HashMap<&str, &str> =
         raw.entry.iter().zip(&names).filter_map(|(entry, name)| Some((entry.full_url.as_deref()?, *name))).collect();
     let resources = raw.entry.iter().map(|entry| with_links(entry.resource.unwrap().get(), &urls));
     names.iter().map(|name| (*name).to_owned()).zip(resources).collect()
+}
+
+/// `Type/id` of what an entry of the answer says.
+fn name_in(entry: &Value) -> &str {
+    let response = &entry["response"];
+    let location = response["location"].as_str().unwrap_or_else(|| panic!("no location in {response}"));
+    location.split("/_history").next().unwrap()
 }
 
 /// A link stands between quotes or, in a narrative, between escaped quotes.

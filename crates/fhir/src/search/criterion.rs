@@ -30,6 +30,30 @@ pub(super) enum Criterion {
     Has { source: ResourceType, parameter: u8, criterion: Box<Criterion> },
 }
 
+impl Criterion {
+    /// Adds the types that each of its links may go through.
+    pub(super) fn add_links(&self, links: &mut Vec<Vec<ResourceType>>) {
+        match self {
+            Self::Values { .. } | Self::Missing { .. } | Self::Composite { .. } => {}
+            Self::AnyOf(choices) => {
+                for criterion in choices.iter().flatten() {
+                    criterion.add_links(links);
+                }
+            }
+            Self::Chain { targets, .. } => {
+                links.push(targets.iter().map(|(target, _)| *target).collect());
+                for (_, criterion) in targets {
+                    criterion.add_links(links);
+                }
+            }
+            Self::Has { source, criterion, .. } => {
+                links.push(vec![*source]);
+                criterion.add_links(links);
+            }
+        }
+    }
+}
+
 /// Reads criteria.
 pub(super) struct Reader {
     pub(super) case: Case,

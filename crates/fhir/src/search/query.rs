@@ -102,6 +102,15 @@ impl Query {
         self.searches.iter().map(|search| search.resource_type)
     }
 
+    /// For each link of a chain and each `_has`, the types that it may go through.
+    pub fn links(&self) -> Vec<Vec<ResourceType>> {
+        let mut links = Vec::new();
+        for criterion in self.searches.iter().flat_map(|search| &search.criteria) {
+            criterion.add_links(&mut links);
+        }
+        links
+    }
+
     /// The page size: `_count` within the limit, or the default. Zero asks for the total alone.
     pub fn count(&self) -> usize {
         self.count

@@ -85,7 +85,7 @@ impl Gateway {
             let Some(token) = identifier else { return Ok(None) };
             return self.patient_reference(token, asking).await;
         }
-        for home in [&group.home, &self.own_home()] {
+        for home in [&group.home, &self.own_home().await?] {
             let Some(patient) = self.patient_at(home).await? else { continue };
             let Ok(view) = self.open(patient, asking).await else { continue };
             let seen = Seen::new(view, asking, Action::Search)?;

@@ -297,15 +297,10 @@ async fn groups(
 ) -> Result<Vec<Group>, GatewayError> {
     let parts = partition(bundle)?;
     let mut groups: Vec<Group> = Vec::new();
-    let mut add = |home: Home, new: Vec<usize>| {
-        let same = groups
-            .iter_mut()
-            .find(|group| group.home == home || (group.home.known.is_some() && group.home.known == home.known));
-        match same {
-            Some(group) => group.members.extend(new),
-            None if new.is_empty() => {}
-            None => groups.push(Group { home, members: new }),
-        }
+    let mut add = |home: Home, new: Vec<usize>| match groups.iter_mut().find(|group| group.home.is_same(&home)) {
+        Some(group) => group.members.extend(new),
+        None if new.is_empty() => {}
+        None => groups.push(Group { home, members: new }),
     };
     let of_entries = |entries: &[usize]| -> Vec<usize> {
         let members = entries.iter().filter_map(|at| members.get(*at).copied().flatten());
@@ -338,7 +333,7 @@ async fn groups(
         let id = one.id.as_ref().ok_or(GatewayError::Kept("a change without a resource names nothing"))?;
         let home = match gateway.home_holding(one.kind, id).await? {
             Some(home) => home,
-            None if matches!(one.does, Does::Delete) => gateway.own_home(),
+            None if matches!(one.does, Does::Delete) => gateway.own_home().await?,
             None => return Err(super::read::not_found().within(&one.expression)),
         };
         add(home, vec![member]);
@@ -417,7 +412,7 @@ fn of_done<'a>(done: &'a Done, ask: &Ask) -> ResponseEntry<'a> {
     let version = done.version.map(|version| format!("/_history/{version}")).unwrap_or_default();
     ResponseEntry {
         status: done.status.as_u16(),
-        location: (done.content.is_some()).then(|| format!("{}/{}{version}", done.kind, done.id)),
+        location: (done.status != StatusCode::NO_CONTENT).then(|| format!("{}/{}{version}", done.kind, done.id)),
         etag: done.version.map(etag),
         last_modified: date(done.changed).filter(|_| !done.queued),
         outcome: None,

@@ -21,6 +21,7 @@ use super::table::Interaction;
 use crate::Gateway;
 use crate::error::GatewayError;
 use crate::seen::{Seen, check_scope, concerns};
+use crate::user::Asking;
 
 /// Media type of a search in a body.
 const FORM_MEDIA: &str = "application/x-www-form-urlencoded";
@@ -87,6 +88,7 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
         Strictness::Usual | Strictness::Lenient => Handling::Lenient,
     };
     let query = Query::parse(kind, &parameters, handling)?;
+    check_links(&query, &ask.asking)?;
     let over = match resumed.as_ref().map(|cursor| &cursor.record) {
         Some(Some(record)) => Over::Record(Pseudonym::from_slice(record.as_ref()).ok_or_else(super::cursor::unusable)?),
         Some(None) => Over::Roster,
@@ -129,6 +131,22 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
             Ok(Reply::resource(StatusCode::OK, page.answer(&found, None, |_| None, vec![note])))
         }
     }
+}
+
+/// Refuses a chain or `_has` that could only go through types which the scopes do not let be searched: it would find
+/// nothing, and that would look like an answer.
+fn check_links(query: &Query, asking: &Asking) -> Result<(), GatewayError> {
+    for types in query.links() {
+        let mut refused = Ok(());
+        for kind in types {
+            refused = check_scope(asking, Action::Search, kind);
+            if refused.is_ok() {
+                break;
+            }
+        }
+        refused?;
+    }
+    Ok(())
 }
 
 /// The parameters of a search that is gone on with. Beside the cursor only the number of matches may be given anew.
@@ -191,7 +209,7 @@ async fn over(
         Some(kind) if kind == ResourceType::PATIENT => Ok(Over::Roster),
         // What belongs to no patient is the hospital's own.
         Some(kind) if patient_elements(kind).next().is_none() => {
-            let own = gateway.patient_at(&gateway.own_home()).await?;
+            let own = gateway.patient_at(&gateway.own_home().await?).await?;
             Ok(own.map_or(Over::Nobody("this hospital has stored nothing of its own"), Over::Record))
         }
         _ => Err(ask_better("the search names no patient, and records are searched one patient at a time")),

@@ -58,9 +58,7 @@ impl Gateway {
         let body = bundle.clone();
         let named = crate::face::apart(body.len(), move || Ok(patient_named(&parse_bundle(body)?))).await?;
         match named {
-            Some(Named::Identifier(identifier)) => {
-                self.patient_key(&self.home_by_identifier(&identifier).locators).await
-            }
+            Some(Named::Identifier(identifier)) => self.patient_key(&self.locators(&[identifier])).await,
             Some(Named::Id(id)) => match self.roster.by_resource("Patient", id.as_str()).await? {
                 Some(patient) => Ok(patient.as_bytes().to_vec()),
                 None => Err(GatewayError::unknown_patient()),
