@@ -3,9 +3,9 @@
 # Mosquitto, and from crates.io cargo-nextest. Says loudly what it could not install; scripts/test.sh then does without
 # where it can.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
-say() { printf '\n== %s\n' "$*" >&2; }
-loud() { printf '\n!! %s\n' "$*" >&2; }
+. scripts/common.sh
 lacks() { ! command -v "$1" >/dev/null 2>&1; }
 
 if lacks cargo; then

@@ -5,55 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-say() { printf '\n== %s (%ss)\n' "$*" "$SECONDS" >&2; }
-loud() { printf '\n!! %s\n' "$*" >&2; }
+. scripts/common.sh
 
-target=${CARGO_TARGET_DIR:-target}
-environment=$target/interop-venv
-requirements=interop/requirements.txt
-export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-
-program=${1:-${SEALWORT:-}}
-if [[ -z $program ]]; then
-    for each in "$target/release/sealwort" "$target/debug/sealwort"; do
-        if [[ -x $each ]]; then
-            program=$each
-            break
-        fi
-    done
-fi
-if [[ ! -x $program ]]; then
-    loud "no sealwort program: build it (cargo build --release), or name it: scripts/interop.sh PROGRAM"
-    exit 1
-fi
-program=$(realpath "$program")
-
-python=
-for each in python3 python3.14 python3.13 python3.12 python3.11; do
-    if command -v "$each" >/dev/null && "$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-        python=$each
-        break
-    fi
-done
-if [[ -z $python ]]; then
-    loud "SKIPPED: the second implementation needs Python 3.11 or newer; nothing of interop/ was run"
-    exit 0
-fi
-if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
-    loud "SKIPPED: $python has no venv or pip (Debian: apt-get install python3-venv); nothing of interop/ was run"
-    exit 0
-fi
-
-# The environment is made once for each list of requirements.
-wanted=$("$python" -VV; sha256sum < "$requirements")
-if [[ $(cat "$environment/wanted" 2>/dev/null) != "$wanted" ]]; then
-    say "Python packages, pinned by hash"
-    rm -rf "$environment"
-    "$python" -m venv "$environment"
-    timeout 600 "$environment/bin/python" -m pip install --quiet --prefer-binary --require-hashes -r "$requirements" >&2
-    printf '%s\n' "$wanted" > "$environment/wanted"
-fi
-run=$(realpath "$environment")/bin/python
+find_program "${1:-}"
+find_python "$target/interop-venv" interop/requirements.txt interop/
 
 failed=()
 

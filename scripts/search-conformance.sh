@@ -8,10 +8,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-say() { printf '\n== %s (%ss)\n' "$*" "$SECONDS" >&2; }
-loud() { printf '\n!! %s\n' "$*" >&2; }
+. scripts/common.sh
 
-target=${CARGO_TARGET_DIR:-target}
 open=${SEALWORT_OPEN_DATA:-../shared/data/open}
 work=$target/search-conformance
 oracle=interop/search

@@ -4,10 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-say() { printf '\n== %s (%ss)\n' "$*" "$SECONDS" >&2; }
-loud() { printf '\n!! %s\n' "$*" >&2; }
+. scripts/common.sh
 
-target=${CARGO_TARGET_DIR:-target}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 

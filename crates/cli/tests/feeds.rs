@@ -518,14 +518,33 @@ fn the_exchange_is_away(address: SocketAddr, world: &RefCell<World>) {
     assert_eq!(sender.send(&result("away", "w4", "64.10")).code(), "AA");
     send_measured(&ehr, &device, &login, &measured(9, "heart-rate", "99", "/min")).with(204);
     assert_eq!(sender.send("this is no HL7 v2").code(), "AR", "what is wrong is told at once");
+    // Two people with one licence: nobody can be asked whether they are one.
+    for id in ["twin-1", "twin-2"] {
+        let identifiers = json!([{"system": MRN, "value": id}, {"system": "urn:licence", "value": "T"}]);
+        let twin = json!({"resourceType": "Patient", "id": id, "identifier": identifiers});
+        ehr.send("PUT", &format!("/fhir/Patient/{id}"), &[], twin.to_string()).with(202);
+    }
     let waiting = ehr.get("/status").json()["waiting"].as_u64().unwrap();
-    assert_eq!(waiting, 5);
+    assert_eq!(waiting, 7);
     world.borrow_mut().kill(Party::HospitalA);
     world.borrow_mut().restart(Party::HospitalA);
     let ehr = world.borrow().client(Party::HospitalA);
     assert_eq!(ehr.get("/status").json()["waiting"], waiting, "the outbox is on disk");
     world.borrow_mut().restart(Party::Broker);
-    eventually("the outbox is empty", || ehr.get("/status").json()["waiting"] == 0);
+    // The second twin is refused now, and somebody must decide.
+    let undecided = || {
+        let list = ehr.get("/feeds/refused").with(200).json();
+        list.as_array().unwrap().iter().filter(|one| one["source"] == "outbox").cloned().collect::<Vec<Value>>()
+    };
+    eventually("one write is left", || ehr.get("/status").json()["waiting"] == 1 && undecided().len() == 1);
+    let twin = &undecided()[0];
+    assert!(twin["reason"].as_str().unwrap().contains("urn:example:mrn"), "{twin}");
+    let path = format!("/feeds/refused/{}", twin["id"].as_str().unwrap());
+    assert_eq!(ehr.send("POST", &format!("{path}/replay"), &[], "").refusal().1, "identifiers-contradict");
+    assert_eq!((ehr.get("/fhir/Patient/twin-1").status, ehr.get("/fhir/Patient/twin-2").status), (200, 404));
+    ehr.send("DELETE", &path, &[], "").with(204);
+    assert_eq!(ehr.send("DELETE", &path, &[], "").refusal().0, 404);
+    assert_eq!((ehr.get("/status").json()["waiting"].as_u64(), undecided().len()), (Some(0), 0));
     assert_eq!(patient_of(&ehr, "away").unwrap()["name"][0]["family"], "Third", "in the order in which they came");
     assert_eq!(values(&ehr, "away"), ["64.10"]);
     assert!(values(&ehr, "measured").contains(&"99".to_owned()));

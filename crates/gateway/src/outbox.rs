@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
+use sealwort_fhir::IssueCode;
 use sealwort_net::member::Member;
 use sealwort_net::{Backoff, Shutdown};
 use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
 use sealwort_proto::crypto::{Secret, mac};
 use sealwort_proto::record::{Change, Record};
 use sealwort_proto::{DepositId, Locator};
-use sealwort_store::GatewayStore;
+use sealwort_store::{GatewayStore, OutboxItem};
 use tokio::sync::Notify;
 
 use crate::Gateway;
@@ -119,6 +120,16 @@ impl From<&Labelled> for WaitingRecord {
     }
 }
 
+/// Why an item waits for somebody to decide.
+#[derive(Debug, Clone)]
+pub(crate) struct RefusedItem {
+    pub(crate) reason: String,
+    /// Length of the item.
+    pub(crate) bytes: usize,
+    /// When it was refused first since the gateway's start, Unix time.
+    pub(crate) at: u64,
+}
+
 /// The outbox over the gateway's store.
 pub(crate) struct Outbox {
     store: Arc<dyn GatewayStore>,
@@ -126,7 +137,7 @@ pub(crate) struct Outbox {
     index: Secret,
     told: Notify,
     /// Items that the exchange refused for good, with the reason.
-    refused: Mutex<BTreeMap<DepositId, String>>,
+    refused: Mutex<BTreeMap<DepositId, RefusedItem>>,
 }
 
 impl Outbox {
@@ -182,8 +193,23 @@ impl Outbox {
 
     /// How many writes wait in all, and the reasons of those that were refused.
     pub(crate) async fn totals(&self) -> Result<(u64, Vec<String>), GatewayError> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let refused = self.refused().into_iter().map(|(id, item)| format!("{id}: {}", item.reason)).collect();
         Ok((self.store.pending_count(None).await?, refused))
+    }
+
+    /// Items that the exchange refused for good: others of their patients wait behind them.
+    pub(crate) fn refused(&self) -> Vec<(DepositId, RefusedItem)> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.iter().map(|(id, item)| (*id, item.clone())).collect()
+    }
+
+    /// One of them, by its id in hexadecimal.
+    async fn refused_item(&self, id: &str) -> Result<Option<(DepositId, Vec<u8>)>, GatewayError> {
+        let Some((id, _)) = self.refused().into_iter().find(|(refused, _)| refused.to_string() == id) else {
+            return Ok(None);
+        };
+        let waiting = self.store.pending(usize::MAX).await?;
+        Ok(waiting.into_iter().find(|item| item.id == id).map(|item| (id, item.sealed)))
     }
 
     fn patient_key(&self, patient: &[u8]) -> [u8; 32] {
@@ -247,11 +273,7 @@ impl Gateway {
                     Err(error) => {
                         // Later writes of this patient may build on it, so they wait behind it.
                         held_back.insert(item.patient);
-                        let reason = format!("{}: {error}", item.id);
-                        let mut refused = self.outbox.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                        if refused.insert(item.id, reason).is_none() {
-                            tracing::error!(id = %item.id, %error, "a write in the outbox was refused and is kept");
-                        }
+                        self.hold_back(&item, &error);
                     }
                 }
             }
@@ -265,13 +287,50 @@ impl Gateway {
         }
     }
 
-    /// Keeps a feed's transaction among what was refused. Whether it was one.
+    fn hold_back(&self, item: &OutboxItem, error: &GatewayError) {
+        let (bytes, at) = (item.sealed.len(), self.sessions.now().as_secs());
+        let mut refused = self.outbox.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = refused.entry(item.id).or_insert_with(|| {
+            tracing::error!(id = %item.id, %error, "a write in the outbox was refused and is kept");
+            RefusedItem { reason: String::new(), bytes, at }
+        });
+        known.reason = error.to_string();
+    }
+
+    /// Tries an item again that was refused. Whether there is one by this id.
+    pub(crate) async fn resend(&self, id: &str) -> Result<bool, GatewayError> {
+        let Some((id, sealed)) = self.outbox.refused_item(id).await? else { return Ok(false) };
+        self.send(id, &sealed).await?;
+        self.outbox.done(id).await?;
+        self.outbox.tell();
+        Ok(true)
+    }
+
+    /// Gives an item up that was refused, so that what waits behind it goes on. Whether there is one by this id. A
+    /// signed consent is not given up: this hospital acts by it already.
+    pub(crate) async fn give_up(&self, id: &str) -> Result<bool, GatewayError> {
+        let Some((id, sealed)) = self.outbox.refused_item(id).await? else { return Ok(false) };
+        if let Outgoing::Directive(_) = self.outbox.open(id, &sealed)? {
+            return Err(GatewayError::request(
+                409,
+                IssueCode::BusinessRule,
+                "consent-waits",
+                "this is a signed consent, and it cannot be taken back",
+                "mend what its reason names; it is sent again by itself",
+            ));
+        }
+        tracing::warn!(%id, "a write in the outbox was given up");
+        self.outbox.done(id).await?;
+        self.outbox.tell();
+        Ok(true)
+    }
+
+    /// Keeps a feed's transaction among what was refused. Whether it was one, and there was room.
     async fn set_aside(&self, id: DepositId, sealed: &[u8], error: &GatewayError) -> Result<bool, GatewayError> {
         match self.outbox.open(id, sealed)? {
             Outgoing::Transaction(waiting) if error.code() != "log-busy" => {
-                tracing::error!(%id, code = error.code(), "a waiting transaction was refused; it is kept with the others");
-                self.keep_refused(Source::Transaction, waiting.bundle.as_ref(), error.to_string()).await?;
-                Ok(true)
+                tracing::error!(%id, code = error.code(), "a waiting transaction was refused");
+                self.keep_refused(Source::Transaction, waiting.bundle.as_ref(), error.to_string()).await
             }
             _ => Ok(false),
         }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::Gateway;
 use crate::error::GatewayError;
+use crate::outbox::RefusedItem;
 use crate::user::Asking;
 
 /// Most that is kept.
@@ -62,7 +63,7 @@ pub(crate) struct Refused {
 pub(crate) struct RefusedShown {
     /// For replaying and discarding.
     pub(crate) id: String,
-    /// `mllp`, or the device's id.
+    /// `mllp`, `transaction`, `outbox`, or the device's id.
     pub(crate) source: String,
     pub(crate) reason: String,
     pub(crate) bytes: usize,
@@ -71,24 +72,25 @@ pub(crate) struct RefusedShown {
 }
 
 impl Gateway {
-    /// Keeps what was refused. Whether there was room is in the log alone: the sender learns the reason either way.
+    /// Keeps what was refused. Whether there was room: a sender learns the reason either way.
     pub(crate) async fn keep_refused(
         &self,
         source: Source,
         received: &[u8],
         reason: String,
-    ) -> Result<(), GatewayError> {
+    ) -> Result<bool, GatewayError> {
         if self.roster.refused_count().await? >= REFUSED_MAX {
             tracing::error!(most = REFUSED_MAX, "too much was refused and is kept; this one is not: discard some");
-            return Ok(());
+            return Ok(false);
         }
         // The same again replaces what it was.
         let number = [source.name().as_bytes(), &sha256(received)].concat();
         let refused = Refused { source, received: Blob(received.to_vec()), reason, at: self.sessions.now().as_secs() };
-        self.roster.put_refused(&number, &to_bytes(&refused)).await
+        self.roster.put_refused(&number, &to_bytes(&refused)).await?;
+        Ok(true)
     }
 
-    /// All that was refused and is kept.
+    /// All that was refused and is kept, and the writes of the outbox that were.
     pub(crate) async fn list_refused(&self) -> Result<Vec<RefusedShown>, GatewayError> {
         let mut shown: Vec<_> = self
             .roster
@@ -106,12 +108,23 @@ impl Gateway {
                 })
             })
             .collect();
+        let waiting = self.outbox.refused().into_iter();
+        shown.extend(waiting.map(|(id, RefusedItem { reason, bytes, at })| RefusedShown {
+            id: id.to_string(),
+            source: "outbox".to_owned(),
+            reason,
+            bytes,
+            at,
+        }));
         shown.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         Ok(shown)
     }
 
     /// Tries again; what succeeds is kept no longer.
     pub(crate) async fn replay_refused(self: &Arc<Self>, id: &str) -> Result<(), GatewayError> {
+        if self.resend(id).await? {
+            return Ok(());
+        }
         let plain = self.roster.one_refused(id).await?.ok_or_else(unknown)?;
         let refused: Refused =
             from_bytes(&plain, REFUSED_BYTES_MAX).map_err(|_| GatewayError::Kept("what was refused cannot be read"))?;
@@ -128,6 +141,9 @@ impl Gateway {
 
     /// Keeps it no longer.
     pub(crate) async fn discard_refused(&self, id: &str) -> Result<(), GatewayError> {
+        if self.give_up(id).await? {
+            return Ok(());
+        }
         self.roster.one_refused(id).await?.ok_or_else(unknown)?;
         self.roster.remove_refused(id).await
     }
