@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use support::{Client, Party, World, encode, exit, free_address, json_of, open_data, parts, succeeded};
+use support::{Client, Party, World, encode, exit, free_address, json_of, parts, succeeded};
 
 /// Messages of the simulated hospital that are sent.
 const MESSAGES: usize = 50;
@@ -100,7 +100,7 @@ impl Acknowledged {
 
 /// The messages of a published simulation, each with CR between its segments.
 fn simulated() -> Option<Vec<String>> {
-    let file = open_data::data("hl7v2-simhospital/messages.hl7")?;
+    let file = sealwort_published::data("hl7v2-simhospital/messages.hl7")?;
     let text = String::from_utf8(std::fs::read(file).unwrap()).unwrap().replace("\r\n", "\r").replace('\n', "\r");
     let messages: Vec<String> = text
         .split("\rMSH|")

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sealwort_fhir::{Bundle, Resource, ResourceType, parse_bundle, parse_ndjson, partition, response};
+use sealwort_published::{all_wanted, data, files, unpacked};
 use serde_json::Value;
-use support::open_data::{all_wanted, data, files, unpacked};
 
 /// Of the largest set, this many of its largest Bundles are moved; `SEALWORT_OPEN_DATA_ALL=1` moves every one.
 const LARGEST: usize = 12;
@@ -19,7 +19,7 @@ const PER_RUN: usize = 60;
 
 /// The patient Bundles below a folder: those of a kind that can be posted, with a Patient who has an identifier.
 fn patient_bundles(folder: &Path) -> Vec<PathBuf> {
-    let mut files = files(folder, "json");
+    let mut files = files(folder, Some("json"));
     files.retain(|file| {
         parse_bundle(fs::read(file).unwrap()).is_ok_and(|bundle| {
             bundle.resources().any(|(_, resource)| {
@@ -96,7 +96,7 @@ fn personal_health_records() {
 #[test]
 fn mimic_iv() {
     let Some(folder) = unpacked("fhir-mimic-iv-demo-ODbL.tar.zst") else { return };
-    let files = files(folder.path(), "ndjson");
+    let files = files(folder.path(), Some("ndjson"));
     let resources: Vec<Resource> = files.iter().flat_map(|f| parse_ndjson(fs::read(f).unwrap()).unwrap()).collect();
     let all = Bundle::collection(resources).unwrap();
     let made = tempfile::tempdir().unwrap();

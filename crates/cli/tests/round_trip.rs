@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sealwort_fhir::same_content;
+use sealwort_published::{all_wanted, data, files, unpacked};
 use serde_json::json;
-use support::open_data::{all_wanted, data, files, unpacked};
 use support::stored::{RawBundle, stored};
 use support::{Client, Party, World, name_of};
 
@@ -45,7 +45,7 @@ fn published_patients_come_out_as_they_went_in() {
     // Practitioners and organizations first, as Synthea's own instructions have it: patients refer to them.
     for (name, _, folder) in &archives {
         let Some(folder) = folder else { continue };
-        for file in files(folder.path(), "json") {
+        for file in files(folder.path(), Some("json")) {
             let title = file.file_name().unwrap().to_string_lossy().into_owned();
             if title.starts_with("hospitalInformation") || title.starts_with("practitionerInformation") {
                 let mut sum = Sum::default();
@@ -54,15 +54,15 @@ fn published_patients_come_out_as_they_went_in() {
             }
         }
     }
-    let mut sets = vec![("fhir-small-synthea", files(&small, "json"))];
+    let mut sets = vec![("fhir-small-synthea", files(&small, Some("json")))];
     if let Some(summaries) = data("fhir-ips-2.0.0-examples") {
-        let mut documents = files(&summaries, "json");
+        let mut documents = files(&summaries, Some("json"));
         documents.retain(|file| title(file).starts_with("Bundle-"));
         sets.push(("fhir-ips-2.0.0-examples", documents));
     }
     for (name, every, folder) in &archives {
         let Some(folder) = folder else { continue };
-        let mut patients = files(folder.path(), "json");
+        let mut patients = files(folder.path(), Some("json"));
         patients.retain(|file| !file.file_name().unwrap().to_string_lossy().contains("Information"));
         let every = if all_wanted() { 1 } else { *every };
         let wanted = |(at, file): &(usize, PathBuf)| at % every == 0 || SAME_NUMBER.contains(&title(file).as_str());
@@ -88,7 +88,7 @@ fn official_examples_come_out_as_they_went_in() {
     let Some(folder) = data("fhir-r4-spec-examples") else { return };
     let world = World::start();
     let ehr = world.client(Party::HospitalA);
-    let mut files = files(&folder, "json");
+    let mut files = files(&folder, Some("json"));
     // Patients first: what is somebody's needs to find them.
     files.sort_by_key(|file| !file.file_name().unwrap().to_string_lossy().starts_with("Patient-"));
     create_missing_patients(&ehr, &files);

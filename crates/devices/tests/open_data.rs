@@ -5,10 +5,10 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use sealwort_devices::{Measure, to_fhir};
+use sealwort_published::{data, files, unpacked};
 use serde_json::{Value, json};
 use support::{NOW, documented, enrolled, enrolled_for, observations};
 
@@ -29,7 +29,7 @@ fn open_mhealth() {
     let enrolled = enrolled();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut count = |what| *counts.entry(what).or_default() += 1;
-    for path in json_files(&folder) {
+    for path in files(&folder, Some("json")) {
         let name = path.strip_prefix(&folder).unwrap().to_string_lossy().into_owned();
         let parts: Vec<&str> = name.split('/').collect();
         let (schema, version, verdict) = (parts[0], parts[1], parts[2]);
@@ -97,7 +97,7 @@ fn personal_health_devices() {
     let Some(folder) = data("device-ieee11073-phd") else { return };
     let lone = enrolled_for(&Measure::ALL, &json!({"id": "patientExample-1"}));
     let mut taken = 0;
-    for path in json_files(&folder) {
+    for path in files(&folder, Some("json")) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let mut bytes = std::fs::read(&path).unwrap();
         if name == "rtsa-example-2.json" {
@@ -177,16 +177,7 @@ fn samples_of(component: &Value) -> Vec<i32> {
 
 #[test]
 fn real_electrocardiograms() {
-    let Some(archive) = data("device-wfdb-waveforms.tar.zst") else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let unpacked = Command::new("sh")
-        .args(["-c", "zstd -dc --long=27 \"$1\" | tar x -C \"$2\"", "sh"])
-        .args([archive.as_os_str(), folder.path().as_os_str()])
-        .status();
-    if !unpacked.is_ok_and(|status| status.success()) {
-        println!("SKIPPED: device-wfdb-waveforms.tar.zst cannot be unpacked; install zstd and tar");
-        return;
-    }
+    let Some(folder) = unpacked("device-wfdb-waveforms.tar.zst") else { return };
     // Record 100: two leads, 360 a second, 12 bits packed in pairs, 200 steps to the millivolt around 1024.
     let bytes = read(folder.path(), "100.dat");
     let (first, second) = packed_pairs(&bytes, 3600);
@@ -233,7 +224,7 @@ fn packed_pairs(bytes: &[u8], count: usize) -> (Vec<i32>, Vec<i32>) {
 fn altered_payloads() {
     let mut seeds: Vec<Vec<u8>> = documented().into_iter().map(String::into_bytes).collect();
     if let Some(folder) = data("device-ieee11073-phd") {
-        seeds.extend(json_files(&folder).iter().map(|path| std::fs::read(path).unwrap()));
+        seeds.extend(files(&folder, Some("json")).iter().map(|path| std::fs::read(path).unwrap()));
     }
     let enrolled = enrolled();
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -336,35 +327,4 @@ fn replace(value: &mut Value, left: &mut usize, by: &Value) {
         Value::Object(members) => members.values_mut().for_each(|one| replace(one, left, by)),
         _ => {}
     }
-}
-
-/// A file or folder of the open data, if it is there.
-fn data(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("SEALWORT_OPEN_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/open"), PathBuf::from);
-    let path = folder.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {name} is not in the open data folder; set SEALWORT_OPEN_DATA to test with it");
-    println!("SKIPPED: {name} is not in the open data folder; set SEALWORT_OPEN_DATA to test with it");
-    None
-}
-
-/// The `.json` files below a folder, sorted.
-fn json_files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path.extension().is_some_and(|found| found == "json") {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
 }

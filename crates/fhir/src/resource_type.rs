@@ -168,7 +168,7 @@ impl ResourceType {
     pub const PATIENT: Self = Self("Patient");
 
     /// The name as FHIR spells it.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         self.0
     }
 

@@ -4,17 +4,15 @@
 //! Where it is absent the tests say so and pass.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod published;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
-use published::{data, files, unpacked};
 use sealwort_fhir::{
     Bundle, FhirError, PatientKey, Resource, assign_patients, label_of, parse_any_bundle, parse_bundle, parse_ndjson,
     partition, references,
 };
+use sealwort_published::{data, files, unpacked};
 use serde_json::value::RawValue;
 
 /// The resources of a Bundle as another reader cuts them out of the document.
@@ -106,7 +104,7 @@ impl Sum {
 fn archive_of_bundles(name: &str) -> Option<(Sum, BTreeMap<&'static str, usize>)> {
     let folder = unpacked(name)?;
     let mut sum = Sum::default();
-    for path in files(folder.path(), "json") {
+    for path in files(folder.path(), Some("json")) {
         sum.bundle(&path);
     }
     let codes = sum.report(name);
@@ -119,7 +117,7 @@ fn synthea_small() {
         return;
     };
     let mut sum = Sum::default();
-    for path in files(&folder, "json") {
+    for path in files(&folder, Some("json")) {
         sum.bundle(&path);
     }
     assert!(sum.report("fhir-small-synthea").is_empty());
@@ -160,7 +158,7 @@ fn patient_summaries() {
         return;
     };
     let mut sum = Sum::default();
-    let all = files(&folder, "json");
+    let all = files(&folder, Some("json"));
     all.iter().filter(|path| path.to_string_lossy().contains("Bundle-")).for_each(|path| sum.bundle(path));
     assert!(sum.report("fhir-ips-2.0.0-examples").is_empty());
     assert_eq!((sum.files, sum.groups, sum.elsewhere), (3, 3, 0));
@@ -177,7 +175,7 @@ fn files_of_one_resource() {
     ] {
         let Some(folder) = data(name) else { continue };
         let (mut resources, mut bundles, mut refused) = (0, 0, BTreeMap::<&str, usize>::new());
-        for path in files(&folder, "json") {
+        for path in files(&folder, Some("json")) {
             let bytes = Bytes::from(std::fs::read(&path).unwrap());
             match Resource::parse(bytes.clone()) {
                 Ok(resource) => {
@@ -211,7 +209,7 @@ fn bulk_data_of_mimic() {
         return;
     };
     let mut resources = Vec::new();
-    for path in files(folder.path(), "ndjson") {
+    for path in files(folder.path(), Some("ndjson")) {
         let bytes = std::fs::read(&path).unwrap();
         let found = parse_ndjson(bytes.clone()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let lines: Vec<_> = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
@@ -245,7 +243,7 @@ fn files_of_the_phr_format() {
     };
     let (mut read, mut resources, mut refused) = (0, 0, BTreeMap::<&str, usize>::new());
     let mut outcomes = BTreeMap::<&str, usize>::new();
-    for path in files(folder.path(), "phr") {
+    for path in files(folder.path(), Some("phr")) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         match parse_ndjson(std::fs::read(&path).unwrap()) {
             Ok(found) => {

@@ -2,14 +2,12 @@
 //! wrong with it. Set `SEALWORT_OPEN_DATA_ALL=1` to take all Synthea patients instead of a sample.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod published;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use published::{data, files, unpacked};
 use sealwort_fhir::validation::is_acceptable;
 use sealwort_fhir::{Handling, Resource, Severity, parse_ndjson, validate};
+use sealwort_published::{data, files, unpacked};
 use serde_json::Value;
 
 /// One file of so many is read from the large sets, unless all are wanted.
@@ -144,7 +142,7 @@ fn step(every: usize) -> usize {
 fn folder(path: &Path, title: &str, every: usize) {
     let every = step(every);
     let mut sum = Sum::default();
-    files(path, "json").iter().step_by(every).for_each(|path| sum.file(path));
+    files(path, Some("json")).iter().step_by(every).for_each(|path| sum.file(path));
     sum.finish(title);
 }
 
@@ -186,7 +184,7 @@ fn lines_of_mimic_and_of_the_phr_format() {
     for (name, extension, every) in [("fhir-mimic-iv-demo-ODbL", "ndjson", 4), ("phr-format-files", "phr", 1)] {
         let Some(unpacked) = unpacked(&format!("{name}.tar.zst")) else { continue };
         let mut sum = Sum::default();
-        for path in files(unpacked.path(), extension).iter().step_by(step(every)) {
+        for path in files(unpacked.path(), Some(extension)).iter().step_by(step(every)) {
             // Some files of the PHR format are no JSON; `open_data` names them.
             let Ok(resources) = parse_ndjson(std::fs::read(path).unwrap()) else { continue };
             sum.files += 1;
@@ -295,7 +293,7 @@ fn public_validator_cases() {
 fn validation_speed() {
     let Some(unpacked) = unpacked("fhir-100-synthea-v2.5.tar.zst") else { return };
     let mut resources = Vec::new();
-    for path in files(unpacked.path(), "json") {
+    for path in files(unpacked.path(), Some("json")) {
         let bundle: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
         resources.extend(entries.into_iter().map(|entry| entry["resource"].clone()));

@@ -6,20 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealwort_fhir::search::{Corpus, Document, Handling, Ordinal, Query, Visible};
+use sealwort_published::data;
 use serde_json::Value;
 
 /// The JSON files of a folder of the open data.
 fn files(name: &str) -> Vec<PathBuf> {
-    let folder = std::env::var_os("SEALWORT_OPEN_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/open"), PathBuf::from);
-    let Ok(entries) = std::fs::read_dir(folder.join(name)) else {
-        println!("SKIPPED: {name} is not in the open data folder; set SEALWORT_OPEN_DATA to test with it");
-        return Vec::new();
-    };
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-    files.sort();
-    files
+    data(name).map(|folder| sealwort_published::files(&folder, Some("json"))).unwrap_or_default()
 }
 
 /// The resources of a Bundle, its URNs resolved.

@@ -2,19 +2,17 @@
 //! nobody asked to change stays byte for byte. Where the records are absent the tests say so and pass.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod published;
-
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 use bytes::Bytes;
-use published::{data, files, unpacked};
 use sealwort_fhir::html::{Page, page};
 use sealwort_fhir::{
     Bundle, BundleKind, PRESENTATION_BYTES_MAX, Reference, Resource, ResourceId, SummaryAuthor, SummaryRequest,
     VersionId, logical_id, parse_any_bundle, parse_bundle, patch, present, references, rewrite_references,
     same_content, same_content_but_id, samples, summary,
 };
+use sealwort_published::{data, files, unpacked};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -236,7 +234,7 @@ fn a_published_summary_is_made_again() {
 fn synthea_small() {
     let Some(folder) = data("fhir-small-synthea") else { return };
     let (mut count, mut pages) = (0, 0);
-    for path in files(&folder, "json") {
+    for path in files(&folder, Some("json")) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let bundle = parse_bundle(std::fs::read(&path).unwrap()).unwrap();
         for (_, resource) in bundle.resources() {
@@ -267,7 +265,7 @@ fn files_of_one_resource() {
     ] {
         let Some(folder) = data(name) else { continue };
         let mut count = 0;
-        for path in files(&folder, "json") {
+        for path in files(&folder, Some("json")) {
             let resource = Resource::parse(std::fs::read(&path).unwrap()).unwrap();
             check_presented(&resource);
             check_patched(&resource);
@@ -288,7 +286,7 @@ fn files_of_one_resource() {
 fn showing_costs_less_than_parsing() {
     let Some(folder) = unpacked("fhir-100-synthea-v2.5.tar.zst") else { return };
     let mut resources = Vec::new();
-    for path in files(folder.path(), "json").iter().take(12) {
+    for path in files(folder.path(), Some("json")).iter().take(12) {
         if let Ok(bundle) = parse_any_bundle(std::fs::read(path).unwrap()) {
             resources.extend(bundle.resources().map(|(_, resource)| resource.clone()));
         }

@@ -211,7 +211,7 @@ impl Gateway {
     pub(crate) fn let_in(&self, headers: &HeaderMap) -> Result<Asking, GatewayError> {
         let now = self.sessions.now();
         let token = bearer(headers)?;
-        let checked = self.authorization.ask(|server| server.check_access_token(token, seconds(now)));
+        let checked = self.authorization.ask(|server| server.recheck_access_token(token, seconds(now)));
         let_in(checked, headers)
     }
 }

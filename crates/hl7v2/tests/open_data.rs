@@ -5,44 +5,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sealwort_fhir::{assign_patients, parse_bundle};
 use sealwort_hl7v2::{ControlId, Message, Outcome, Refused, Settings, acknowledge, batch, map};
+use sealwort_published::{data, files};
 use time::OffsetDateTime;
-
-/// A folder of the open data, if it is there.
-fn data(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("SEALWORT_OPEN_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/open"), PathBuf::from);
-    let path = folder.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {name} is not in the open data folder; set SEALWORT_OPEN_DATA to test with it");
-    println!("SKIPPED: {name} is not in the open data folder; set SEALWORT_OPEN_DATA to test with it");
-    None
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { open.push(path) } else { found.push(path) }
-        }
-    }
-    found.sort();
-    found
-}
 
 /// What happened to messages: by type, and in words.
 type Counts = BTreeMap<(String, String), usize>;
 
 fn run(name: &str, counts: &mut Counts) {
     let Some(folder) = data(name) else { return };
-    for path in files(&folder) {
+    for path in files(&folder, None) {
         let frame = std::fs::read(&path).unwrap();
         match batch::split(&frame) {
             Ok(messages) => {

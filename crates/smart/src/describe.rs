@@ -62,10 +62,11 @@ fn verbs(actions: Actions) -> String {
 
 /// What the records are called, and what the filter leaves of them.
 fn contents(scope: &ResourceScope) -> (String, String) {
-    let ResourceTypes::One(name) = scope.resource_types() else {
+    let ResourceTypes::One(kind) = scope.resource_types() else {
         let only = scope.filter().map_or_else(String::new, |filter| format!(" (only where {filter})"));
         return ("whole record, with all that will be added to it".to_owned(), only);
     };
+    let name = kind.as_str();
     if let Some(filter) = scope.filter() {
         let category = filter.strip_prefix("category=").filter(|rest| !rest.contains(['&', ',', '%']));
         let known = category
@@ -165,6 +166,8 @@ const TYPES: [(&str, &str); 42] = [
 
 #[cfg(test)]
 mod tests {
+    use sealwort_fhir::ResourceType;
+
     use super::*;
 
     #[test]
@@ -224,7 +227,7 @@ mod tests {
 
     #[test]
     fn every_scope_has_words_and_every_word_has_a_resource_type() {
-        for name in crate::resource_type::RESOURCE_TYPES {
+        for name in ResourceType::all() {
             for context in ["patient", "user", "system"] {
                 let scope = Scope::parse(&format!("{context}/{name}.d")).unwrap();
                 assert!(describe(&scope, Reader::Staff).starts_with("delete "), "{name}");
@@ -232,7 +235,7 @@ mod tests {
         }
         let of_categories = CATEGORIES.iter().map(|(name, ..)| name);
         for name in TYPES.iter().map(|(name, _)| name).chain(of_categories) {
-            assert!(crate::resource_type::known(name).is_some(), "{name}");
+            assert!(name.parse::<ResourceType>().is_ok(), "{name}");
         }
     }
 }

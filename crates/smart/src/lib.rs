@@ -16,7 +16,6 @@ pub mod id_token;
 pub mod identifier;
 mod jws;
 pub mod redirect;
-mod resource_type;
 pub mod scope;
 pub mod scope_set;
 pub mod server;

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::resource_type;
+use sealwort_fhir::ResourceType;
 
 /// Longest filter of one scope, in bytes.
 pub const FILTER_BYTES_MAX: usize = 512;
@@ -132,14 +132,14 @@ pub enum ResourceTypes {
     /// `*`: all that there are, and all that will be added.
     Every,
     /// One type of FHIR R4.
-    One(&'static str),
+    One(ResourceType),
 }
 
 impl ResourceTypes {
     pub(crate) fn contains(self, resource_type: &str) -> bool {
         match self {
-            Self::Every => resource_type::known(resource_type).is_some(),
-            Self::One(name) => name == resource_type,
+            Self::Every => resource_type.parse::<ResourceType>().is_ok(),
+            Self::One(one) => one.as_str() == resource_type,
         }
     }
 
@@ -154,7 +154,7 @@ impl ResourceTypes {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Every => "*",
-            Self::One(name) => name,
+            Self::One(one) => one.as_str(),
         }
     }
 }
@@ -288,7 +288,7 @@ impl ResourceScope {
         let (name, letters) = head.split_once('.').ok_or(ScopeFault::Unknown)?;
         let resource_types = match name {
             "*" => ResourceTypes::Every,
-            _ => ResourceTypes::One(resource_type::known(name).ok_or(ScopeFault::ResourceType)?),
+            _ => ResourceTypes::One(name.parse().map_err(|_| ScopeFault::ResourceType)?),
         };
         // SMART 1.0 knows no filters, so a word of it in front of one is a mistake.
         let first_version = if query.is_none() { Actions::of_first_version(letters) } else { None };

@@ -26,6 +26,8 @@ use crate::token::{AccessToken, AccessTokens, GATEWAY_CLIENT, SecretText, TokenF
 pub const LAUNCH_SECONDS: u64 = 5 * 60;
 /// Most launches that wait for an app.
 pub const LAUNCHES_MAX: usize = 10_000;
+/// Most access tokens that are remembered as verified.
+const VERIFIED_MAX: usize = 1_000;
 /// Longest kept state, in bytes.
 pub const STATE_BYTES_MAX: usize = 128 * 1024 * 1024;
 
@@ -82,6 +84,8 @@ pub struct AuthorizationServer {
     pub(crate) launches: BTreeMap<Fingerprint, WaitingLaunch>,
     pub(crate) codes: BTreeMap<Fingerprint, Code>,
     pub(crate) kept: Kept,
+    /// Tokens that were verified before.
+    verified: BTreeMap<Fingerprint, AccessToken>,
 }
 
 /// What must outlive a restart. Launches and codes are over in minutes.
@@ -170,6 +174,7 @@ impl AuthorizationServer {
             launches,
             codes,
             kept,
+            verified: BTreeMap::new(),
         })
     }
 
@@ -191,9 +196,31 @@ impl AuthorizationServer {
     /// Lets an access token in: it is ours, in its time, not revoked, and its app is still registered.
     pub fn check_access_token(&self, token: &str, now: NumericDate) -> Result<AccessToken, TokenFault> {
         let token = self.tokens.verify(token, now)?;
+        self.check_standing(&token)?;
+        Ok(token)
+    }
+
+    /// The same for a token that comes with request after request: that it is ours is remembered by its fingerprint,
+    /// since checking it takes longer than most answers. Its time, its grant and its app are looked at every time.
+    pub fn recheck_access_token(&mut self, token: &str, now: NumericDate) -> Result<AccessToken, TokenFault> {
+        let fingerprint = Fingerprint::of(token, self.digest);
+        if let Some(known) = self.verified.get(&fingerprint) {
+            known.check_time(now)?;
+            self.check_standing(known)?;
+            return Ok(known.clone());
+        }
+        let token = self.check_access_token(token, now)?;
+        if self.verified.len() >= VERIFIED_MAX {
+            self.verified.clear();
+        }
+        self.verified.insert(fingerprint, token.clone());
+        Ok(token)
+    }
+
+    fn check_standing(&self, token: &AccessToken) -> Result<(), TokenFault> {
         let client_id = &token.access().client_id;
         let registered = client_id.as_str() == GATEWAY_CLIENT || self.apps.find(client_id).is_some();
-        if registered && !self.kept.grants.is_revoked(&token) { Ok(token) } else { Err(TokenFault::Revoked) }
+        if registered && !self.kept.grants.is_revoked(token) { Ok(()) } else { Err(TokenFault::Revoked) }
     }
 
     /// Begins an EHR launch.

@@ -83,10 +83,26 @@ impl AccessToken {
         self.issued
     }
 
+    /// Whether it is good at another time, too.
+    pub(crate) fn check_time(&self, now: NumericDate) -> Result<(), TokenFault> {
+        in_time(self.issued, self.expires, now)
+    }
+
     /// From this second on it is worth nothing.
     pub const fn expires(&self) -> NumericDate {
         self.expires
     }
+}
+
+/// "On or after" the expiration a token is not accepted (RFC 7519, section 4.1.4), and not long before it was issued.
+fn in_time(issued: NumericDate, expires: NumericDate, now: NumericDate) -> Result<(), TokenFault> {
+    if now >= expires {
+        return Err(TokenFault::Expired);
+    }
+    if issued > now.plus(CLOCK_STEP_SECONDS) {
+        return Err(TokenFault::NotYet);
+    }
+    Ok(())
 }
 
 /// Text that opens something. It is wiped after use and prints as `[redacted]`.
@@ -203,13 +219,7 @@ impl AccessTokens {
         if claims.iss != self.issuer || claims.aud != self.audience {
             return Err(TokenFault::Foreign);
         }
-        // "On or after" the expiration it is not accepted (RFC 7519, section 4.1.4).
-        if now >= claims.exp {
-            return Err(TokenFault::Expired);
-        }
-        if claims.iat > now.plus(CLOCK_STEP_SECONDS) {
-            return Err(TokenFault::NotYet);
-        }
+        in_time(claims.iat, claims.exp, now)?;
         claims.verified().ok_or(TokenFault::Foreign)
     }
 

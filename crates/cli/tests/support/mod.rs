@@ -7,7 +7,6 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod http;
-pub(crate) mod open_data;
 pub(crate) mod smart;
 pub(crate) mod stored;
 

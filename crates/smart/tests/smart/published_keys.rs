@@ -1,25 +1,15 @@
 //! Assertions and keys that others published for tests: by HL7 in the specification, by the bulk data server and by the
 //! Inferno test kits.
 
-use std::path::{Path, PathBuf};
-
 use sealwort_smart::{Apps, AssertionFault, NumericDate, ReplayGuard, verify_assertion};
 use serde_json::{Value, json};
 
 use crate::keys::SigningKey;
 use crate::world::{NOW, TOKEN_ENDPOINT, assertion};
 
-/// A file of the open data, if it is there.
+/// A file of the published keys, if it is there.
 fn data(name: &str) -> Option<String> {
-    let folder = std::env::var_os("SEALWORT_OPEN_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/open"), PathBuf::from);
-    let text = std::fs::read_to_string(folder.join("smart-test-keys").join(name)).ok();
-    if text.is_none() {
-        println!(
-            "SKIPPED: smart-test-keys/{name} is not in the open data folder; set SEALWORT_OPEN_DATA to test with it"
-        );
-    }
-    text
+    sealwort_published::data(&format!("smart-test-keys/{name}")).map(|file| std::fs::read_to_string(file).unwrap())
 }
 
 fn keys(text: &str) -> Vec<Value> {

@@ -329,6 +329,28 @@ fn tokens_are_looked_at_and_given_back_by_those_who_may() {
 }
 
 #[test]
+fn what_is_remembered_of_a_token_ends_with_it() {
+    let (mut server, mut random) = (server(), randomness());
+    let code = code(&mut server, "patient/Patient.r offline_access", &mut random);
+    let body = server.exchange(&form(&exchange(&code)), &mut random, NOW).unwrap().to_json();
+    let token = body["access_token"].as_str().unwrap();
+    let sound = server.check_access_token(token, NOW).unwrap();
+    for _ in 0..2 {
+        assert_eq!(server.recheck_access_token(token, NOW).unwrap(), sound);
+    }
+    let lifetime = sound.expires().as_secs() - NOW.as_secs();
+    assert!(server.recheck_access_token(token, NOW.plus(lifetime - 1)).is_ok());
+    assert_eq!(server.recheck_access_token(token, NOW.plus(lifetime)).unwrap_err(), TokenFault::Expired);
+    assert_eq!(server.recheck_access_token(token, NumericDate::from_secs(1)).unwrap_err(), TokenFault::NotYet);
+    server.set_apps(Apps::default());
+    assert_eq!(server.recheck_access_token(token, NOW).unwrap_err(), TokenFault::Revoked);
+    server.set_apps(apps_with(|_| {}).unwrap());
+    assert!(server.recheck_access_token(token, NOW).is_ok());
+    server.revoke(&form(&[("client_id", "trend"), ("token", token)]), NOW).unwrap();
+    assert_eq!(server.recheck_access_token(token, NOW).unwrap_err(), TokenFault::Revoked);
+}
+
+#[test]
 fn what_the_hospital_takes_from_an_app_is_gone() {
     let (mut server, mut random) = (server(), randomness());
     let code = code(&mut server, "patient/Patient.r patient/Observation.rs offline_access", &mut random);

@@ -24,7 +24,7 @@ fn access(scope: &str) -> Access {
 
 /// Tries all variants and says how many there were.
 pub(crate) fn run() -> usize {
-    let server = server();
+    let mut server = server();
     let issue = |scope: &str, random| server.tokens().issue(&access(scope), random, NOW).unwrap().text;
     let (base, other) = (issue("patient/Observation.rs", [1; 32]), issue("patient/*.cruds", [2; 32]));
     let (base, other) = (base.expose(), other.expose());
@@ -32,6 +32,7 @@ pub(crate) fn run() -> usize {
     // Signed by the test itself a token is the same: what is refused below is refused for its content.
     assert_eq!(own(HEADER, &claims), base);
     assert!(server.check_access_token(base, NOW).is_ok());
+    assert!(server.recheck_access_token(base, NOW).is_ok());
 
     let mut variants = spliced(base, other);
     variants.extend(altered_text(base));
@@ -44,6 +45,10 @@ pub(crate) fn run() -> usize {
     for variant in &variants {
         let found = server.check_access_token(variant, NOW.plus(1));
         assert!(found.is_err(), "a variant was let in: {variant:?}");
+        // That the token itself is remembered opens nothing to what is like it.
+        for _ in 0..2 {
+            assert_eq!(server.recheck_access_token(variant, NOW.plus(1)), found, "{variant:?}");
+        }
     }
     variants.len()
 }
