@@ -4,6 +4,7 @@ over the gateway's own endpoint for devices."""
 from __future__ import annotations
 
 import json
+import queue
 import time
 from datetime import UTC, datetime
 
@@ -27,19 +28,18 @@ def publish(told: World, topic: str, body: bytes, password: str | None = None) -
     """One message with quality of service 1, acknowledged by Mosquitto."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=fresh("monitor"), protocol=mqtt.MQTTv5)
     client.username_pw_set("monitor", password or told.mqtt["monitor_password"])
-    refused = []
-    client.on_connect = lambda _c, _u, _f, reason, _p: refused.append(str(reason)) if reason.is_failure else None
+    answers = queue.Queue()
+    client.on_connect = lambda _c, _u, _f, reason, _p: answers.put(reason)
     client.connect("127.0.0.1", told.mqtt["port"], keepalive=20)
     client.loop_start()
     try:
+        answer = answers.get(timeout=told.limits["arrival_seconds"])
+        if answer.is_failure:
+            raise PermissionError(str(answer))
         info = client.publish(topic, body, qos=1)
-        deadline = time.monotonic() + told.limits["arrival_seconds"]
-        while not info.is_published():
-            if refused:
-                raise PermissionError(refused[0])
-            if time.monotonic() > deadline:
-                raise TimeoutError("Mosquitto did not acknowledge")
-            time.sleep(0.02)
+        info.wait_for_publish(told.limits["arrival_seconds"])
+        if not info.is_published():
+            raise TimeoutError("Mosquitto did not acknowledge")
     finally:
         client.disconnect()
         client.loop_stop()
