@@ -19,3 +19,4 @@ mod generated_seven_steps;
 mod generated_signed;
 mod graft;
 mod records;
+mod vouching;
