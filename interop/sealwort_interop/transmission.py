@@ -95,6 +95,8 @@ def read_token(
         patient=access.patient,
         action=access.action,
         purpose=access.purpose,
+        user=access.user,
+        user_role=access.user_role,
         request=cose.statement_digest(signed_request),
         policies=policies_digest(session.broker_policies),
     )

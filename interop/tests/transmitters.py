@@ -57,6 +57,8 @@ class BrokerDesk:
         check_header(asked.header, side.exchange, 1, side.session)
         if len(asked.tags) > messages.TAGS_MAX or not transmission.ascending(asked.tags):
             raise Refused("token-refused", "labels of a request")
+        if max(len(asked.user.encode()), len(asked.user_role.encode())) > messages.USER_BYTES_MAX:
+            raise Refused("statement-invalid", "the user's name or role")
         if asked.purpose not in side.gateway_policies.purposes:
             raise Refused("policy-mismatch", "a purpose that the session's policies do not hold")
         self.asked, self.request_digest, self.since = asked, cose.statement_digest(data), now
@@ -90,6 +92,8 @@ class BrokerDesk:
             action=asked.action,
             tags=allowed.permitted,
             purpose=asked.purpose,
+            user=asked.user,
+            user_role=asked.user_role,
             request=self.request_digest,
             policies=digest,
             directive_version=self.patient.directive.version,

@@ -1,6 +1,6 @@
 //! The read leg at the gateway: steps 1 to 7 of the transmission with the action *read*, then every entry
-//! verified, opened and laid into memory. What is held open is shown again without asking only while the
-//! broker's notices are heard, the authority lasts and nothing has changed.
+//! verified, opened and laid into memory. What is held open is shown again without asking only to a user whom broker
+//! and archive were told of, while the broker's notices are heard, that user's authority lasts and nothing has changed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,12 +38,14 @@ const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// Times that a lost session or an ended authority is replaced before giving up.
 pub(crate) const ATTEMPTS_MAX: usize = 3;
 
-/// What was read, over which session, and at which count of changes its reading began.
+/// What was read, over which session, at which count of changes its reading began, and for whom.
 #[derive(Clone)]
 struct HeldView {
     view: Arc<PatientView>,
     session: Arc<Session>,
     changes: u64,
+    /// Users for whom broker and archive gave an authority, and its end: both logs name everybody who looks.
+    users: HashMap<String, UnixTime>,
 }
 
 /// A patient's place among those held open.
@@ -59,9 +61,17 @@ struct Slot {
     used: StdMutex<Instant>,
 }
 
-/// Patients held open, by patient and purpose of use.
+/// What one reading may be shown again for: who decides does so by these.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Opened {
+    patient: Pseudonym,
+    purpose: String,
+    role: String,
+}
+
+/// Patients held open, by patient, purpose of use and role.
 pub(crate) struct OpenPatients {
-    slots: StdMutex<HashMap<(Pseudonym, String), Arc<Slot>>>,
+    slots: StdMutex<HashMap<Opened, Arc<Slot>>>,
     patients_max: usize,
     bytes_max: usize,
     idle: Duration,
@@ -82,9 +92,9 @@ impl OpenPatients {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots
             .iter()
-            .filter(|((_, for_purpose), _)| for_purpose == purpose)
+            .filter(|(opened, _)| opened.purpose == purpose)
             .find(|(_, slot)| slot.with_view(|view| view.place(kind, id).is_some()).unwrap_or_default())
-            .map(|((patient, _), _)| *patient)
+            .map(|(opened, _)| opened.patient)
     }
 
     /// Closes who was not used for a while, and, above the limit of memory, who was used longest ago.
@@ -108,9 +118,9 @@ impl OpenPatients {
         }
     }
 
-    fn slot(&self, patient: Pseudonym, purpose: &str) -> Arc<Slot> {
+    fn slot(&self, patient: Pseudonym, asking: &Asking) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (patient, purpose.to_owned());
+        let key = Opened { patient, purpose: asking.purpose.clone(), role: asking.role.clone() };
         if !slots.contains_key(&key) {
             slots.retain(|_, slot| slot.used().elapsed() < self.idle);
             while slots.len() >= self.patients_max {
@@ -136,7 +146,7 @@ impl OpenPatients {
     /// Something about this patient changed: the next reading asks again.
     pub(crate) fn changed(&self, patient: Pseudonym) {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, slot) in slots.iter().filter(|((p, _), _)| *p == patient) {
+        for (_, slot) in slots.iter().filter(|(opened, _)| opened.patient == patient) {
             slot.change();
         }
     }
@@ -144,7 +154,7 @@ impl OpenPatients {
     /// Consent changed: what was read under the consent before is let go at once.
     pub(crate) fn consent_changed(&self, patient: Pseudonym) {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, slot) in slots.iter().filter(|((p, _), _)| *p == patient) {
+        for (_, slot) in slots.iter().filter(|(opened, _)| opened.patient == patient) {
             slot.consents.fetch_add(1, Ordering::AcqRel);
             slot.change();
             slot.let_go();
@@ -208,10 +218,23 @@ impl Slot {
         *self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fresh(&self, now: UnixTime) -> Option<Arc<PatientView>> {
-        let HeldView { view, session, changes } = self.view()?;
-        let unchanged = changes == self.changes.load(Ordering::Acquire);
-        (unchanged && now < view.expires && session.vouches(now)).then_some(view)
+    /// What may be shown to this user again.
+    fn fresh(&self, user: &str, now: UnixTime) -> Option<Arc<PatientView>> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = held.as_ref()?;
+        let unchanged = held.changes == self.changes.load(Ordering::Acquire);
+        let authorised = held.users.get(user).is_some_and(|end| now < *end);
+        (unchanged && authorised && held.session.vouches(now)).then(|| Arc::clone(&held.view))
+    }
+
+    /// Holds what was read for this user, beside those for whom the same was read before.
+    fn hold(&self, view: &Arc<PatientView>, session: Arc<Session>, changes: u64, user: &str, now: UnixTime) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let still = held.take().filter(|held| held.changes == changes && Arc::ptr_eq(&held.session, &session));
+        let mut users = still.map(|held| held.users).unwrap_or_default();
+        users.retain(|_, end| now < *end);
+        users.insert(user.to_owned(), view.expires);
+        *held = Some(HeldView { view: Arc::clone(view), session, changes, users });
     }
 }
 
@@ -235,12 +258,12 @@ impl Gateway {
         if !concerns(patient, asking) {
             return Err(crate::face::read::not_found());
         }
-        let slot = self.patients.slot(patient, &asking.purpose);
-        if let Some(view) = slot.fresh(self.sessions.now()) {
+        let slot = self.patients.slot(patient, asking);
+        if let Some(view) = slot.fresh(&asking.user, self.sessions.now()) {
             return Ok(view);
         }
         let _one_at_a_time = slot.opening.lock().await;
-        if let Some(view) = slot.fresh(self.sessions.now()) {
+        if let Some(view) = slot.fresh(&asking.user, self.sessions.now()) {
             return Ok(view);
         }
         // Counted first: a change that comes while reading is seen by the reading after it. Until this one ends, what was
@@ -252,8 +275,7 @@ impl Gateway {
         match outcome {
             Ok((view, session)) => {
                 slot.note_reached(view.at);
-                let held = HeldView { view: Arc::clone(&view), session, changes };
-                *slot.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+                slot.hold(&view, session, changes, &asking.user, self.sessions.now());
                 // Consent changed meanwhile: this is for who asked before that, and held for nobody.
                 if slot.consents.load(Ordering::Acquire) != consents {
                     slot.let_go();

@@ -47,32 +47,38 @@ pub struct Token {
     /// Purpose of use.
     #[n(9)]
     pub purpose: String,
-    /// Hash of the signed request, which names the user.
+    /// The user, in the hospital's words.
     #[n(10)]
+    pub user: String,
+    /// The user's role, in the hospital's words.
+    #[n(11)]
+    pub user_role: String,
+    /// Hash of the signed request, in which the hospital names both.
+    #[n(12)]
     pub request: Digest,
     /// Hash of the policies accepted in step 3.
-    #[n(11)]
+    #[n(13)]
     pub policies: Digest,
     /// Version of the directive that the broker decided by.
-    #[n(12)]
+    #[n(14)]
     pub directive_version: u64,
     /// Epoch of that directive.
-    #[n(13)]
+    #[n(15)]
     pub epoch: u64,
     /// Sequence number of the head that the broker has witnessed.
-    #[n(14)]
+    #[n(16)]
     pub witness_sequence: u64,
     /// Hash of that head.
-    #[n(15)]
+    #[n(17)]
     pub witness_head: Digest,
     /// `h_LM`: the one channel over which it may be used.
-    #[n(16)]
+    #[n(18)]
     pub binding: Digest,
     /// Unix seconds.
-    #[n(17)]
+    #[n(19)]
     pub issued_at: u64,
     /// Unix seconds; at most 60 after `issued_at`.
-    #[n(18)]
+    #[n(20)]
     pub expires_at: u64,
 }
 

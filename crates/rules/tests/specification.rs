@@ -175,7 +175,7 @@ fn product_constants() -> BTreeMap<String, u128> {
 }
 
 /// Bounds of the CDDL, by rule and field, and the limit that each is.
-const BOUNDS: [(&str, &str, &str); 20] = [
+const BOUNDS: [(&str, &str, &str); 21] = [
     ("certificate", "", "CERTIFICATE_BYTES_MAX"),
     ("chain", "", "CHAIN_CERTIFICATES_MAX"),
     ("public-key", "", "PUBLIC_KEY_BYTES_MAX"),
@@ -185,6 +185,7 @@ const BOUNDS: [(&str, &str, &str); 20] = [
     ("policies", "purposes", "PURPOSES_MAX"),
     ("access-request", "tags", "TAGS_MAX"),
     ("token", "tags", "TAGS_MAX"),
+    ("user-text", "", "USER_BYTES_MAX"),
     ("archive-grant", "tags", "TAGS_MAX"),
     ("registration", "locators", "LOCATORS_MAX"),
     ("to-broker-locate", "locators", "LOCATORS_MAX"),

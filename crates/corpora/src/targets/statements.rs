@@ -248,6 +248,8 @@ pub fn payload(kind: Kind) -> Vec<u8> {
             action: "read".into(),
             tags: vec![TAG],
             purpose: "TREAT".into(),
+            user: "dr-a".into(),
+            user_role: "physician".into(),
             request: Digest::ZERO,
             policies: Digest::ZERO,
             directive_version: 1,

@@ -5,7 +5,7 @@
 
 use sealwort_pki::UnixTime;
 
-use super::TAGS_MAX;
+use super::{TAGS_MAX, USER_BYTES_MAX};
 use crate::channel::Channel;
 use crate::codec::{Blob, from_bytes};
 use crate::error::{At, ErrorKind, Fault, ProtocolError, Step};
@@ -61,6 +61,9 @@ pub fn on_request(
     request.header.check(party.exchange(), 1, session.channel.session()).at(step, fault)?;
     if request.tags.len() > TAGS_MAX || !request.tags.is_sorted_by(|a, b| a < b) {
         return Err(ProtocolError::new(step, fault, ErrorKind::Token("its labels are not sorted and unique")));
+    }
+    if request.user.len().max(request.user_role.len()) > USER_BYTES_MAX {
+        return Err(ProtocolError::new(step, fault, ErrorKind::Statement("the user's name or role is too long")));
     }
     if !session.policies.purposes.contains(&request.purpose) {
         let reason = format!("{} was not agreed for this session", request.purpose);
@@ -136,6 +139,8 @@ impl AcceptedRequest {
             action: self.request.action,
             tags: permission.tags,
             purpose: self.request.purpose,
+            user: self.request.user,
+            user_role: self.request.user_role,
             request: self.digest,
             policies: self.policies,
             directive_version: permission.directive_version,

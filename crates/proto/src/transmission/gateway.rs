@@ -160,6 +160,8 @@ impl AwaitToken {
         let fits = token.patient == sought.patient
             && token.action == sought.action
             && token.purpose == sought.purpose
+            && token.user == sought.user
+            && token.user_role == sought.user_role
             && token.request == self.request
             && token.policies == self.policies.digest()
             && token.tags.iter().all(|tag| sought.tags.contains(tag));

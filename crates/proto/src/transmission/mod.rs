@@ -8,3 +8,5 @@ pub mod gateway;
 
 /// Largest list of labels in a request or token.
 pub const TAGS_MAX: usize = 16;
+/// Longest name of a user, and longest role.
+pub const USER_BYTES_MAX: usize = 512;

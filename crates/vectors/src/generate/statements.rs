@@ -271,6 +271,8 @@ fn token(library: &Library) -> Token {
         action: "read".into(),
         tags: TAGS.map(LabelTag::new).to_vec(),
         purpose: "TREAT".into(),
+        user: "dr-b".into(),
+        user_role: "physician".into(),
         request: Digest::new([0x71; 32]),
         policies: Digest::new([0x72; 32]),
         directive_version: 3,
