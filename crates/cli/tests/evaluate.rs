@@ -187,6 +187,38 @@ fn every_query_and_every_test_that_is_cited_exists() {
     assert!(wrong.is_empty(), "evidence that does not exist:\n{}", wrong.join("\n"));
 }
 
+#[test]
+fn every_criterion_of_the_functional_model_has_tests_or_reasons() {
+    let criteria: Vec<Value> = serde_json::from_slice(&evaluate(&["--phr-s-fm", "--json"]).stdout).unwrap();
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    for criterion in &criteria {
+        let id = criterion["id"].as_str().unwrap();
+        let tests = criterion["tests"].as_array().unwrap();
+        let words = |name: &str| criterion[name].as_str().is_some_and(|words| !words.is_empty());
+        let met = match (words("refused"), !tests.is_empty(), words("lacks")) {
+            (true, false, false) => "refused",
+            (false, true, false) => "shown",
+            (false, true, true) => "in-part",
+            (false, false, true) => "missing",
+            _ => "nothing, or too much,",
+        };
+        if criterion["met"] != met {
+            wrong.push(format!("{id}: {} is told, and {met} is there", criterion["met"]));
+        }
+        if !seen.insert(id) {
+            wrong.push(format!("{id} stands there twice"));
+        }
+        let absent = tests.iter().filter_map(Value::as_str).filter(|test| !is_test(test));
+        wrong.extend(absent.map(|test| format!("{id}: no test {test}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(criteria.len(), 42);
+    let text = String::from_utf8(evaluate(&["--phr-s-fm"]).stdout).unwrap();
+    let names = |line: &&str| line.trim_start().starts_with("test ");
+    assert!(text.lines().filter(|line| !names(line)).all(|line| line.chars().count() <= COLUMNS_MAX), "{text}");
+}
+
 /// `model/variant/query` of each line.
 fn queries(table: &str) -> Vec<String> {
     let mut lines = table.lines().filter(|line| !line.starts_with('#'));

@@ -5,6 +5,7 @@
 mod evidence;
 mod exchange;
 mod paper;
+mod phr_s_fm;
 mod relay;
 mod result;
 mod tables;
@@ -22,11 +23,17 @@ pub(crate) struct EvaluateArgs {
     /// What is logged on standard error, such as `info` or `sealwort::steps=debug`.
     #[arg(long, value_name = "FILTER", default_value = "error")]
     log: String,
+    /// Print the criteria of the HL7 PHR-S Functional Model instead, each with the tests that show it.
+    #[arg(long)]
+    phr_s_fm: bool,
 }
 
 /// Runs the exchange and prints what it came to. Evidence that failed is a failure of the command; evidence that
 /// is missing is printed.
 pub(crate) async fn run(args: EvaluateArgs, output: Output) -> Result<(), CliError> {
+    if args.phr_s_fm {
+        return phr_s_fm::print(output);
+    }
     sealwort_net::telemetry::init(&LogConfig { filter: args.log, ..LogConfig::default() })?;
     let folder = tempfile::tempdir().map_err(|e| CliError::Local(format!("no temporary folder: {e}")))?;
     let observed = Box::pin(exchange::observe(folder.path())).await?;

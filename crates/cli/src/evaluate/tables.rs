@@ -207,7 +207,7 @@ fn heading(title: &str) -> String {
 }
 
 /// Text in lines of at most [`WIDTH`] columns.
-fn wrapped(first: &str, rest: &str, text: &str) -> String {
+pub(super) fn wrapped(first: &str, rest: &str, text: &str) -> String {
     let mut lines = String::new();
     let mut line = first.to_owned();
     let mut empty = true;
