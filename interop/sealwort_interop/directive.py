@@ -10,17 +10,32 @@ from . import cbor, certificates, cose, crypto, messages
 from .certificates import Trust
 from .refusal import Refused
 
-FORMAT = 1
+FORMAT = 2
 ACTIONS = ("read", "write", "emergency")
 READ, WRITE, EMERGENCY = range(3)
 PURPOSES = ("TREAT", "ETREAT", "BTG", "HPAYMT", "HOPERAT", "HRESCH", "PUBHLTH", "PATRQT")
 DIRECTIVE_AHEAD_SECONDS_MAX = REGISTERED_AHEAD_SECONDS_MAX = 300
 DIRECTIVE_BYTES_MAX = 64 * 1024
 PROVISIONS_MAX = 256
+NAMES_MAX = 64
 PROVISION_TAGS_MAX = REQUEST_TAGS_MAX = 16
 TIME_MAX = 253_402_300_799
 NO_PREVIOUS = bytes(32)
 GRANTEE = re.compile("[!-~]{1,256}")
+ROLE = re.compile("[!-~]{1,64}")
+THESE, ALL_BUT = range(2)
+
+
+def among(kind: int, *names: str) -> SimpleNamespace:
+    """Those named, or all but those named."""
+    return SimpleNamespace(kind=kind, names=sorted(names))
+
+
+def holds(one: SimpleNamespace, name: str | None) -> bool:
+    """Whether somebody of that name is meant. Who is not named is meant only where everybody is."""
+    if name is None:
+        return one.kind == ALL_BUT and not one.names
+    return (name in one.names) == (one.kind == THESE)
 
 
 def digest(payload: bytes) -> bytes:
@@ -30,10 +45,11 @@ def digest(payload: bytes) -> bytes:
 def provision(
     number: int, grantee: str, actions: list[int], tags: list[bytes], start: int, until: int | None = None
 ) -> SimpleNamespace:
-    """One sentence: this hospital, these actions for treatment, these labels, this period."""
+    """One sentence: users of any role at this hospital, these actions for treatment, these labels, this period."""
     return SimpleNamespace(
         id=number,
-        grantee=grantee,
+        grantees=among(THESE, grantee),
+        roles=among(ALL_BUT),
         actions=sorted(actions),
         purposes=[PURPOSES.index("TREAT")],
         start=start,
@@ -126,8 +142,15 @@ def _check_provision(one: SimpleNamespace) -> None:
     def refuse(what: str) -> Refused:
         return Refused(f"provision-{what}", f"provision {one.id}")
 
-    if not GRANTEE.fullmatch(one.grantee):
-        raise Refused("directive-grantee", f"provision {one.id}")
+    for found, form, what in ((one.grantees, GRANTEE, "grantee"), (one.roles, ROLE, "role")):
+        if sorted(set(found.names)) != found.names:
+            raise Refused("directive-not-ascending", f"a list of provision {one.id}")
+        if not all(form.fullmatch(name) for name in found.names):
+            raise Refused(f"directive-{what}", f"provision {one.id}")
+        if found.kind == THESE and not found.names:
+            raise refuse("nobody")
+        if len(found.names) > NAMES_MAX:
+            raise refuse("too-many-names")
     for found, what in ((one.actions, "no-actions"), (one.tags, "no-labels"), (one.purposes, "no-purposes")):
         if not found:
             raise refuse(what)
@@ -186,13 +209,22 @@ def follow(current: bytes | None, following: bytes) -> str:
 def _covers(one: SimpleNamespace, other: SimpleNamespace) -> bool:
     ends = one.until is None or (other.until is not None and other.until <= one.until)
     return (
-        one.grantee == other.grantee
+        _all_of(one.grantees, other.grantees)
+        and _all_of(one.roles, other.roles)
         and set(other.actions) <= set(one.actions)
         and set(other.purposes) <= set(one.purposes)
         and set(other.tags) <= set(one.tags)
         and one.start <= other.start
         and ends
     )
+
+
+def _all_of(one: SimpleNamespace, other: SimpleNamespace) -> bool:
+    """Whether `one` means everybody whom `other` means."""
+    mine, theirs = set(one.names), set(other.names)
+    if one.kind == other.kind:
+        return theirs <= mine if one.kind == THESE else mine <= theirs
+    return one.kind == ALL_BUT and not mine & theirs
 
 
 @dataclass(frozen=True)
@@ -206,7 +238,14 @@ class Decision:
 
 
 def decide(
-    directive: SimpleNamespace, patient: bytes, hospital: str, action: str, purpose: str, tags: list[bytes], now: int
+    directive: SimpleNamespace,
+    patient: bytes,
+    hospital: str,
+    action: str,
+    purpose: str,
+    tags: list[bytes],
+    now: int,
+    role: str | None = None,
 ) -> Decision:
     """What of `tags` is permitted; the code of section 10.2 where nothing is."""
     if not tags:
@@ -222,7 +261,8 @@ def decide(
     left = directive.provisions
     act, why = ACTIONS.index(action), PURPOSES.index(purpose)
     for code, fits in (
-        ("no-provision", lambda one: one.grantee == hospital),
+        ("no-provision", lambda one: holds(one.grantees, hospital)),
+        ("role-not-granted", lambda one: holds(one.roles, role)),
         ("action-not-granted", lambda one: act in one.actions),
         ("purpose-not-granted", lambda one: why in one.purposes),
         ("label-not-granted", lambda one: set(one.tags) & set(tags)),

@@ -240,7 +240,7 @@ class Hospital:
     def withdraw(self, patient: Patient, grantee: str) -> None:
         """Takes back all that a hospital was granted; a new epoch begins."""
         before = self.directives[patient.pseudonym]
-        left = [each for each in before.provisions if each.grantee != grantee]
+        left = [each for each in before.provisions if grantee not in each.grantees.names]
         self._direct(directive.following(before, clock(), left, takes_back=True))
 
     def _direct(self, following: SimpleNamespace) -> None:

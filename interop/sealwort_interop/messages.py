@@ -121,10 +121,12 @@ REGISTRATION = Record(
     certificate=Array(CERTIFICATE, most=2),
 )
 # Conditions on a directive's content have codes of their own; `directive.read` checks them.
+AMONG = Record("among", kind=Uint(1), names=Array(Text()))
 PROVISION = Record(
     "provision",
     id=Uint(),
-    grantee=Text(),
+    grantees=AMONG,
+    roles=AMONG,
     actions=Array(Uint(2)),
     purposes=Array(Uint(7)),
     start=TIME,
@@ -133,7 +135,7 @@ PROVISION = Record(
 )
 DIRECTIVE = Record(
     "directive",
-    format=Uint(1),
+    format=Uint(2),
     exchange=Text(),
     patient=PSEUDONYM,
     version=Uint(),

@@ -145,7 +145,7 @@ impl Broker {
     ) -> Result<Arc<sealwort_custody::Ward>, Refusal> {
         let ward = self.ward(patient).await?;
         let identity = session.established.gateway.identity().to_string();
-        let named = ward.directive.directive().provisions().iter().any(|p| p.terms().grantee().as_str() == identity);
+        let named = ward.names(&identity);
         if ward.registration.registration().registered_by != identity && !named {
             return Err(Refusal::new(
                 Fault::Broker,

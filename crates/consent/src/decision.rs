@@ -4,7 +4,7 @@
 
 use crate::policy::{CompiledDirective, Question};
 use crate::provision::{TIME_SECONDS_MAX, sorted};
-use crate::{Action, LabelTag, Missing, Party, Patient, Provision, ProvisionId, Purpose};
+use crate::{Action, LabelTag, Missing, Party, Patient, Provision, ProvisionId, Purpose, UserRole};
 
 /// Most label tags in one request.
 pub const REQUEST_TAGS_MAX: usize = 16;
@@ -16,6 +16,8 @@ pub struct Request {
     pub party: Party,
     /// The patient; must be the directive's.
     pub patient: Patient,
+    /// What the user is at the hospital, by the hospital's word; none where it does not say.
+    pub role: Option<UserRole>,
     /// What it wants to do.
     pub action: Action,
     /// The labels it wants, in any order.
@@ -90,6 +92,7 @@ impl CompiledDirective {
         let question = Question {
             party: &request.party,
             patient: request.patient,
+            role: request.role.as_ref(),
             action: request.action,
             purpose: request.purpose,
             now,

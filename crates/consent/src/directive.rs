@@ -6,6 +6,7 @@
 use crate::encoding::{self, DIRECTIVE_BYTES_MAX};
 use crate::identifier::is_exchange_name;
 use crate::provision::TIME_SECONDS_MAX;
+use crate::successor;
 use crate::{Action, EncodingError, LabelTag, Party, Patient, Provision, ProvisionId, Purpose, Terms};
 
 /// Most provisions in one directive.
@@ -105,11 +106,13 @@ impl Directive {
         content.epoch = content.epoch.checked_add(1).ok_or(DirectiveError::Exhausted)?;
         let mut left_over = Vec::new();
         let before = content.provisions.len();
-        content.provisions.retain(|provision| match withdrawal.remainder(provision.terms()) {
-            None => true,
-            Some(rest) => {
-                left_over.extend(rest);
-                false
+        content.provisions.retain(|provision| {
+            match withdrawal.taken(provision.terms()).and_then(|it| provision.terms().minus(&it)) {
+                None => true,
+                Some(rest) => {
+                    left_over.extend(rest);
+                    false
+                }
             }
         });
         if content.provisions.len() == before {
@@ -117,6 +120,24 @@ impl Directive {
         }
         content.add(left_over)?;
         Self::from_content(content)
+    }
+
+    /// The next version with exactly these terms, in the next epoch where it takes anything back.
+    ///
+    /// `previous` is the SHA-256 of this directive's bytes. Terms that stand already keep their ids.
+    ///
+    /// # Errors
+    /// As in [`Directive::grant`].
+    pub fn replace(&self, issued_at: u64, previous: [u8; 32], terms: Vec<Terms>) -> Result<Self, DirectiveError> {
+        let mut content = self.successor(issued_at, previous)?;
+        content.provisions.retain(|old| terms.contains(old.terms()));
+        content.add(terms)?;
+        let next = Self::from_content(content)?;
+        if successor::first_narrowed(self, &next).is_none() {
+            return Ok(next);
+        }
+        let epoch = self.epoch().checked_add(1).ok_or(DirectiveError::Exhausted)?;
+        Self::from_content(Content { epoch, ..next.content })
     }
 
     /// Reads a directive's bytes, which must be the one encoding that it has.
@@ -243,6 +264,11 @@ impl Content {
         if self.provisions.len() > PROVISIONS_MAX {
             return Err(DirectiveError::TooManyProvisions { count: self.provisions.len() });
         }
+        let terms = || self.provisions.iter().map(Provision::terms);
+        let lists = terms().map(|it| it.grantees().check()).chain(terms().map(|it| it.roles().check()));
+        if lists.into_iter().any(|list| list.is_err()) {
+            return Err(DirectiveError::TooManyNames);
+        }
         let given = 1..=self.last_provision.as_u32();
         if let Some(stray) = self.provisions.iter().find(|it| !given.contains(&it.id().as_u32())) {
             return Err(DirectiveError::ProvisionIdNotGiven { id: stray.id() });
@@ -252,34 +278,16 @@ impl Content {
 }
 
 impl Withdrawal {
-    /// What is left of `terms`; `None` when they are not touched at all.
-    ///
-    /// What is taken back is a box in three dimensions (labels, actions, purposes), so up to
-    /// three smaller boxes can be left.
-    fn remainder(&self, terms: &Terms) -> Option<Vec<Terms>> {
-        if self.grantee != *terms.grantee() {
-            return None;
-        }
-        let (taken_actions, kept_actions) = split(terms.actions(), self.actions.as_deref());
-        let (taken_tags, kept_tags) = split(terms.tags(), self.tags.as_deref());
-        let (taken_purposes, kept_purposes) = split(terms.purposes(), self.purposes.as_deref());
-        if taken_actions.is_empty() || taken_tags.is_empty() || taken_purposes.is_empty() {
-            return None;
-        }
-        let all_actions = terms.actions().to_vec();
-        let all_purposes = terms.purposes().to_vec();
-        let rest = [
-            terms.with_sets(all_actions, kept_tags, all_purposes.clone()),
-            terms.with_sets(kept_actions, taken_tags.clone(), all_purposes),
-            terms.with_sets(taken_actions, taken_tags, kept_purposes),
-        ];
-        Some(rest.into_iter().flatten().collect())
+    /// What of `terms` is taken back; `None` when they are not touched at all.
+    pub(crate) fn taken(&self, terms: &Terms) -> Option<Terms> {
+        let (actions, tags, purposes) = (self.actions.as_deref(), self.tags.as_deref(), self.purposes.as_deref());
+        terms.narrowed(self.grantee.clone().into(), actions, tags, purposes)
     }
-}
 
-/// The items that `chosen` names, and the others; all are chosen when nothing is named.
-fn split<T: Copy + Ord>(items: &[T], chosen: Option<&[T]>) -> (Vec<T>, Vec<T>) {
-    items.iter().partition(|item| chosen.is_none_or(|chosen| chosen.contains(item)))
+    /// Whether it takes back anything of `terms`.
+    pub fn touches(&self, terms: &Terms) -> bool {
+        self.taken(terms).is_some()
+    }
 }
 
 /// Why a directive cannot be made, or cannot be true. The fault is the consent authority that
@@ -303,6 +311,9 @@ pub enum DirectiveError {
         /// How large it would be.
         bytes: usize,
     },
+    /// A provision leaves out more than [`crate::NAMES_MAX`] hospitals or roles.
+    #[error("a provision would name more than the {} hospitals or roles allowed: withdraw it whole", crate::NAMES_MAX)]
+    TooManyNames,
     /// `issued_at` past [`TIME_SECONDS_MAX`].
     #[error("the directive's time of issue lies beyond the year 9999")]
     IssuedOutOfRange,
@@ -342,6 +353,7 @@ impl DirectiveError {
             Self::ExchangeName => "directive-exchange-name",
             Self::TooManyProvisions { .. } => "directive-too-many-provisions",
             Self::TooLarge { .. } => "directive-too-large",
+            Self::TooManyNames => "provision-too-many-names",
             Self::IssuedOutOfRange => "directive-issued-out-of-range",
             Self::IssuedBeforePrevious => "directive-issued-before-previous",
             Self::NothingToWithdraw => "directive-nothing-to-withdraw",

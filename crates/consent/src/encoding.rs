@@ -3,30 +3,33 @@
 //! caller re-encodes and compares. In CDDL (RFC 8610):
 //!
 //! ```text
-//! directive = [ format: 1, exchange: tstr, patient: bstr .size 32, version: uint, epoch: uint,
+//! directive = [ format: 2, exchange: tstr, patient: bstr .size 32, version: uint, epoch: uint,
 //!               issued-at: uint, previous: bstr .size 32, last-provision: uint,
 //!               provisions: [ 0*256 provision ] ]        ; by id, ascending
-//! provision = [ id: uint, grantee: tstr, actions: [ 1*3 action ], purposes: [ 1*8 purpose ],
+//! provision = [ id: uint, grantees: among, roles: among, actions: [ 1*3 action ], purposes: [ 1*8 purpose ],
 //!               from: uint, until: uint / null, tags: [ 1*16 bstr .size 16 ] ]
+//! among     = [ 0, [ 1*64 tstr ] ] / [ 1, [ 0*64 tstr ] ]      ; these; all but these
 //! action    = 0 / 1 / 2        ; read, write, emergency
 //! purpose   = 0..7             ; TREAT ETREAT BTG HPAYMT HOPERAT HRESCH PUBHLTH PATRQT
 //! ```
 //! All sets ascend without repetition; times are Unix seconds.
+
+use std::str::FromStr;
 
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Decoder, Encode};
 
 use crate::directive::Content;
 use crate::{
-    Action, DirectiveError, LabelTag, Party, PartyError, Patient, Period, Provision, ProvisionId, Purpose, Terms,
-    TermsError,
+    Action, Among, DirectiveError, LabelTag, Party, PartyError, Patient, Period, Provision, ProvisionId, Purpose,
+    Terms, TermsError, UserRole, UserRoleError,
 };
 
 /// Largest encoded directive, in bytes.
 pub const DIRECTIVE_BYTES_MAX: usize = 64 * 1024;
 
 /// The number that every directive of this encoding starts with.
-pub const DIRECTIVE_FORMAT: u64 = 1;
+pub const DIRECTIVE_FORMAT: u64 = 2;
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
@@ -59,17 +62,37 @@ struct ProvisionArray {
     #[n(0)]
     id: u32,
     #[n(1)]
-    grantee: String,
+    grantees: AmongArray,
     #[n(2)]
-    actions: Vec<Action>,
+    roles: AmongArray,
     #[n(3)]
-    purposes: Vec<Purpose>,
+    actions: Vec<Action>,
     #[n(4)]
-    from: u64,
+    purposes: Vec<Purpose>,
     #[n(5)]
-    until: Option<u64>,
+    from: u64,
     #[n(6)]
+    until: Option<u64>,
+    #[n(7)]
     tags: Vec<ByteArray<16>>,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct AmongArray {
+    #[n(0)]
+    kind: AmongKind,
+    #[n(1)]
+    names: Vec<String>,
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+#[cbor(index_only)]
+enum AmongKind {
+    #[n(0)]
+    These,
+    #[n(1)]
+    AllBut,
 }
 
 pub(crate) fn encode(content: &Content) -> Result<Vec<u8>, DirectiveError> {
@@ -91,13 +114,31 @@ fn provision_array(provision: &Provision) -> ProvisionArray {
     let terms = provision.terms();
     ProvisionArray {
         id: provision.id().as_u32(),
-        grantee: terms.grantee().as_str().to_owned(),
+        grantees: among_array(terms.grantees()),
+        roles: among_array(terms.roles()),
         actions: terms.actions().to_vec(),
         purposes: terms.purposes().to_vec(),
         from: terms.period().from(),
         until: terms.period().until(),
         tags: terms.tags().iter().map(|tag| tag.to_bytes().into()).collect(),
     }
+}
+
+fn among_array<T: Ord + Clone + ToString>(among: &Among<T>) -> AmongArray {
+    let kind = match among {
+        Among::These(_) => AmongKind::These,
+        Among::AllBut(_) => AmongKind::AllBut,
+    };
+    AmongArray { kind, names: among.names().iter().map(ToString::to_string).collect() }
+}
+
+fn among<T: FromStr<Err: Into<EncodingError>>>(array: &AmongArray, field: SetField) -> Result<Among<T>, EncodingError> {
+    ascending(array.names.iter(), field)?;
+    let names = array.names.iter().map(|name| name.parse().map_err(Into::into)).collect::<Result<_, _>>()?;
+    Ok(match array.kind {
+        AmongKind::These => Among::These(names),
+        AmongKind::AllBut => Among::AllBut(names),
+    })
 }
 
 /// Reads the fields. The result may still come from a non-canonical encoding; see
@@ -139,7 +180,10 @@ fn provision(array: ProvisionArray) -> Result<Provision, EncodingError> {
     ascending(array.purposes.iter(), SetField::Purposes)?;
     ascending(tags.iter(), SetField::Tags)?;
     let period = Period::new(array.from, array.until)?;
-    let terms = Terms::new(Party::new(array.grantee)?, array.actions, tags, array.purposes, period)?;
+    let grantees: Among<Party> = among(&array.grantees, SetField::Grantees)?;
+    let terms = Terms::new(grantees, array.actions, tags, array.purposes, period)?;
+    let roles: Among<UserRole> = among(&array.roles, SetField::Roles)?;
+    let terms = terms.for_roles(roles)?;
     Ok(Provision::new(ProvisionId::new(array.id), terms))
 }
 
@@ -153,6 +197,10 @@ fn ascending<T: Ord>(items: impl Iterator<Item = T>, field: SetField) -> Result<
 pub enum SetField {
     /// Provisions, by id.
     Provisions,
+    /// A provision's hospitals.
+    Grantees,
+    /// A provision's roles.
+    Roles,
     /// A provision's actions.
     Actions,
     /// A provision's purposes.
@@ -165,6 +213,8 @@ impl std::fmt::Display for SetField {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Provisions => "provisions",
+            Self::Grantees => "hospitals",
+            Self::Roles => "roles",
             Self::Actions => "actions",
             Self::Purposes => "purposes",
             Self::Tags => "labels",
@@ -199,6 +249,9 @@ pub enum EncodingError {
     /// A grantee is no identity.
     #[error(transparent)]
     Party(#[from] PartyError),
+    /// A role is none.
+    #[error(transparent)]
+    Role(#[from] UserRoleError),
     /// A provision cannot stand.
     #[error(transparent)]
     Terms(#[from] TermsError),
@@ -220,6 +273,7 @@ impl EncodingError {
             Self::UnsupportedFormat { .. } => "directive-unsupported-format",
             Self::NotAscending { .. } => "directive-not-ascending",
             Self::Party(_) => "directive-grantee",
+            Self::Role(_) => "directive-role",
             Self::Terms(error) => error.code(),
             Self::Directive(error) => error.code(),
             Self::NotCanonical => "directive-not-canonical",

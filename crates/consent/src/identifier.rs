@@ -74,6 +74,50 @@ pub enum PartyError {
     NotVisibleAscii,
 }
 
+/// Longest name of a role, in bytes.
+pub const ROLE_BYTES_MAX: usize = 64;
+
+/// What a user is at a hospital: `physician`, `nurse`, `clerk`. The hospital says so of its own users, and the exchange
+/// takes its word; names are compared byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserRole(String);
+
+impl UserRole {
+    /// Takes the name of a role.
+    ///
+    /// # Errors
+    /// [`UserRoleError`] unless it is 1 to [`ROLE_BYTES_MAX`] visible ASCII characters.
+    pub fn new(name: impl Into<String>) -> Result<Self, UserRoleError> {
+        let name = name.into();
+        let fits = (1..=ROLE_BYTES_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+        if fits { Ok(Self(name)) } else { Err(UserRoleError) }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UserRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for UserRole {
+    type Err = UserRoleError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::new(name)
+    }
+}
+
+/// A text is no role. The fault is whoever wrote the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a role is 1 to {ROLE_BYTES_MAX} visible ASCII characters without spaces")]
+pub struct UserRoleError;
+
 /// A patient, by pseudonym: 32 bytes under a broker key, without meaning elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Patient([u8; 32]);

@@ -9,6 +9,7 @@
 //! This crate does not sign, verify, hash, store or look at a clock: it is given bytes, digests
 //! and the time. It sees pseudonyms and opaque label tags, never a name or a label's meaning.
 
+mod among;
 mod decision;
 mod directive;
 mod encoding;
@@ -16,15 +17,21 @@ mod identifier;
 mod missing;
 mod policy;
 mod provision;
+mod statement;
 mod successor;
 mod vocabulary;
 
+pub use among::{Among, NAMES_MAX};
 pub use decision::{Decision, REQUEST_TAGS_MAX, Request};
 pub use directive::{Directive, DirectiveError, PROVISIONS_MAX, Withdrawal};
 pub use encoding::{DIRECTIVE_BYTES_MAX, DIRECTIVE_FORMAT, EncodingError, SetField};
-pub use identifier::{EXCHANGE_BYTES_MAX, LabelTag, PARTY_BYTES_MAX, Party, PartyError, Patient, ProvisionId};
+pub use identifier::{
+    EXCHANGE_BYTES_MAX, LabelTag, PARTY_BYTES_MAX, Party, PartyError, Patient, ProvisionId, ROLE_BYTES_MAX, UserRole,
+    UserRoleError,
+};
 pub use missing::Missing;
 pub use policy::{CompileError, CompiledDirective};
 pub use provision::{Period, Provision, TAGS_MAX, TIME_SECONDS_MAX, Terms, TermsError};
+pub use statement::{Compiled, Effect, Everything, Rule, compile};
 pub use successor::{Change, Predecessor, SuccessorError, check_successor};
 pub use vocabulary::{Action, Purpose, UnknownWord};

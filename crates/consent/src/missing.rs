@@ -1,6 +1,6 @@
 //! What is missing when nothing is permitted: a stable code for programs and a plain sentence
 //! for people. The explanation never decides; it is written after Cedar has denied, and names
-//! the first condition that no provision of the hospital meets, in the order hospital, action,
+//! the first condition that no provision of the hospital meets, in the order hospital, role, action,
 //! purpose, label, period.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::decision::{REQUEST_TAGS_MAX, Request};
 use crate::provision::sorted;
-use crate::{Action, Directive, LabelTag, Party, Provision, Purpose, Terms};
+use crate::{Action, Directive, LabelTag, Party, Provision, Purpose, Terms, UserRole};
 
 /// Why nothing is permitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,11 @@ pub enum Missing {
     Provision {
         /// The hospital.
         party: Party,
+    },
+    /// The patient allows users of other roles at this hospital.
+    Role {
+        /// The role asked for; none where the hospital did not say.
+        requested: Option<UserRole>,
     },
     /// The patient allows this hospital other actions.
     Action {
@@ -76,6 +81,7 @@ impl Missing {
             Self::TooManyLabels { .. } => "consent-too-many-labels",
             Self::Time => "consent-time-out-of-range",
             Self::Provision { .. } => "consent-no-provision",
+            Self::Role { .. } => "consent-role-not-granted",
             Self::Action { .. } => "consent-action-not-granted",
             Self::Purpose { .. } => "consent-purpose-not-granted",
             Self::Labels { .. } => "consent-label-not-granted",
@@ -88,9 +94,16 @@ impl Missing {
     /// Finds the first condition that no provision meets. `tags` are the request's, sorted.
     pub(crate) fn explain(directive: &Directive, request: &Request, tags: &[LabelTag]) -> Self {
         let all = directive.provisions().iter().map(Provision::terms);
-        let own: Vec<&Terms> = all.filter(|terms| *terms.grantee() == request.party).collect();
+        let own: Vec<&Terms> = all.filter(|terms| terms.grantees().holds(&request.party)).collect();
         if own.is_empty() {
             return Self::Provision { party: request.party.clone() };
+        }
+        let own = keep(&own, |terms| match &request.role {
+            Some(role) => terms.roles().holds(role),
+            None => terms.roles().holds_unnamed(),
+        });
+        if own.is_empty() {
+            return Self::Role { requested: request.role.clone() };
         }
         let acting = keep(&own, |terms| terms.actions().contains(&request.action));
         if acting.is_empty() {
@@ -138,6 +151,12 @@ impl fmt::Display for Missing {
             Self::Provision { party } => {
                 write!(f, "the patient has given {party} no consent")
             }
+            Self::Role { requested: Some(role) } => {
+                write!(f, "the patient's consent for this hospital is not for the role {role}")
+            }
+            Self::Role { requested: None } => f.write_str(
+                "the patient's consent for this hospital is for some roles alone, and the request names none",
+            ),
             Self::Action { requested, granted } => {
                 write!(f, "the patient's consent does not cover the action {requested}; it covers {}", list(granted))
             }

@@ -16,6 +16,16 @@
 //! };
 //! ```
 //!
+//! A provision for several hospitals, for all but some, or for some roles has conditions for these instead:
+//!
+//! ```text
+//! permit (principal is Party, …) when { Provision::"8".hospitals.contains(principal) && … };
+//! permit (principal is Party, …) unless { Provision::"9".hospitals.contains(principal) } when { … };
+//! when { context has role && Provision::"8".roles.contains(context.role) }
+//! ```
+//!
+//! A role that is not named fits only the provisions that are for every role, `all but clerks` not among them.
+//!
 //! The sets are attributes of the entity `Provision::"7"`, because Cedar builds a set written in
 //! a policy anew at each evaluation. A request carries all its label tags at once: Cedar names
 //! every `permit` that held, and a tag is granted when one of those provisions has it. That
@@ -25,7 +35,7 @@
 //! Nothing is put together as Cedar text. Policies are built from Cedar's JSON form and entity
 //! ids through its API, so no identity can smuggle in syntax.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
 
 use cedar_policy::{
@@ -34,7 +44,7 @@ use cedar_policy::{
 };
 use serde_json::{Value, json};
 
-use crate::{Action, Directive, LabelTag, Party, Patient, Provision, ProvisionId, Purpose};
+use crate::{Action, Among, Directive, LabelTag, Party, Patient, Provision, ProvisionId, Purpose, UserRole};
 
 /// A directive, ready to decide. Compile once for each directive and keep it.
 #[derive(Debug)]
@@ -43,21 +53,21 @@ pub struct CompiledDirective {
     authorizer: Authorizer,
     names: Names,
     entities: Entities,
-    grantees: BTreeMap<Party, Grantee>,
+    /// By hospital named in some provision.
+    grantees: BTreeMap<Party, Policies>,
+    /// For every other hospital.
+    others: Policies,
 }
 
 /// The policies that could ever hold for one hospital, by action. Only a shortcut: each policy
-/// names its hospital and its actions itself.
-#[derive(Debug)]
-struct Grantee {
-    uid: EntityUid,
-    policies: BTreeMap<Action, PolicySet>,
-}
+/// names its hospitals and its actions itself.
+type Policies = BTreeMap<Action, PolicySet>;
 
 /// One question to Cedar. Tags are all asked for at once.
 pub(crate) struct Question<'a> {
     pub(crate) party: &'a Party,
     pub(crate) patient: Patient,
+    pub(crate) role: Option<&'a UserRole>,
     pub(crate) action: Action,
     pub(crate) purpose: Purpose,
     pub(crate) now: i64,
@@ -75,30 +85,35 @@ impl CompiledDirective {
     pub fn compile(directive: &Directive) -> Result<Self, CompileError> {
         let names = Names::new()?;
         let mut entities = Vec::new();
-        let mut policies: BTreeMap<Party, BTreeMap<Action, Vec<Policy>>> = BTreeMap::new();
+        let mut policies = Vec::new();
         for provision in directive.provisions() {
             entities.push(provision_entity(&names, provision)?);
-            let policy = provision_policy(directive.patient(), provision)?;
-            let by_action = policies.entry(provision.terms().grantee().clone()).or_default();
-            for action in provision.terms().actions() {
-                by_action.entry(*action).or_default().push(policy.clone());
-            }
+            policies.push((provision, provision_policy(directive.patient(), provision)?));
         }
+        let index = |meant: &dyn Fn(&Among<Party>) -> bool| {
+            let mut by_action: BTreeMap<Action, Vec<Policy>> = BTreeMap::new();
+            for (provision, policy) in policies.iter().filter(|(it, _)| meant(it.terms().grantees())) {
+                for action in provision.terms().actions() {
+                    by_action.entry(*action).or_default().push(policy.clone());
+                }
+            }
+            let set = |(action, list)| Ok((action, PolicySet::from_policies(list).map_err(cedar)?));
+            by_action.into_iter().map(set).collect::<Result<Policies, CompileError>>()
+        };
+        let named = directive.provisions().iter().flat_map(|it| it.terms().grantees().names());
+        let named: BTreeSet<&Party> = named.collect();
         let mut grantees = BTreeMap::new();
-        for (party, by_action) in policies {
-            let uid = names.party(&party);
-            let mut policies = BTreeMap::new();
-            for (action, list) in by_action {
-                policies.insert(action, PolicySet::from_policies(list).map_err(cedar)?);
-            }
-            grantees.insert(party, Grantee { uid, policies });
+        for party in named {
+            grantees.insert(party.clone(), index(&|among| among.holds(party))?);
         }
+        let others = index(&|among| matches!(among, Among::AllBut(_)))?;
         Ok(Self {
             directive: directive.clone(),
             authorizer: Authorizer::new(),
             names,
             entities: Entities::from_entities(entities, None).map_err(cedar)?,
             grantees,
+            others,
         })
     }
 
@@ -109,13 +124,11 @@ impl CompiledDirective {
 
     /// The provisions that permit at least one of the tags, sorted by id. Empty is a denial.
     pub(crate) fn permitting(&self, question: &Question<'_>) -> Result<Vec<&Provision>, NoAnswer> {
-        let Some(grantee) = self.grantees.get(question.party) else {
+        let policies = self.grantees.get(question.party).unwrap_or(&self.others);
+        let Some(policies) = policies.get(&question.action) else {
             return Ok(Vec::new());
         };
-        let Some(policies) = grantee.policies.get(&question.action) else {
-            return Ok(Vec::new());
-        };
-        let request = self.names.request(grantee.uid.clone(), question)?;
+        let request = self.names.request(question)?;
         let response = self.authorizer.is_authorized(&request, policies, &self.entities);
         if response.diagnostics().errors().next().is_some() {
             return Err(NoAnswer);
@@ -155,14 +168,15 @@ impl Names {
         uid(&self.party, party.as_str())
     }
 
-    fn request(&self, principal: EntityUid, question: &Question<'_>) -> Result<cedar_policy::Request, NoAnswer> {
-        let context = Context::from_pairs([
+    fn request(&self, question: &Question<'_>) -> Result<cedar_policy::Request, NoAnswer> {
+        let role = question.role.map(|role| ("role".to_owned(), word(role)));
+        let context = Context::from_pairs(role.into_iter().chain([
             ("now".to_owned(), RestrictedExpression::new_long(question.now)),
             ("purpose".to_owned(), word(&question.purpose)),
             ("tags".to_owned(), words(question.tags)),
-        ]);
+        ]));
         cedar_policy::Request::new(
-            principal,
+            self.party(question.party),
             uid(&self.action, question.action.as_str()),
             uid(&self.patient, question.patient.to_string()),
             context.map_err(|_| NoAnswer)?,
@@ -182,9 +196,14 @@ fn cedar(cause: impl std::fmt::Display) -> CompileError {
 }
 
 fn provision_entity(names: &Names, provision: &Provision) -> Result<Entity, CompileError> {
+    let terms = provision.terms();
+    let hospitals =
+        terms.grantees().names().iter().map(|party| RestrictedExpression::new_entity_uid(names.party(party)));
     let attributes = HashMap::from([
-        ("purposes".to_owned(), words(provision.terms().purposes())),
-        ("tags".to_owned(), words(provision.terms().tags())),
+        ("hospitals".to_owned(), RestrictedExpression::new_set(hospitals)),
+        ("roles".to_owned(), words(terms.roles().names())),
+        ("purposes".to_owned(), words(terms.purposes())),
+        ("tags".to_owned(), words(terms.tags())),
     ]);
     let uid = uid(&names.provision, provision.id().to_string());
     Entity::new(uid, attributes, HashSet::new()).map_err(cedar)
@@ -201,13 +220,34 @@ fn provision_policy(patient: Patient, provision: &Provision) -> Result<Policy, C
     let compare = |op: &str, left: Value, right: Value| json!({ op: { "left": left, "right": right } });
 
     let period = terms.period();
-    let mut conditions = vec![compare(">=", context("now"), json!({ "Value": period.from() }))];
-    if let Some(until) = period.until() {
-        conditions.push(compare("<", context("now"), json!({ "Value": until })));
+    let when = |body: Value| json!({ "kind": "when", "body": body });
+    let mut conditions = Vec::new();
+    let named = compare("contains", own("hospitals"), json!({ "Var": "principal" }));
+    let principal = match terms.grantees() {
+        Among::These(names) => match names.as_slice() {
+            // Cedar evaluates `==` faster than a condition.
+            [only] => json!({ "op": "==", "entity": entity(PARTY, only.as_str()) }),
+            _ => {
+                conditions.push(when(named));
+                json!({ "op": "is", "entity_type": PARTY })
+            }
+        },
+        Among::AllBut(_) => {
+            conditions.push(json!({ "kind": "unless", "body": named }));
+            json!({ "op": "is", "entity_type": PARTY })
+        }
+    };
+    if !terms.roles().holds_unnamed() {
+        conditions.push(when(json!({ "has": { "left": { "Var": "context" }, "attr": "role" } })));
+        let kind = if matches!(terms.roles(), Among::These(_)) { "when" } else { "unless" };
+        conditions.push(json!({ "kind": kind, "body": compare("contains", own("roles"), context("role")) }));
     }
-    conditions.push(compare("contains", own("purposes"), context("purpose")));
-    conditions.push(compare("containsAny", own("tags"), context("tags")));
-    let conditions: Vec<Value> = conditions.into_iter().map(|body| json!({ "kind": "when", "body": body })).collect();
+    conditions.push(when(compare(">=", context("now"), json!({ "Value": period.from() }))));
+    if let Some(until) = period.until() {
+        conditions.push(when(compare("<", context("now"), json!({ "Value": until }))));
+    }
+    conditions.push(when(compare("contains", own("purposes"), context("purpose"))));
+    conditions.push(when(compare("containsAny", own("tags"), context("tags"))));
 
     // Cedar evaluates `==` faster than `in` over a set of one.
     let action = match terms.actions() {
@@ -219,7 +259,7 @@ fn provision_policy(patient: Patient, provision: &Provision) -> Result<Policy, C
     };
     let policy = json!({
         "effect": "permit",
-        "principal": { "op": "==", "entity": entity(PARTY, terms.grantee().as_str()) },
+        "principal": principal,
         "action": action,
         "resource": { "op": "==", "entity": entity(PATIENT, &patient.to_string()) },
         "conditions": conditions,
@@ -265,20 +305,23 @@ mod tests {
             CompiledDirective::compile(&directive).unwrap()
         };
         let ask = |compiled: &CompiledDirective, name: &str, patient, action| {
-            let question =
-                Question { party: &party(name), patient, action, purpose: Purpose::Treatment, now: 0, tags: &[tag] };
+            let question = Question {
+                party: &party(name),
+                patient,
+                role: None,
+                action,
+                purpose: Purpose::Treatment,
+                now: 0,
+                tags: &[tag],
+            };
             compiled.permitting(&question).ok().unwrap().len()
         };
         for actions in [&[Action::Read][..], &[Action::Read, Action::Emergency]] {
             let mut compiled = compile(actions);
             let b = compiled.grantees.get_mut(&party("b")).unwrap();
-            let policies = b.policies.get(&Action::Read).unwrap().clone();
-            b.policies.insert(Action::Write, policies.clone());
-            let misfiled = Grantee {
-                uid: compiled.names.party(&party("c")),
-                policies: BTreeMap::from([(Action::Read, policies)]),
-            };
-            compiled.grantees.insert(party("c"), misfiled);
+            let policies = b.get(&Action::Read).unwrap().clone();
+            b.insert(Action::Write, policies.clone());
+            compiled.grantees.insert(party("c"), BTreeMap::from([(Action::Read, policies)]));
 
             assert_eq!(ask(&compiled, "b", patient, Action::Read), 1);
             assert_eq!(ask(&compiled, "b", patient, Action::Write), 0);

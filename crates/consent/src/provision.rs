@@ -1,8 +1,8 @@
-//! One sentence of consent: this hospital may do these things, with these labels, for these
-//! purposes, in this period. Sets are sorted and free of duplicates, none is empty, and nothing
+//! One sentence of consent: users of these roles at these hospitals may do these things, with these labels, for
+//! these purposes, in this period. Sets are sorted and free of duplicates, none is empty, and nothing
 //! is implied by leaving something out. Whether a request matches is decided elsewhere.
 
-use crate::{Action, LabelTag, Party, ProvisionId, Purpose};
+use crate::{Action, Among, LabelTag, Party, ProvisionId, Purpose, UserRole};
 
 /// Most label tags in one provision.
 pub const TAGS_MAX: usize = 16;
@@ -19,6 +19,9 @@ pub struct Period {
 }
 
 impl Period {
+    /// Without an end, and from before there was anything to consent to.
+    pub const ALWAYS: Self = Self { from: 0, until: None };
+
     /// A period from `from` (inclusive) until `until` (exclusive), or without an end.
     ///
     /// # Errors
@@ -54,6 +57,22 @@ impl Period {
         self.from <= other.from && ends_late_enough
     }
 
+    /// The time in both; `None` when there is none.
+    pub(crate) fn and(self, other: Self) -> Option<Self> {
+        let until = match (self.until, other.until) {
+            (Some(mine), Some(theirs)) => Some(mine.min(theirs)),
+            (mine, theirs) => mine.or(theirs),
+        };
+        Self::new(self.from.max(other.from), until).ok()
+    }
+
+    /// What is left before and after `taken`, which lies inside.
+    pub(crate) fn minus(self, taken: Self) -> impl Iterator<Item = Self> {
+        let before = Self::new(self.from, Some(taken.from)).ok();
+        let after = taken.until.and_then(|from| Self::new(from, self.until).ok());
+        before.into_iter().chain(after)
+    }
+
     /// Whether it is over at `now`.
     pub(crate) fn has_ended(self, now: u64) -> bool {
         self.until.is_some_and(|until| until <= now)
@@ -63,7 +82,8 @@ impl Period {
 /// What a provision says, without its id: the input of [`crate::Directive::grant`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    grantee: Party,
+    grantees: Among<Party>,
+    roles: Among<UserRole>,
     actions: Vec<Action>,
     purposes: Vec<Purpose>,
     period: Period,
@@ -71,18 +91,26 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Puts terms together; sets may come in any order and with repetitions.
+    /// Puts terms together for users of any role; sets may come in any order and with repetitions.
     ///
     /// # Errors
     /// [`TermsError`] when a set is empty or there are more than [`TAGS_MAX`] tags.
     pub fn new(
-        grantee: Party,
+        grantees: impl Into<Among<Party>>,
         actions: impl IntoIterator<Item = Action>,
         tags: impl IntoIterator<Item = LabelTag>,
         purposes: impl IntoIterator<Item = Purpose>,
         period: Period,
     ) -> Result<Self, TermsError> {
-        let terms = Self { grantee, actions: sorted(actions), purposes: sorted(purposes), period, tags: sorted(tags) };
+        let terms = Self {
+            grantees: grantees.into(),
+            roles: Among::all(),
+            actions: sorted(actions),
+            purposes: sorted(purposes),
+            period,
+            tags: sorted(tags),
+        };
+        terms.grantees.check()?;
         if terms.actions.is_empty() {
             return Err(TermsError::NoActions);
         }
@@ -98,9 +126,23 @@ impl Terms {
         Ok(terms)
     }
 
-    /// The hospital that is allowed.
-    pub fn grantee(&self) -> &Party {
-        &self.grantee
+    /// The same for users of these roles alone.
+    ///
+    /// # Errors
+    /// [`TermsError`] when nobody is left, or too many are named.
+    pub fn for_roles(self, roles: Among<UserRole>) -> Result<Self, TermsError> {
+        roles.check()?;
+        Ok(Self { roles, ..self })
+    }
+
+    /// The hospitals that are allowed.
+    pub fn grantees(&self) -> &Among<Party> {
+        &self.grantees
+    }
+
+    /// The roles of the users who are allowed, as their hospital names them.
+    pub fn roles(&self) -> &Among<UserRole> {
+        &self.roles
     }
 
     /// The actions, sorted.
@@ -125,17 +167,84 @@ impl Terms {
 
     /// Whether every request that `other` permits is permitted by `self` alone.
     pub(crate) fn covers(&self, other: &Self) -> bool {
-        self.grantee == other.grantee
+        self.grantees.covers(&other.grantees)
+            && self.roles.covers(&other.roles)
             && holds_all(&self.actions, &other.actions)
             && holds_all(&self.tags, &other.tags)
             && holds_all(&self.purposes, &other.purposes)
             && self.period.covers(other.period)
     }
 
-    /// The same sentence with other sets; `None` when one of them is empty and nothing is left.
-    pub(crate) fn with_sets(&self, actions: Vec<Action>, tags: Vec<LabelTag>, purposes: Vec<Purpose>) -> Option<Self> {
-        let left = !(actions.is_empty() || tags.is_empty() || purposes.is_empty());
-        left.then(|| Self { grantee: self.grantee.clone(), actions, purposes, period: self.period, tags })
+    /// What both permit; `None` when that is nothing.
+    pub(crate) fn and(&self, other: &Self) -> Option<Self> {
+        let both = Self {
+            grantees: self.grantees.and(&other.grantees),
+            roles: self.roles.and(&other.roles),
+            actions: split(&self.actions, &other.actions).0,
+            purposes: split(&self.purposes, &other.purposes).0,
+            period: self.period.and(other.period)?,
+            tags: split(&self.tags, &other.tags).0,
+        };
+        let empty = both.grantees.is_nobody()
+            || both.roles.is_nobody()
+            || both.actions.is_empty()
+            || both.purposes.is_empty()
+            || both.tags.is_empty();
+        (!empty).then_some(both)
+    }
+
+    /// What is left without what `taken` permits; `None` when the two have nothing in common.
+    ///
+    /// Terms are boxes in six dimensions. Dimension by dimension, what lies outside is cut off whole, and the cutting
+    /// goes on with what lies inside, so that the pieces never overlap.
+    pub(crate) fn minus(&self, taken: &Self) -> Option<Vec<Self>> {
+        let inside = self.and(taken)?;
+        let mut rest = Vec::new();
+        let mut left = self.clone();
+        let (_, outside) = split(&left.tags, &inside.tags);
+        if !outside.is_empty() {
+            rest.push(Self { tags: outside, ..left.clone() });
+        }
+        left.tags = inside.tags;
+        let (_, outside) = split(&left.actions, &inside.actions);
+        if !outside.is_empty() {
+            rest.push(Self { actions: outside, ..left.clone() });
+        }
+        left.actions = inside.actions;
+        let (_, outside) = split(&left.purposes, &inside.purposes);
+        if !outside.is_empty() {
+            rest.push(Self { purposes: outside, ..left.clone() });
+        }
+        left.purposes = inside.purposes;
+        rest.extend(left.period.minus(inside.period).map(|period| Self { period, ..left.clone() }));
+        left.period = inside.period;
+        let outside = left.grantees.minus(&inside.grantees);
+        if !outside.is_nobody() {
+            rest.push(Self { grantees: outside, ..left.clone() });
+        }
+        left.grantees = inside.grantees;
+        let outside = left.roles.minus(&inside.roles);
+        if !outside.is_nobody() {
+            rest.push(Self { roles: outside, ..left.clone() });
+        }
+        Some(rest)
+    }
+
+    /// The same sentence with other sets; `None` when one of them has nothing in common with what it said.
+    pub(crate) fn narrowed(
+        &self,
+        grantees: Among<Party>,
+        actions: Option<&[Action]>,
+        tags: Option<&[LabelTag]>,
+        purposes: Option<&[Purpose]>,
+    ) -> Option<Self> {
+        self.and(&Self {
+            grantees,
+            actions: sorted(actions.unwrap_or(&self.actions).iter().copied()),
+            tags: sorted(tags.unwrap_or(&self.tags).iter().copied()),
+            purposes: sorted(purposes.unwrap_or(&self.purposes).iter().copied()),
+            ..self.clone()
+        })
     }
 }
 
@@ -165,6 +274,15 @@ impl Provision {
 /// Why terms cannot stand. The fault is whoever wrote the consent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TermsError {
+    /// A list of hospitals or roles that names nobody.
+    #[error("the provision is for no hospital or no role: name one, or say all")]
+    Nobody,
+    /// More than [`crate::NAMES_MAX`].
+    #[error("the provision names {count} hospitals or roles, more than the {} allowed", crate::NAMES_MAX)]
+    TooManyNames {
+        /// How many different names were given.
+        count: usize,
+    },
     /// An empty set permits nothing, and reading it as "all" would permit too much.
     #[error("the provision names no action: name at least one of read, write, emergency")]
     NoActions,
@@ -192,6 +310,8 @@ impl TermsError {
     /// Stable code for programs.
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::Nobody => "provision-nobody",
+            Self::TooManyNames { .. } => "provision-too-many-names",
             Self::NoActions => "provision-no-actions",
             Self::NoTags => "provision-no-labels",
             Self::NoPurposes => "provision-no-purposes",
@@ -208,6 +328,11 @@ pub(crate) fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     items.sort_unstable();
     items.dedup();
     items
+}
+
+/// The items that the sorted `chosen` has, and the others.
+fn split<T: Copy + Ord>(items: &[T], chosen: &[T]) -> (Vec<T>, Vec<T>) {
+    items.iter().partition(|item| chosen.binary_search(item).is_ok())
 }
 
 /// Whether the sorted `set` holds each of `wanted`.

@@ -103,7 +103,7 @@ fn check_ids(current: &Directive, next: &Directive) -> Result<(), SuccessorError
 }
 
 /// The first provision that is not over and that no single provision of `next` covers.
-fn first_narrowed(current: &Directive, next: &Directive) -> Option<ProvisionId> {
+pub(crate) fn first_narrowed(current: &Directive, next: &Directive) -> Option<ProvisionId> {
     let covered = |old: &crate::Terms| next.provisions().iter().any(|new| new.terms().covers(old));
     current
         .provisions()

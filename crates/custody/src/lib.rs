@@ -46,6 +46,12 @@ impl Ward {
         self.directive.directive().version()
     }
 
+    /// Whether some provision of the newest directive is for this hospital.
+    pub fn names(&self, hospital: &str) -> bool {
+        let provisions = self.directive.directive().provisions();
+        ConsentParty::new(hospital).is_ok_and(|it| provisions.iter().any(|one| one.terms().grantees().holds(&it)))
+    }
+
     /// Its epoch, in which entries are written.
     pub fn epoch(&self) -> u64 {
         self.directive.directive().epoch()
@@ -177,6 +183,8 @@ impl Custody {
         let request = Request {
             party: ConsentParty::new(access.party).map_err(|_| unknown("the hospital's identity is not valid"))?,
             patient: ConsentPatient::new(*ward.registration.patient().as_bytes()),
+            // Until the token carries it, a user has no role here, and provisions for some roles alone do not help.
+            role: None,
             action: access.action.parse::<Action>().map_err(|_| unknown("the action is unknown"))?,
             tags: access.tags.iter().map(|tag| ConsentTag::new(*tag.as_bytes())).collect(),
             purpose: access.purpose.parse::<Purpose>().map_err(|_| unknown("the purpose of use is unknown"))?,

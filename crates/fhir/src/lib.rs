@@ -21,6 +21,7 @@
 pub mod bundle;
 pub mod capability;
 pub mod compartment;
+pub mod consent;
 mod display;
 mod document;
 pub mod error;

@@ -49,3 +49,9 @@ pub use query::{COUNT_DEFAULT, COUNT_MAX, Handling, INCLUDES_MAX, PARAMETERS_MAX
 pub use run::Found;
 pub use sort::SORT_KEYS_MAX;
 pub use value::{VALUE_BYTES_MAX, VALUES_MAX};
+
+/// The span that a date stands for, in Unix seconds: its first second, and the first one after it. None before 1970.
+pub(crate) fn date_span(text: &str) -> Option<(u64, u64)> {
+    let span = date::parse(text)?;
+    Some((u64::try_from(span.low).ok()? / 1_000_000, u64::try_from(span.high).ok()?.div_ceil(1_000_000)))
+}

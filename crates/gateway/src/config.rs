@@ -20,6 +20,9 @@ pub struct Config {
     pub ca: CaConfig,
     /// Patients that are held open in memory.
     pub open: OpenConfig,
+    /// Patients' consent.
+    #[serde(default)]
+    pub consent: ConsentConfig,
     /// HL7 v2 messages of the hospital's systems.
     pub mllp: MllpConfig,
     /// Measurements of devices, from the hospital's MQTT broker.
@@ -63,6 +66,26 @@ pub struct OpenConfig {
     pub bytes_max: ByteCount,
     /// Time without use after which a patient is closed.
     pub idle: Interval,
+}
+
+/// `[consent]`: patients' consent.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ConsentConfig {
+    /// Whom actors of Consents stand for, by `system|value` of their identifier or by their reference.
+    #[serde(default)]
+    pub actors: BTreeMap<String, ActorConfig>,
+}
+
+/// Whom an actor stands for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActorConfig {
+    /// Hospitals, by name or identity; empty for every hospital but this one.
+    #[serde(default)]
+    pub hospitals: Vec<String>,
+    /// Roles of their users; empty for every role.
+    #[serde(default)]
+    pub roles: Vec<String>,
 }
 
 /// `[mllp]`: HL7 v2 over MLLP.
@@ -154,6 +177,7 @@ impl Default for Config {
             broker: BrokerConfig::default(),
             ca: CaConfig::default(),
             open: OpenConfig::default(),
+            consent: ConsentConfig::default(),
             mllp: MllpConfig::default(),
             mqtt: MqttConfig::default(),
             limits: LimitsConfig::from(&Limits::default()),

@@ -1,6 +1,8 @@
 //! Consent at the gateway of the consent authority: a new version of the patient's directive is signed, kept,
 //! and sent to broker and archive at once. What cannot be delivered waits in the outbox.
 
+pub(crate) mod statements;
+
 use sealwort_consent::{Action, Directive, LabelTag as ConsentTag, Party, Period, Purpose, Terms, Withdrawal};
 use sealwort_fhir::{IssueCode, Label};
 use sealwort_pki::{Identity, Role};
@@ -19,6 +21,7 @@ use crate::open::unexpected;
 use crate::outbox::Outgoing;
 use crate::patients::{own, wrong};
 use crate::people::TREATMENT;
+use crate::roster::Known;
 
 /// A change of consent as the hospital's people ask for it.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,8 +50,10 @@ pub struct ConsentChange {
 pub struct ProvisionShown {
     /// Number within the patient's consent.
     pub id: u32,
-    /// The hospital's identity.
+    /// The hospital's identity; several, or `all but …`, where it is for more than one.
     pub to: String,
+    /// The roles of the users, in the same words.
+    pub roles: String,
     /// Actions granted.
     pub actions: Vec<String>,
     /// Labels granted.
@@ -98,7 +103,7 @@ impl Gateway {
             period,
         )
         .map_err(|e| wrong(&e))?;
-        self.change(patient, |current, digest| {
+        self.change(patient, None, |current, digest| {
             current.grant(dated(current, now), digest, vec![terms.clone()]).map_err(|e| wrong(&e))
         })
         .await
@@ -117,7 +122,7 @@ impl Gateway {
             purposes: (!purposes.is_empty()).then_some(purposes),
         };
         let now = self.sessions.now().as_secs();
-        self.change(patient, |current, digest| {
+        self.change(patient, Some(&withdrawal), |current, digest| {
             current.withdraw(dated(current, now), digest, &withdrawal).map_err(|e| wrong(&e))
         })
         .await
@@ -145,6 +150,7 @@ impl Gateway {
     async fn change(
         &self,
         patient: Pseudonym,
+        withdrawal: Option<&Withdrawal>,
         next: impl Fn(&Directive, [u8; 32]) -> Result<Directive, GatewayError>,
     ) -> Result<ConsentShown, GatewayError> {
         let known = self.roster.known(patient).await?.ok_or_else(GatewayError::unknown_patient)?;
@@ -153,23 +159,45 @@ impl Gateway {
             self.register(known).await?;
         }
         let _one_at_a_time = self.consenting.lock().await;
-        let mut known = self.roster.known(patient).await?.ok_or_else(GatewayError::unknown_patient)?;
+        let known = self.roster.known(patient).await?.ok_or_else(GatewayError::unknown_patient)?;
         if known.directive.0.is_empty() {
-            return Err(GatewayError::request(
-                403,
-                IssueCode::Forbidden,
-                "authority-elsewhere",
-                "another hospital is this patient's consent authority",
-                "ask the hospital that registered the patient",
-            ));
+            return Err(authority_elsewhere());
         }
+        let Some(mut book) = self.roster.consents(patient).await? else { return self.sign_next(known, next).await };
+        // Beside Consents a command changes what stands beside them.
+        if let Some(withdrawal) = withdrawal {
+            self.check_withdrawal(patient, &book, withdrawal)?;
+        }
+        let before = book.standing()?;
+        book.standing = Blob(next(&before, directive_digest(&before))?.to_bytes());
+        let terms = self.terms(patient, &book)?;
+        self.roster.put_consents(patient, &book).await?;
+        let now = self.sessions.now().as_secs();
+        self.sign_next(known, |current, digest| {
+            current.replace(dated(current, now), digest, terms.clone()).map_err(|e| wrong(&e))
+        })
+        .await
+    }
+
+    /// The newest directive of a patient whose consent authority this hospital is.
+    async fn newest_directive(&self, known: &Known) -> Result<Directive, GatewayError> {
+        let waiting = self.outbox.newest_directive(&consent_line(known.patient)).await?;
+        self.own_directive(waiting.as_ref().unwrap_or(&known.directive).as_ref())
+    }
+
+    /// Signs, keeps and sends the directive that comes next. The caller holds [`Gateway::consenting`].
+    async fn sign_next(
+        &self,
+        mut known: Known,
+        next: impl Fn(&Directive, [u8; 32]) -> Result<Directive, GatewayError>,
+    ) -> Result<ConsentShown, GatewayError> {
+        let patient = known.patient;
         // One that waits is newer than the roster's where the process stopped between the two.
         let line = consent_line(patient);
         let waiting = self.outbox.newest_directive(&line).await?;
         let current = self.own_directive(waiting.as_ref().unwrap_or(&known.directive).as_ref())?;
         // Broker and archive name a predecessor by the same hash.
-        let digest = *hash("sealwort directive v1", &current.to_bytes()).as_bytes();
-        let directive = next(&current, digest)?;
+        let directive = next(&current, directive_digest(&current))?;
         let signed = self.sign_directive(&directive)?;
         known.directive = Blob(signed.clone());
         // Kept before it is sent, and in the outbox first: whatever happens in between, it is sent until broker and archive
@@ -273,7 +301,8 @@ impl Gateway {
                 let terms = provision.terms();
                 ProvisionShown {
                     id: provision.id().as_u32(),
-                    to: terms.grantee().as_str().to_owned(),
+                    to: terms.grantees().to_string(),
+                    roles: terms.roles().to_string(),
                     actions: terms.actions().iter().map(|a| a.as_str().to_owned()).collect(),
                     labels: terms.tags().iter().map(label).collect(),
                     purposes: terms.purposes().iter().map(|p| p.as_str().to_owned()).collect(),
@@ -294,8 +323,22 @@ impl Gateway {
 
 /// The date of the directive after `current`: never before it, or a clock that was ahead for a moment would keep a
 /// patient from withdrawing until the right time has reached that date (`spec/protocol.md`, section 6.2).
-fn dated(current: &Directive, now: u64) -> u64 {
+pub(crate) fn dated(current: &Directive, now: u64) -> u64 {
     now.max(current.issued_at())
+}
+
+pub(crate) fn authority_elsewhere() -> GatewayError {
+    GatewayError::request(
+        403,
+        IssueCode::Forbidden,
+        "authority-elsewhere",
+        "another hospital is this patient's consent authority",
+        "ask the hospital that registered the patient",
+    )
+}
+
+fn directive_digest(directive: &Directive) -> [u8; 32] {
+    *hash("sealwort directive v1", &directive.to_bytes()).as_bytes()
 }
 
 /// Directives wait in a line of their own, so that no refused write holds back a withdrawal.

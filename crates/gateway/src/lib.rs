@@ -54,7 +54,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 pub use authorization::AuthorizationError;
-pub use config::{BrokerConfig, Config, FhirConfig, MllpConfig, MqttConfig, OpenConfig};
+pub use config::{ActorConfig, BrokerConfig, Config, ConsentConfig, FhirConfig, MllpConfig, MqttConfig, OpenConfig};
 pub use consent::{ConsentChange, ConsentShown, ProvisionShown};
 pub use error::GatewayError;
 pub use feeds::mqtt::MqttError;
@@ -156,6 +156,8 @@ pub(crate) struct Gateway {
     capabilities: OnceLock<bytes::Bytes>,
     /// The hospital's MQTT broker, where devices publish; empty for none.
     mqtt_url: String,
+    /// Whom actors of Consents stand for.
+    actors: std::collections::BTreeMap<String, config::ActorConfig>,
     started: UnixTime,
     /// One registration at a time.
     registering: Mutex<()>,
@@ -297,6 +299,7 @@ pub fn serve(
             base,
             message_settings: feeds::mllp::settings(&config.mllp, offset),
             mqtt_url: config.mqtt.url.clone(),
+            actors: config.consent.actors.clone(),
             capabilities: OnceLock::new(),
             started,
             registering: Mutex::new(()),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minicbor::{Decode, Encode};
+use sealwort_fhir::IssueCode;
 use sealwort_net::member::Member;
 use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
 use sealwort_proto::crypto::{Secret, mac};
@@ -12,6 +13,7 @@ use sealwort_proto::statement::STATEMENT_BYTES_MAX;
 use sealwort_proto::{Locator, Pseudonym};
 use sealwort_store::{GatewayStore, RosterKind};
 
+use crate::consent::statements::Book;
 use crate::error::GatewayError;
 
 /// A patient that this hospital knows.
@@ -43,6 +45,8 @@ pub(crate) struct Roster {
 
 /// Most look-ups that are remembered.
 const REMEMBERED_MAX: usize = 200_000;
+/// Most bytes of a patient's Consents in force.
+const CONSENTS_BYTES_MAX: usize = 1 << 20;
 
 impl Roster {
     pub(crate) fn new(store: Arc<dyn GatewayStore>, member: Arc<Member>, index: Secret) -> Self {
@@ -158,6 +162,28 @@ impl Roster {
         Ok(self.store.remove_roster(RosterKind::Refused, key).await?)
     }
 
+    /// What is kept of a patient's Consents, where this hospital is the consent authority and there are any.
+    pub(crate) async fn consents(&self, patient: Pseudonym) -> Result<Option<Book>, GatewayError> {
+        let Some(bytes) = self.read(RosterKind::Consents, patient.as_bytes()).await? else { return Ok(None) };
+        let book = from_bytes(&bytes, CONSENTS_BYTES_MAX);
+        book.map(Some).map_err(|_| GatewayError::Kept("a row of the roster cannot be read"))
+    }
+
+    /// Keeps them.
+    pub(crate) async fn put_consents(&self, patient: Pseudonym, book: &Book) -> Result<(), GatewayError> {
+        let bytes = to_bytes(book);
+        if bytes.len() > CONSENTS_BYTES_MAX {
+            return Err(GatewayError::request(
+                422,
+                IssueCode::TooLong,
+                "consents-too-large",
+                "the patient's Consents in force are larger than 1 MiB together",
+                "set the status of those to inactive that are not needed, or leave out their narratives",
+            ));
+        }
+        Ok(self.store.put_roster(vec![self.row(RosterKind::Consents, patient.as_bytes(), &bytes)]).await?)
+    }
+
     /// All enrolled devices.
     pub(crate) async fn devices(&self) -> Result<Vec<Vec<u8>>, GatewayError> {
         self.rows(RosterKind::Device).await
@@ -250,6 +276,7 @@ impl Roster {
             RosterKind::Person => b"person",
             RosterKind::Device => b"device",
             RosterKind::Refused => b"refused",
+            RosterKind::Consents => b"consents",
         };
         mac(&self.index, "sealwort roster v1", &[kind, name])
     }

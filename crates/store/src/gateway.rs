@@ -21,6 +21,8 @@ pub enum RosterKind {
     Device,
     /// Something that came in and was refused, by a number.
     Refused,
+    /// The pseudonym, for the patient's Consents in force.
+    Consents,
 }
 
 /// A write that waits for the exchange.

@@ -66,6 +66,7 @@ def directive_decide(given: dict) -> dict:
         given["purpose"],
         unhex_all(given["tags"]),
         given["now"],
+        given.get("role"),
     )
     return {
         "permitted": [tag.hex() for tag in decision.permitted],

@@ -3,6 +3,7 @@
 
 mod decisions;
 mod encoding;
+mod matrix;
 mod plain_reading;
 mod speed;
 mod succession;

@@ -76,6 +76,7 @@ fn cedar_agrees_with_a_plain_reading() {
             let decision = compiled.decide(&Request {
                 party: party(hospital),
                 patient: PATIENT,
+                role: None,
                 action,
                 tags: labels.iter().copied().map(tag).collect(),
                 purpose,

@@ -57,16 +57,18 @@ struct Inner {
     #[n(0)]
     id: u32,
     #[n(1)]
-    grantee: String,
+    grantees: (u8, Vec<String>),
     #[n(2)]
-    actions: Vec<u8>,
+    roles: (u8, Vec<String>),
     #[n(3)]
-    purposes: Vec<u8>,
+    actions: Vec<u8>,
     #[n(4)]
-    from: u64,
+    purposes: Vec<u8>,
     #[n(5)]
-    until: Option<u64>,
+    from: u64,
     #[n(6)]
+    until: Option<u64>,
+    #[n(7)]
     tags: Tags,
 }
 
@@ -201,6 +203,7 @@ fn a_withdrawal_is_felt_by_the_next_decision() {
     let withdrawal = Withdrawal { tags: Some(tags(&[2])), ..withdrawal("b") };
     let second = first.withdraw(ISSUED, DIGEST, &withdrawal).unwrap();
     let decision = CompiledDirective::compile(&second).unwrap().decide(&Request {
+        role: None,
         party: party("b"),
         patient: PATIENT,
         action: Action::Read,
@@ -275,7 +278,7 @@ fn each_rule_of_succession_has_a_negative() {
         "hospital exchanged under a new id",
         |it| {
             let mut moved = it.provisions.remove(0);
-            moved.grantee = "sealwort://demo/gateway/e".to_owned();
+            moved.grantees = (0, vec!["sealwort://demo/gateway/e".to_owned()]);
             moved.id = 4;
             it.last_provision = 4;
             it.provisions.push(moved);

@@ -56,6 +56,7 @@ pub(crate) fn request(grantee: &str, labels: &[u8]) -> Request {
     Request {
         party: party(grantee),
         patient: PATIENT,
+        role: None,
         action: Action::Read,
         tags: tags(labels),
         purpose: Purpose::Treatment,

@@ -145,12 +145,19 @@ fn directive(payload: &[u8]) -> bool {
     for (party, action) in [("a", Action::Read), ("a", Action::Write), ("b", Action::Emergency)] {
         let party = Grantee::new(format!("sealwort://demo/gateway/{party}")).expect("a party");
         let now = TEST_NOW.as_secs();
-        let request =
-            Request { party, patient: read.patient(), action, tags: tags.clone(), purpose: Purpose::Treatment, now };
+        let request = Request {
+            party,
+            patient: read.patient(),
+            role: None,
+            action,
+            tags: tags.clone(),
+            purpose: Purpose::Treatment,
+            now,
+        };
         let decision = compiled.decide(&request);
         for tag in decision.permitted() {
             let permits = |terms: &Terms| {
-                terms.grantee() == &request.party
+                terms.grantees().holds(&request.party)
                     && terms.actions().contains(&action)
                     && terms.purposes().contains(&request.purpose)
                     && terms.tags().contains(tag)

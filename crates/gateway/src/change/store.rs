@@ -10,6 +10,7 @@ use sealwort_proto::record::{Change, Record as SealedRecord};
 use super::links::Links;
 use super::{Before, Does, Done, Group, Judged, JudgedGroup, Plan, Wanted, Writes};
 use crate::Gateway;
+use crate::consent::statements::StoredConsent;
 use crate::deposit::{Basis, Labelled};
 use crate::error::GatewayError;
 use crate::store_records::Written;
@@ -29,6 +30,7 @@ impl Gateway {
         let mut pending: Vec<(usize, Writes)> = Vec::new();
         let mut done: Vec<(usize, Done)> = Vec::new();
         let mut learned = group.home.learned.clone();
+        let mut consents: Vec<StoredConsent> = Vec::new();
         for member in &group.members {
             let (Some(wanted), Some(change)) = (plan.wanted.get(*member), judged.changes.get(member)) else { continue };
             match change.clone() {
@@ -48,6 +50,12 @@ impl Gateway {
                         writes.resource = Some(resolved.map_err(within)?);
                     }
                     learned.extend(self.check_patched(wanted, &writes, group).await.map_err(within)?);
+                    if wanted.kind.as_str() == "Consent" {
+                        if let Some(consent) = &writes.resource {
+                            self.check_consent(consent, group.home.known).await.map_err(within)?;
+                        }
+                        consents.push((writes.id.clone(), writes.resource.clone()));
+                    }
                     match self.unchanged(&writes, group).await? {
                         Some(before) => done.push((*member, same(wanted.kind, writes, before))),
                         None => pending.push((*member, writes)),
@@ -56,6 +64,10 @@ impl Gateway {
             }
         }
         if pending.is_empty() {
+            // Sent again: perhaps because it could not be enforced the first time.
+            if let (Some(patient), false) = (group.home.known, consents.is_empty()) {
+                self.enforce(patient, &consents).await?;
+            }
             return Ok(Some(done));
         }
         let kind_of = |member: usize| plan.wanted.get(member).map(|wanted| wanted.kind);
@@ -67,6 +79,13 @@ impl Gateway {
             Written::Moved => return Ok(None),
             Written::Queued => false,
         };
+        if !consents.is_empty() {
+            let patient = match &written {
+                Written::Stored { patient, .. } => Some(*patient),
+                _ => group.home.known,
+            };
+            self.enforce(patient.ok_or_else(not_enforced)?, &consents).await?;
+        }
         for (member, writes) in pending {
             let Some(wanted) = plan.wanted.get(member) else { continue };
             let mut one = written_one(wanted, writes, exact, now);
@@ -122,6 +141,17 @@ impl Gateway {
         }
         Ok(Some(before.clone()))
     }
+}
+
+/// A Consent that waits for the exchange together with its patient's registration.
+fn not_enforced() -> GatewayError {
+    GatewayError::request(
+        503,
+        IssueCode::Transient,
+        "consent-not-enforced",
+        "the exchange is away: the Consent is kept, and is not enforced yet",
+        "send it again once the exchange is reachable",
+    )
 }
 
 /// A change that makes no new version.

@@ -21,6 +21,7 @@ async fn roster(store: &dyn GatewayStore) {
         RosterKind::Person,
         RosterKind::Device,
         RosterKind::Refused,
+        RosterKind::Consents,
     ];
     // The suite may meet rows of an earlier run.
     let counted = store.roster_count(kinds[4]).await.unwrap();

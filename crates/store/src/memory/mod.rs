@@ -122,5 +122,6 @@ const fn kind_number(kind: RosterKind) -> u8 {
         RosterKind::Person => 4,
         RosterKind::Device => 5,
         RosterKind::Refused => 6,
+        RosterKind::Consents => 7,
     }
 }

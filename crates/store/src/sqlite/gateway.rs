@@ -142,5 +142,6 @@ const fn kind_number(kind: RosterKind) -> i64 {
         RosterKind::Person => 4,
         RosterKind::Device => 5,
         RosterKind::Refused => 6,
+        RosterKind::Consents => 7,
     }
 }

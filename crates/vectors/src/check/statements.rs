@@ -2,7 +2,7 @@
 
 use minicbor::Encoder;
 use sealwort_consent::{
-    Change, CompiledDirective, Directive, LabelTag, Party, Patient, Predecessor, Request, check_successor,
+    Change, CompiledDirective, Directive, LabelTag, Party, Patient, Predecessor, Request, UserRole, check_successor,
 };
 use sealwort_pki::testing::Seeded;
 use sealwort_pki::{KeyAlgorithm, PublicKey, SigningKey, UnixTime};
@@ -139,6 +139,7 @@ fn directive_decide(input: In<'_>) -> Outcome {
     let request = Request {
         party: Party::new(input.text("hospital")).unwrap(),
         patient: Patient::new(input.array("patient")),
+        role: input.optional("role").map(|role| UserRole::new(role.as_str().unwrap()).unwrap()),
         action: input.text("action").parse().map_err(|_| unknown("action"))?,
         tags: input.byte_list("tags").into_iter().map(|tag| LabelTag::new(tag.try_into().unwrap())).collect(),
         purpose: input.text("purpose").parse().map_err(|_| unknown("purpose"))?,

@@ -24,12 +24,21 @@ pub(super) fn make(library: &Library) -> File {
 #[derive(Clone)]
 pub(crate) struct Provision {
     pub(crate) id: u64,
-    pub(crate) grantee: String,
+    pub(crate) grantees: Among,
+    pub(crate) roles: Among,
     pub(crate) actions: Vec<u64>,
     pub(crate) purposes: Vec<u64>,
     pub(crate) from: u64,
     pub(crate) until: Option<u64>,
     pub(crate) tags: Vec<[u8; 16]>,
+}
+
+/// 0 for those named, 1 for all but those named.
+pub(crate) type Among = (u64, Vec<String>);
+
+/// One hospital of the setting.
+pub(crate) fn only(name: &str) -> Among {
+    (0, vec![format!("sealwort://demo/gateway/{name}")])
 }
 
 /// A directive's fields.
@@ -50,7 +59,8 @@ pub(crate) struct Directive {
 pub(crate) fn provision(id: u64) -> Provision {
     Provision {
         id,
-        grantee: "sealwort://demo/gateway/hospital-a".into(),
+        grantees: only("hospital-a"),
+        roles: (1, vec![]),
         actions: vec![0, 1],
         purposes: vec![0, 1],
         from: NOW.as_secs() - 300,
@@ -63,7 +73,7 @@ impl Directive {
     /// The patient's first.
     pub(crate) fn first() -> Self {
         Self {
-            format: 1,
+            format: 2,
             exchange: EXCHANGE.into(),
             patient: PATIENT,
             version: 1,
@@ -90,7 +100,7 @@ impl Directive {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let provision = |p: &Provision| {
             let tags: Vec<Value> = p.tags.iter().map(cbor::bytes).collect();
-            json!([p.id, p.grantee, p.actions, p.purposes, p.from, p.until, tags])
+            json!([p.id, p.grantees, p.roles, p.actions, p.purposes, p.from, p.until, tags])
         };
         cbor::from_json(&json!([
             self.format,
@@ -118,14 +128,19 @@ fn readings(m: &mut Maker<'_>) {
         d.provisions[0].until = Some(NOW.as_secs() + 86_400);
         d.provisions.push(Provision {
             id: 3,
-            grantee: "sealwort://demo/gateway/hospital-b".into(),
+            grantees: only("hospital-b"),
             actions: vec![0, 2],
             purposes: vec![0, 2, 7],
             ..provision(3)
         });
         d.last_provision = 4;
     });
+    let others = first.with(|d| {
+        d.provisions[0].grantees = (1, vec!["sealwort://demo/gateway/hospital-b".into()]);
+        d.provisions[0].roles = (0, vec!["nurse".into(), "physician".into()]);
+    });
     for (name, comment, directive) in [
+        ("directive-for-others", "Nurses and physicians of all hospitals but one.", others),
         ("directive-first", "One provision without an end.", first.clone()),
         ("directive-empty", "Nobody may do anything.", first.with(|d| d.provisions.clear())),
         ("directive-with-an-end", "Two provisions; ids 2 and 4 were given and are gone.", ending),
@@ -139,7 +154,7 @@ fn readings(m: &mut Maker<'_>) {
         m.bad(&format!("directive-{name}"), "directive-read", "6.2", "", json!({ "payload": hex(payload) }), code);
     };
     let one = |change: fn(&mut Provision)| move |d: &mut Directive| change(&mut d.provisions[0]);
-    bad("of-format-2", "directive-unsupported-format", &|d| d.format = 2);
+    bad("of-format-1", "directive-unsupported-format", &|d| d.format = 1);
     bad("version-zero", "directive-version-zero", &|d| d.version = 0);
     bad("epoch-zero", "directive-epoch-impossible", &|d| d.epoch = 0);
     bad("epoch-above-version", "directive-epoch-impossible", &|d| d.epoch = 2);
@@ -157,8 +172,19 @@ fn readings(m: &mut Maker<'_>) {
     bad("actions-not-ascending", "directive-not-ascending", &one(|p| p.actions = vec![1, 0]));
     bad("purpose-twice", "directive-not-ascending", &one(|p| p.purposes = vec![0, 0]));
     bad("tags-not-ascending", "directive-not-ascending", &one(|p| p.tags.reverse()));
-    bad("grantee-with-a-space", "directive-grantee", &one(|p| p.grantee.push(' ')));
-    bad("grantee-empty", "directive-grantee", &one(|p| p.grantee.clear()));
+    bad("grantee-with-a-space", "directive-grantee", &one(|p| p.grantees.1[0].push(' ')));
+    bad("grantee-empty", "directive-grantee", &one(|p| p.grantees.1[0].clear()));
+    bad("grantee-twice", "directive-not-ascending", &one(|p| p.grantees.1.push(p.grantees.1[0].clone())));
+    bad("for-no-hospital", "provision-nobody", &one(|p| p.grantees.1.clear()));
+    bad("for-no-role", "provision-nobody", &one(|p| p.roles = (0, vec![])));
+    bad("role-with-a-space", "directive-role", &one(|p| p.roles = (0, vec!["ward clerk".into()])));
+    bad("roles-not-ascending", "directive-not-ascending", &one(|p| p.roles = (1, vec!["b".into(), "a".into()])));
+    bad(
+        "with-65-roles",
+        "provision-too-many-names",
+        &one(|p| p.roles = (0, (0..65).map(|number| format!("role-{number:02}")).collect())),
+    );
+    bad("among-unknown", "directive-malformed", &one(|p| p.roles = (2, vec![])));
     bad("without-actions", "provision-no-actions", &one(|p| p.actions.clear()));
     bad("without-purposes", "provision-no-purposes", &one(|p| p.purposes.clear()));
     bad("without-tags", "provision-no-labels", &one(|p| p.tags.clear()));
@@ -182,11 +208,7 @@ fn readings(m: &mut Maker<'_>) {
 fn successors(m: &mut Maker<'_>) {
     let current = Directive::first().with(|d| {
         d.last_provision = 2;
-        d.provisions.push(Provision {
-            grantee: "sealwort://demo/gateway/hospital-b".into(),
-            actions: vec![0],
-            ..provision(2)
-        });
+        d.provisions.push(Provision { grantees: only("hospital-b"), actions: vec![0], ..provision(2) });
     });
     let next = current.next();
     let input = |current: Option<&Directive>, next: &Directive| json!({ "current": current.map(|d| hex(d.encode())), "next": hex(next.encode()) });
@@ -198,6 +220,12 @@ fn successors(m: &mut Maker<'_>) {
     };
     let widened = next.with(given);
     m.good("directive-gives-more", "directive-follow", "6.2", "The same epoch.", input(Some(&current), &widened));
+    let opened = next.with(|d| {
+        d.last_provision = 3;
+        d.provisions[1] = Provision { id: 3, grantees: (1, vec![]), ..d.provisions[1].clone() };
+    });
+    let comment = "All hospitals instead of one: the same epoch.";
+    m.good("directive-opens-to-all", "directive-follow", "6.2", comment, input(Some(&current), &opened));
     let taken = |d: &mut Directive| drop(d.provisions.pop());
     let narrowed = next.with(|d| {
         taken(d);
@@ -235,6 +263,16 @@ fn successors(m: &mut Maker<'_>) {
             d.last_provision = 4;
             d.provisions.push(Provision { id: 3, tags: vec![TAGS[0]], ..old.clone() });
             d.provisions.push(Provision { id: 4, tags: vec![TAGS[1]], ..old });
+        }),
+    );
+    bad(
+        "leaves-a-hospital-out",
+        "hospital-b's provision becomes one for all but hospital-b.",
+        "successor-epoch-not-raised",
+        &next.with(|d| {
+            d.last_provision = 3;
+            let grantees = (1, only("hospital-b").1);
+            d.provisions[1] = Provision { id: 3, grantees, ..d.provisions[1].clone() };
         }),
     );
     bad("version-skipped", "Version 3 follows version 1.", "successor-version", &next.with(|d| d.version = 3));
@@ -331,6 +369,41 @@ fn decisions(m: &mut Maker<'_>) {
         ("decision-last-second", "", input("read", "TREAT", &[TAGS[1]], now + 499)),
     ] {
         m.good(name, "directive-decide", "6.3", comment, input);
+    }
+    let roles = |roles: Among, grantees: Among, role: Option<&str>| {
+        let mut input = input("read", "TREAT", &[TAGS[0]], now);
+        input["directive"] = hex(Directive::first()
+            .with(|d| {
+                d.provisions[0].roles = roles;
+                d.provisions[0].grantees = grantees;
+            })
+            .encode());
+        if let Some(role) = role {
+            input["role"] = json!(role);
+        }
+        input
+    };
+    let named = |word: &str| vec![word.to_owned()];
+    let anyone = || (1, vec![]);
+    for (name, comment, input) in [
+        ("decision-role-named", "", roles((0, named("nurse")), anyone(), Some("nurse"))),
+        ("decision-role-not-left-out", "", roles((1, named("clerk")), anyone(), Some("nurse"))),
+        ("decision-any-role", "The request names none.", roles(anyone(), anyone(), None)),
+        ("decision-any-hospital-but-one", "", roles(anyone(), (1, only("hospital-b").1), Some("nurse"))),
+    ] {
+        m.good(name, "directive-decide", "6.3", comment, input);
+    }
+    for (name, code, input) in [
+        ("decision-role-not-named", "consent-role-not-granted", roles((0, named("nurse")), anyone(), Some("clerk"))),
+        ("decision-role-left-out", "consent-role-not-granted", roles((1, named("clerk")), anyone(), Some("clerk"))),
+        (
+            "decision-no-role-where-one-is-left-out",
+            "consent-role-not-granted",
+            roles((1, named("clerk")), anyone(), None),
+        ),
+        ("decision-hospital-left-out", "consent-no-provision", roles(anyone(), (1, only("hospital-a").1), None)),
+    ] {
+        m.bad(name, "directive-decide", "6.3", "", input, code);
     }
     let mut elsewhere = input("read", "TREAT", &TAGS, now);
     elsewhere["hospital"] = json!("sealwort://demo/gateway/hospital-b");

@@ -191,6 +191,7 @@ impl<'a> Transmission<'a> {
         let request = Request {
             party: Hospital::new(self.actors.gateway.identity.to_string()).unwrap(),
             patient: Patient::new(*self.patient.as_bytes()),
+            role: None,
             action: self.input.text("action").parse().unwrap(),
             tags: tags.iter().map(|tag| sealwort_consent::LabelTag::new(*tag.as_bytes())).collect(),
             purpose: self.input.text("purpose").parse().unwrap(),
