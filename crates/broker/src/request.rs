@@ -51,8 +51,14 @@ impl Broker {
         let request = accepted.request();
         let ward = self.ward(request.patient).await?;
         let party = session.established.gateway.identity().to_string();
-        let access =
-            Access { party: &party, action: &request.action, tags: &request.tags, purpose: &request.purpose, now };
+        let access = Access {
+            party: &party,
+            role: &request.user_role,
+            action: &request.action,
+            tags: &request.tags,
+            purpose: &request.purpose,
+            now,
+        };
         let decision = self.custody.decide(&ward, &access).map_err(told)?;
         tracing::info!(
             patient = %request.patient,

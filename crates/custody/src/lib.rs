@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sealwort_consent::{
     Action, Change, CompiledDirective, Decision, Directive, LabelTag as ConsentTag, Party as ConsentParty,
-    Patient as ConsentPatient, Predecessor, Purpose, Request, check_successor,
+    Patient as ConsentPatient, Predecessor, Purpose, Request, UserRole, check_successor,
 };
 use sealwort_net::member::Member;
 use sealwort_pki::{UnixTime, VerifiedParty};
@@ -63,6 +63,8 @@ impl Ward {
 pub struct Access<'a> {
     /// Identity of the hospital.
     pub party: &'a str,
+    /// The user's role, by the hospital's word.
+    pub role: &'a str,
     /// `read`, `write` or `emergency`.
     pub action: &'a str,
     /// Labels, as tags.
@@ -183,8 +185,8 @@ impl Custody {
         let request = Request {
             party: ConsentParty::new(access.party).map_err(|_| unknown("the hospital's identity is not valid"))?,
             patient: ConsentPatient::new(*ward.registration.patient().as_bytes()),
-            // Until the token carries it, a user has no role here, and provisions for some roles alone do not help.
-            role: None,
+            // What is no role of a directive fits only what is for every role.
+            role: access.role.parse::<UserRole>().ok(),
             action: access.action.parse::<Action>().map_err(|_| unknown("the action is unknown"))?,
             tags: access.tags.iter().map(|tag| ConsentTag::new(*tag.as_bytes())).collect(),
             purpose: access.purpose.parse::<Purpose>().map_err(|_| unknown("the purpose of use is unknown"))?,
