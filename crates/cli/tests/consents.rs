@@ -66,7 +66,7 @@ fn treatment(label: &str) -> Value {
         "type": "permit",
         "actor": [{
             "role": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]},
-            "reference": {"identifier": {"system": "urn:ietf:rfc:3986", "value": "sealwort://demo/gateway/hospital-b"}},
+            "reference": {"identifier": {"system": "urn:ietf:rfc:3986", "value": "sealwort://test/gateway/hospital-b"}},
         }],
         "purpose": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}],
         "securityLabel": [{"system": system, "code": label}],
@@ -116,6 +116,10 @@ fn a_denial_goes_before_a_grant(world: &World, a: &Client, b: &Client) {
 fn refused(a: &Client) {
     let mut single = treatment("N");
     single["data"] = json!([{"meaning": "instance", "reference": {"reference": "Observation/plain"}}]);
+    let mut elsewhere = treatment("N");
+    elsewhere["actor"][0]["reference"]["identifier"]["value"] = json!("sealwort://other/gateway/hospital-b");
+    let answer = put(a, &consent("bad", elsewhere));
+    assert_eq!((answer.refusal().0, answer.code().as_str()), (422, "grantee-unknown"));
     let mut stranger = treatment("N");
     stranger["actor"][0]["reference"] = json!({"reference": "Organization/nobody"});
     for (provision, element) in [(single, "Consent.provision.data"), (stranger, "Consent.provision.actor[0]")] {

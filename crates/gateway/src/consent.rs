@@ -281,6 +281,15 @@ impl Gateway {
             name.parse().map(|name| Identity::new(own.exchange.clone(), Role::Gateway, name))
         };
         let identity = identity.map_err(|e| wrong(&e))?;
+        if identity.exchange != own.exchange || identity.role != Role::Gateway {
+            return Err(GatewayError::request(
+                422,
+                IssueCode::Value,
+                "grantee-unknown",
+                format!("{identity} is no hospital of this exchange"),
+                format!("name a gateway of {}", own.exchange),
+            ));
+        }
         Party::new(identity.to_string()).map_err(|e| wrong(&e))
     }
 
