@@ -339,7 +339,7 @@ fn read_period(period: &Value, at: &str) -> Result<(Option<u64>, Option<u64>), I
         let Some(text) = text(period, name) else { return Ok(None) };
         crate::search::date_span(text)
             .map(Some)
-            .ok_or_else(|| refused(&format!("{at}.period.{name}"), "it is no date after 1970", "correct it"))
+            .ok_or_else(|| refused(&format!("{at}.period.{name}"), "it is no date", "correct it"))
     };
     Ok((bound("start")?.map(|(first, _)| first), bound("end")?.map(|(_, after)| after)))
 }
