@@ -235,13 +235,18 @@ impl Event {
     /// A detail; one of the same name is replaced. An empty value says nothing and is left out.
     #[must_use]
     pub fn detail(mut self, name: Detail, value: impl std::fmt::Display) -> Self {
+        self.note(name, value);
+        self
+    }
+
+    /// The same, of an event that is being gathered.
+    pub fn note(&mut self, name: Detail, value: impl std::fmt::Display) {
         let value = Line::new(&value.to_string());
         self.details.retain(|field| field.name != name);
         if !value.as_str().is_empty() {
             let at = self.details.partition_point(|field| field.name < name);
             self.details.insert(at, Field { name, value });
         }
-        self
     }
 
     /// The value of a detail.

@@ -112,6 +112,10 @@ vocabulary!(
         PatientMerged = 36, "patient-merged";
         /// A merging was undone.
         PatientUnmerged = 37, "patient-unmerged";
+        /// A patient's consent was shown to another party.
+        ConsentRead = 38, "consent-read";
+        /// A patient was looked for by blinded identifiers.
+        PatientLocated = 39, "patient-located";
         /// Emergency access began.
         EmergencyBegun = 40, "emergency-begun";
         /// A second person approved it.
@@ -172,6 +176,8 @@ vocabulary!(
         SignedOut = 92, "signed-out";
         /// An operator ended a session.
         SignInEnded = 93, "sign-in-ended";
+        /// An app was given a token, or was not.
+        TokenIssued = 94, "token-issued";
         /// The log was searched.
         LogSearched = 100, "log-searched";
         /// The log was exported.
@@ -180,6 +186,8 @@ vocabulary!(
         LogShown = 102, "log-shown";
         /// Another party's checkpoint was cosigned, or refused.
         CheckpointCosigned = 103, "checkpoint-cosigned";
+        /// The log can be written again after it could not.
+        LogResumed = 104, "log-resumed";
         /// A subscription was made, changed or ended.
         SubscriptionChanged = 110, "subscription-changed";
         /// A subscription's notice was delivered, or given up.

@@ -17,9 +17,13 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("store", &["audit", "proto"]),
     ("net", &["proto", "pki"]),
     ("custody", &["net", "store", "consent", "proto", "pki"]),
-    ("gateway", &["net", "store", "fhir", "hl7v2", "devices", "smart", "consent", "proto", "pki"]),
-    ("broker", &["net", "store", "consent", "proto", "pki", "custody"]),
-    ("archive", &["net", "store", "consent", "proto", "pki", "custody"]),
+    ("journal", &["net", "store", "audit", "proto", "pki"]),
+    (
+        "gateway",
+        &["net", "store", "fhir", "hl7v2", "devices", "smart", "consent", "proto", "pki", "audit", "journal"],
+    ),
+    ("broker", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal"]),
+    ("archive", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal"]),
     ("ca", &["net", "store", "pki"]),
     (
         "cli",
