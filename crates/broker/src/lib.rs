@@ -210,11 +210,8 @@ pub fn serve(
         })
         .await?;
         let every = config.audit.cosign_every.0;
-        let peers = [
-            Peer { role: Role::Archive, client: client.clone(), endpoint: endpoint.clone() },
-            Peer::authority(&member, &config.ca)?,
-        ];
-        upkeep.extend(peers.map(|peer| spawn_cosigning(journal.clone(), peer, every, shutdown.clone())));
+        let peer = Peer { role: Role::Archive, client: client.clone(), endpoint: endpoint.clone() };
+        upkeep.push(spawn_cosigning(journal.clone(), peer, every, shutdown.clone()));
 
         let broker = Arc::new(Broker {
             journal: journal.clone(),

@@ -7,9 +7,6 @@ use std::time::{Duration, Instant};
 use http::{Method, Request, StatusCode};
 use sealwort_audit::{AddCheckpoint, NoteError, Refused};
 use sealwort_net::Shutdown;
-use sealwort_net::config::CaConfig;
-use sealwort_net::member::{Member, MemberError};
-use sealwort_net::tls::authority_client_config;
 use sealwort_net::client::{Body, Connection, Endpoint, HopClient, HopError, Response};
 use sealwort_pki::{CertificateChain, Role};
 use tokio::task::JoinHandle;
@@ -35,14 +32,6 @@ pub struct Peer {
     pub client: HopClient,
     /// Where it is.
     pub endpoint: Endpoint,
-}
-
-impl Peer {
-    /// The certificate authority of a member.
-    pub fn authority(member: &Member, ca: &CaConfig) -> Result<Self, MemberError> {
-        let client = HopClient::new(authority_client_config(Some(member.credentials()), member.trust())?);
-        Ok(Self { role: Role::Ca, client, endpoint: ca.url.parse()? })
-    }
 }
 
 /// Why a round with a peer failed. The next one tries again.
@@ -126,10 +115,7 @@ impl Dialogue {
             Some(open) => open,
             None => self.peer.client.connect(&self.peer.endpoint).await?,
         };
-        // The authority witnesses nobody: whoever fetches its revocation lists witnesses it.
-        if self.peer.role != Role::Ca {
-            self.push(&connection).await?;
-        }
+        self.push(&connection).await?;
         self.pull(&connection).await?;
         self.connection = Some(connection);
         Ok(())
