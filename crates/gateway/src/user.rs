@@ -74,7 +74,17 @@ impl Asking {
     /// For what the gateway itself was asked before, or takes in from systems of its hospital.
     pub(crate) fn itself(user: String, role: String, purpose: String) -> Self {
         let scopes = WHOLE_USER.parse().unwrap_or_default();
-        Self { user, role, purpose, scopes, patient: None, context: None, by: By::User, turn: Turn::Queued, trail: Trail::default() }
+        Self {
+            user,
+            role,
+            purpose,
+            scopes,
+            patient: None,
+            context: None,
+            by: By::User,
+            turn: Turn::Queued,
+            trail: Trail::default(),
+        }
     }
 }
 

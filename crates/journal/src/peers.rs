@@ -11,11 +11,11 @@ use sealwort_net::client::{Body, Connection, Endpoint, HopClient, HopError, Resp
 use sealwort_pki::{CertificateChain, Role};
 use tokio::task::JoinHandle;
 
+use crate::Journal;
 use crate::doubts::Reach;
 use crate::error::JournalError;
 use crate::routes::{ADD_CHECKPOINT_PATH, BODY_BYTES_MAX, CERTIFICATES, CHECKPOINT_PATH, COSIGNATURE_PATH};
 use crate::witness::{CosignError, certificates_of};
-use crate::Journal;
 
 /// Longest time between two rounds, though nothing was appended here.
 const IDLE_EVERY: Duration = Duration::from_mins(1);

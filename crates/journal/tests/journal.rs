@@ -26,11 +26,7 @@ struct TestVoice {
 impl Voice for TestVoice {
     fn speaker(&self) -> Speaker {
         let key = sealwort_pki::SigningKey::from_pkcs8(&self.party.statement.key.to_pkcs8().unwrap()).unwrap();
-        Speaker {
-            identity: self.party.identity.clone(),
-            key: Arc::new(key),
-            chain: self.party.statement.chain.clone(),
-        }
+        Speaker { identity: self.party.identity.clone(), key: Arc::new(key), chain: self.party.statement.chain.clone() }
     }
 
     fn trust(&self) -> Arc<Trust> {

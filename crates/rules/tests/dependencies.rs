@@ -18,10 +18,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("net", &["proto", "pki"]),
     ("custody", &["net", "store", "consent", "proto", "pki"]),
     ("journal", &["net", "store", "audit", "proto", "pki"]),
-    (
-        "gateway",
-        &["net", "store", "fhir", "hl7v2", "devices", "smart", "consent", "proto", "pki", "audit", "journal"],
-    ),
+    ("gateway", &["net", "store", "fhir", "hl7v2", "devices", "smart", "consent", "proto", "pki", "audit", "journal"]),
     ("broker", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal"]),
     ("archive", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal"]),
     ("ca", &["net", "store", "pki"]),

@@ -82,11 +82,7 @@ pub(super) async fn consent(
     shown(&gateway, gateway.entry(EventKind::ConsentRead, &asking), outcome).await
 }
 
-pub(super) async fn grant(
-    State(gateway): Shared,
-    LetIn(asking): LetIn,
-    Json(change): Json<ConsentChange>,
-) -> Response {
+pub(super) async fn grant(State(gateway): Shared, LetIn(asking): LetIn, Json(change): Json<ConsentChange>) -> Response {
     let outcome = gateway.grant(&change).await;
     let entry = gateway.entry(EventKind::ConsentChanged, &asking).detail(Detail::Action, "grant");
     shown(&gateway, entry.detail(Detail::Recipient, &change.to), outcome).await
