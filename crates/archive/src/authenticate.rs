@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use sealwort_audit::{Detail, EventKind};
 use sealwort_net::exchange::{answer, refuse};
 use sealwort_net::steps::StepReport;
 use sealwort_net::tls::HopPeer;
@@ -46,7 +47,7 @@ pub(crate) async fn introduction(
             );
             answer(acceptance)
         }
-        Err(error) => refuse(&refusal(&error)),
+        Err(error) => refuse(&archive.session_refused(&peer, &error).await),
     }
 }
 
@@ -81,7 +82,7 @@ pub(crate) async fn share(
         }
         Err(error) => {
             archive.sessions.end(session);
-            refuse(&refusal(&error))
+            refuse(&archive.session_refused(&peer, &error).await)
         }
     }
 }
@@ -101,12 +102,12 @@ pub(crate) async fn call(
     };
     let reply = match from_bytes::<BrokerCall>(&opened.content, MESSAGE_BYTES_MAX) {
         Ok(BrokerCall::Offer { session, policies }) => archive.offer(session, &policies, &broker),
-        Ok(BrokerCall::Complete { session, answer }) => archive.complete(session, answer.as_ref(), &broker),
+        Ok(BrokerCall::Complete { session, answer }) => archive.complete(session, answer.as_ref(), &broker).await,
         Err(error) => Err(ProtocolError::new(Step::Channel, Fault::Broker, error)),
     };
     let reply = match reply {
         Ok(message) => BrokerCallReply::Relay(message.into()),
-        Err(error) => BrokerCallReply::Refused(refusal(&error)),
+        Err(error) => BrokerCallReply::Refused(archive.session_refused(&peer, &error).await),
     };
     match broker.established.channel.reply(opened.number, &to_bytes(&reply), now) {
         Ok(message) => answer(message),
@@ -143,7 +144,18 @@ impl Archive {
         Ok(message)
     }
 
-    fn complete(
+    /// Tells why a run was refused, when the entry about it is on disk.
+    async fn session_refused(&self, peer: &HopPeer, error: &ProtocolError) -> Refusal {
+        let refusal = refusal(error);
+        let entry = self.journal.event(EventKind::SessionRefused).peer(&peer.identity().to_string());
+        let entry = entry.refused(&refusal.code).detail(Detail::Reason, error);
+        match self.journal.append(entry).await {
+            Ok(()) => refusal,
+            Err(error) => error.refusal(Fault::Archive),
+        }
+    }
+
+    async fn complete(
         &self,
         session: SessionId,
         answer: &[u8],
@@ -160,8 +172,13 @@ impl Archive {
         let now = self.member.trust().now();
         let (established, confirmation) = completion.on_completion(answer, &party, now)?;
         let gateway = GatewaySession::new(broker.connection, party, established, broker);
+        let entry = self.entry(EventKind::SessionBegun, &gateway);
         if !self.sessions.add_gateway(session, gateway, now) {
             return Err(ProtocolError::new(Step::Authentication(9), Fault::Archive, ErrorKind::Exhausted));
+        }
+        if let Err(error) = self.journal.append(entry).await {
+            self.sessions.end_gateway(session);
+            return Err(error.refusal(Fault::Archive).into_error(Step::Authentication(9)));
         }
         Ok(confirmation)
     }

@@ -3,8 +3,12 @@
 
 use std::sync::Arc;
 
+use sealwort_audit::{Detail, Event, EventKind};
+use sealwort_consent::Change;
+use sealwort_proto::Pseudonym;
 use sealwort_proto::error::Fault;
 use sealwort_proto::message::{FromArchive, Refusal};
+use sealwort_store::Registered;
 
 use crate::Archive;
 use crate::relay::Reply;
@@ -17,6 +21,7 @@ impl Archive {
         session: &Arc<GatewaySession>,
         registration: &[u8],
         directive: &[u8],
+        entry: &mut Event,
     ) -> Result<Reply, Refusal> {
         let (ward, registered) = self
             .custody
@@ -24,14 +29,36 @@ impl Archive {
             .register(registration, directive, &session.established.gateway, |_| true)
             .await
             .map_err(|e| e.refusal(Fault::Archive))?;
-        tracing::info!(patient = %ward.registration.patient(), ?registered, "patient registered");
+        let patient = ward.registration.patient();
+        tracing::info!(%patient, ?registered, "patient registered");
+        entry.patient = Some(patient);
+        if registered == Registered::New {
+            self.half_made(session, patient, ward.epoch()).await?;
+        }
         Ok(Reply::One(FromArchive::Kept))
     }
 
     /// Takes a new directive.
-    pub(crate) async fn direct(&self, directive: &[u8]) -> Result<Reply, Refusal> {
+    pub(crate) async fn direct(
+        &self,
+        session: &Arc<GatewaySession>,
+        directive: &[u8],
+        entry: &mut Event,
+    ) -> Result<Reply, Refusal> {
         let (ward, change) = self.custody.direct(directive).await.map_err(|e| e.refusal(Fault::Archive))?;
-        tracing::info!(patient = %ward.registration.patient(), version = ward.version(), epoch = ward.epoch(), ?change, "directive taken");
+        let patient = ward.registration.patient();
+        tracing::info!(%patient, version = ward.version(), epoch = ward.epoch(), ?change, "directive taken");
+        entry.patient = Some(patient);
+        entry.note(Detail::Version, ward.version());
+        entry.note(Detail::Epoch, ward.epoch());
+        if change == Change::Narrowed {
+            self.half_made(session, patient, ward.epoch()).await?;
+        }
         Ok(Reply::One(FromArchive::Kept))
+    }
+
+    async fn half_made(&self, session: &GatewaySession, patient: Pseudonym, epoch: u64) -> Result<(), Refusal> {
+        let made = self.entry(EventKind::HalfMade, session).patient(patient).detail(Detail::Epoch, epoch);
+        self.journal.append(made).await.map_err(|error| error.refusal(Fault::Archive))
     }
 }

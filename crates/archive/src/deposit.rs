@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use sealwort_audit::{Detail, Event};
 use sealwort_custody::{CustodyError, Ward};
 use sealwort_pki::UnixTime;
 use sealwort_proto::codec::to_bytes;
@@ -20,7 +21,7 @@ use crate::Archive;
 use crate::authenticate::refusal;
 use crate::fetch::no_authority;
 use crate::present::epoch_changed;
-use crate::relay::{Incoming, Reply};
+use crate::relay::{Incoming, Reply, note_token};
 use crate::sessions::{Authority, GatewaySession};
 
 /// Memory for all deposits in progress, in KiB.
@@ -60,11 +61,15 @@ impl Archive {
         session: &Arc<GatewaySession>,
         announced: Announced,
         incoming: Incoming,
+        entry: &mut Event,
     ) -> Result<Reply, Refusal> {
         let begun = Instant::now();
         let now = self.member.trust().now();
         let authority = session.authority(announced.authority, now).ok_or_else(no_authority)?;
         let token = authority.token.token();
+        note_token(entry, token);
+        entry.note(Detail::Deposit, announced.deposit);
+        entry.note(Detail::Count, announced.entries);
         if token.action != "write" {
             return Err(Refusal::new(
                 Fault::Archive,
@@ -99,6 +104,7 @@ impl Archive {
                 return Ok(Reply::One(FromArchive::Conflict { sequence: head.sequence, head: head.head }));
             }
         };
+        entry.note(Detail::Size, head.sequence);
         let receipt = Receipt {
             exchange: session.party.exchange().to_owned(),
             archive: session.party.identity.to_string(),

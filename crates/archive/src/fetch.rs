@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures::Stream;
+use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_proto::codec::{Blob, from_bytes};
 use sealwort_proto::error::{Fault, Step};
 use sealwort_proto::log::empty;
@@ -19,7 +20,7 @@ use sealwort_proto::{Digest, TokenId};
 
 use crate::Archive;
 use crate::authenticate::refusal;
-use crate::relay::{Chunk, Reply};
+use crate::relay::{Chunk, Reply, note_token};
 use crate::sessions::{Authority, GatewaySession};
 
 /// A reading in progress.
@@ -42,10 +43,12 @@ impl Archive {
         session: &Arc<GatewaySession>,
         authority: TokenId,
         after: u64,
+        entry: &mut Event,
     ) -> Result<Reply, Refusal> {
         let now = self.member.trust().now();
         let authority = session.authority(authority, now).ok_or_else(no_authority)?;
         let token = authority.token.token();
+        note_token(entry, token);
         let ward = self.ward(token.patient).await?;
         self.decide(&ward, session, token, &authority.tags, now)?;
         let head = self
@@ -54,6 +57,9 @@ impl Archive {
             .await
             .map_err(|e| sealwort_custody::CustodyError::from(e).refusal(Fault::Archive))?
             .unwrap_or_else(|| empty(token.patient));
+        // The last entry that is handed out, and how many up to it.
+        entry.note(Detail::Size, head.sequence);
+        entry.note(Detail::Count, head.sequence.saturating_sub(after));
         Ok(Reply::Stream(Box::new(Reading {
             authority,
             head,
@@ -141,6 +147,10 @@ pub(crate) fn stream(
         let message = archive.page(&session, &mut reading).await.unwrap_or_else(|refusal| {
             tracing::warn!(code = refusal.code, "a reading was ended: {}", refusal.reason);
             reading.done = true;
+            // The entry about the whole reading stands; this one says where it ended.
+            let mut entry = archive.entry(EventKind::EntriesFetched, &session).refused(&refusal.code);
+            note_token(&mut entry, reading.authority.token.token());
+            archive.journal.note(entry.detail(Detail::Size, reading.after));
             FromArchive::Refused(refusal)
         });
         let frame = match archive.seal(&session, number, &message) {

@@ -20,7 +20,9 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
 use futures::future::BoxFuture;
+use sealwort_audit::AtRest;
 use sealwort_custody::Custody;
+use sealwort_journal::{EVIDENCE_FOLDER, Journal, JournalError, Opening, routes};
 use sealwort_net::Shutdown;
 use sealwort_net::capture::Capture;
 use sealwort_net::clock::Clock;
@@ -37,8 +39,8 @@ use sealwort_proto::halves::Side;
 use sealwort_proto::holdings::Holdings;
 use sealwort_proto::message::{HANDSHAKE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use sealwort_proto::policy::Policies;
-use sealwort_store::sqlite::SqliteStore;
-use sealwort_store::{DataFolder, LogStore, PatientStore, StoreError};
+use sealwort_store::sqlite::{SqliteAudit, SqliteStore};
+use sealwort_store::{AuditStore, DataFolder, LogStore, PatientStore, StoreError};
 use tokio::task::JoinHandle;
 
 pub use config::Config;
@@ -54,6 +56,9 @@ pub enum StartError {
     /// Its store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Its audit log.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// Its TLS side.
     #[error(transparent)]
     Tls(#[from] TlsConfigError),
@@ -73,6 +78,7 @@ pub enum StartError {
 /// What all requests share.
 pub(crate) struct Archive {
     member: Arc<Member>,
+    journal: Journal,
     custody: Custody,
     logs: Arc<dyn LogStore>,
     sessions: Sessions,
@@ -88,6 +94,7 @@ pub struct Running {
     /// Its place in the exchange.
     pub member: Arc<Member>,
     store: SqliteStore,
+    audit: SqliteAudit,
     serving: Serving,
     /// Locked until the store is closed.
     folder: DataFolder,
@@ -105,6 +112,7 @@ impl Running {
     pub async fn stopped(self) {
         self.serving.stopped().await;
         self.store.close().await;
+        self.audit.close().await;
         drop(self.folder);
     }
 }
@@ -136,10 +144,11 @@ pub fn start(
         let mut folder = DataFolder::open(&config.folder, Role::Archive.as_str())?;
         let member = Arc::new(Member::load(&config.folder, Role::Archive, Policies::standard(), clock)?);
         let store = SqliteStore::open(&mut folder).await?;
-        let serving =
-            serve(config, Arc::clone(&member), Arc::new(store.clone()), Arc::new(store.clone()), steps, shutdown)
-                .await?;
-        Ok(Running { address: serving.address, member, store, serving, folder })
+        let audit = SqliteAudit::open(&folder, config.audit.folder_in(&config.folder)).await?;
+        let (patients, logs) = (Arc::new(store.clone()), Arc::new(store.clone()));
+        let log = Arc::new(audit.clone());
+        let serving = serve(config, Arc::clone(&member), patients, logs, log, steps, shutdown).await?;
+        Ok(Running { address: serving.address, member, store, audit, serving, folder })
     })
 }
 
@@ -150,6 +159,7 @@ pub fn serve(
     member: Arc<Member>,
     patients: Arc<dyn PatientStore>,
     logs: Arc<dyn LogStore>,
+    audit: Arc<dyn AuditStore>,
     steps: Steps,
     shutdown: Shutdown,
 ) -> BoxFuture<'_, Result<Serving, StartError>> {
@@ -160,10 +170,20 @@ pub fn serve(
         let address = listener.local_addr().map_err(listen)?;
         let capture = Capture::to(&config.capture)?;
         let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
+        let readiness = Readiness::new();
+        let journal = Journal::open(Opening {
+            store: audit,
+            voice: Arc::clone(&member) as _,
+            at_rest: AtRest::Clear,
+            evidence: Some(config.folder.join(EVIDENCE_FOLDER)),
+            readiness: readiness.clone(),
+        })
+        .await?;
 
         let archive = Arc::new(Archive {
             custody: Custody::new(Side::Archive, Arc::clone(&member), patients),
             logs,
+            journal: journal.clone(),
             member: Arc::clone(&member),
             sessions: Sessions::default(),
             memory: DepositMemory::default(),
@@ -171,7 +191,7 @@ pub fn serve(
             capture: capture.clone(),
         });
         let itself = Arc::downgrade(&archive);
-        let router = router(archive).merge(health::router(Readiness::new()));
+        let router = router(archive).merge(health::router(readiness)).merge(routes(journal.clone()));
         let router = capture.around(router);
         let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
         tracing::info!(%address, identity = %member.identity(), "the archive listens");
@@ -180,6 +200,7 @@ pub fn serve(
             for task in upkeep {
                 let _ = task.await;
             }
+            journal.close().await;
         });
         Ok(Serving { address, archive: itself, task })
     })

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use sealwort_audit::{Detail, Event};
 use sealwort_custody::{Access, Ward, permitted_tags};
 use sealwort_pki::UnixTime;
 use sealwort_proto::LabelTag;
@@ -15,7 +16,7 @@ use sealwort_proto::transmission::archive::on_present;
 
 use crate::Archive;
 use crate::authenticate::refusal;
-use crate::relay::Reply;
+use crate::relay::{Reply, note_token};
 use crate::sessions::{Authority, GatewaySession, lock};
 
 impl Archive {
@@ -25,6 +26,7 @@ impl Archive {
         session: &Arc<GatewaySession>,
         sealed: &[u8],
         possession: &[u8],
+        entry: &mut Event,
     ) -> Result<Reply, Refusal> {
         let begun = Instant::now();
         let now = self.member.trust().now();
@@ -35,6 +37,7 @@ impl Archive {
                 .map_err(|error| refusal(&error))?
         };
         let token = verified.token();
+        note_token(entry, token);
         let ward = self.ward(token.patient).await?;
         if ward.version() < token.directive_version {
             return Err(Refusal::new(
@@ -48,6 +51,8 @@ impl Archive {
             return Err(epoch_changed());
         }
         let tags = self.decide(&ward, session, token, &token.tags, now)?;
+        entry.note(Detail::Labels, format!("{} of {}", tags.len(), token.tags.len()));
+        entry.note(Detail::Version, ward.version());
         let failed = |e: sealwort_custody::CustodyError| e.refusal(Fault::Archive);
         let author = session.established.gateway.identity().to_string();
         let sub_halves = self.custody.sub_halves(&ward, &token.action, &author, &tags).await.map_err(failed)?;
@@ -87,14 +92,8 @@ impl Archive {
         now: UnixTime,
     ) -> Result<Vec<LabelTag>, Refusal> {
         let party = session.established.gateway.identity().to_string();
-        let access = Access {
-            party: &party,
-            role: &token.user_role,
-            action: &token.action,
-            tags,
-            purpose: &token.purpose,
-            now,
-        };
+        let access =
+            Access { party: &party, role: &token.user_role, action: &token.action, tags, purpose: &token.purpose, now };
         let decision = self.custody.decide(ward, &access).map_err(|e| e.refusal(Fault::Archive))?;
         match decision.missing() {
             Some(missing) => Err(Refusal::new(

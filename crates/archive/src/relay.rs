@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http::header;
+use sealwort_audit::{Detail, Event, EventKind, Outcome};
 use sealwort_net::exchange::{FRAMES, refuse};
 use sealwort_net::tls::HopPeer;
 use sealwort_pki::Role;
@@ -18,6 +19,7 @@ use sealwort_proto::codec::{from_bytes, to_bytes};
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
 use sealwort_proto::frame::{Frame, FrameDecoder, Receiver};
 use sealwort_proto::message::{FromArchive, MESSAGE_BYTES_MAX, Refusal, ToArchive};
+use sealwort_proto::token::Token;
 
 use crate::authenticate::refusal;
 use crate::sessions::GatewaySession;
@@ -66,7 +68,7 @@ pub(crate) async fn relay(
         Ok(first) => first,
         Err(error) => return refuse(&refusal(&error)),
     };
-    let reply = dispatch(&archive, &session, request, incoming).await.unwrap_or_else(|refusal| {
+    let reply = archive.answer(&session, request, incoming).await.unwrap_or_else(|refusal| {
         tracing::warn!(code = refusal.code, gateway = %session.established.gateway.identity(), "refused: {}", refusal.reason);
         Reply::One(FromArchive::Refused(refusal))
     });
@@ -91,19 +93,20 @@ async fn dispatch(
     session: &Arc<GatewaySession>,
     request: ToArchive,
     incoming: Incoming,
+    entry: &mut Event,
 ) -> Result<Reply, Refusal> {
     match request {
         ToArchive::Register { registration, directive } => {
-            archive.register(session, registration.as_ref(), directive.as_ref()).await
+            archive.register(session, registration.as_ref(), directive.as_ref(), entry).await
         }
-        ToArchive::Direct { directive } => archive.direct(directive.as_ref()).await,
+        ToArchive::Direct { directive } => archive.direct(session, directive.as_ref(), entry).await,
         ToArchive::Present { sealed, possession } => {
-            archive.present(session, sealed.as_ref(), possession.as_ref()).await
+            archive.present(session, sealed.as_ref(), possession.as_ref(), entry).await
         }
-        ToArchive::Fetch { authority, after } => archive.fetch(session, authority, after).await,
+        ToArchive::Fetch { authority, after } => archive.fetch(session, authority, after, entry).await,
         ToArchive::Deposit { authority, deposit, after, head, entries } => {
             let announced = crate::deposit::Announced { authority, deposit, after, head, entries };
-            archive.deposit(session, announced, incoming).await
+            archive.deposit(session, announced, incoming, entry).await
         }
         ToArchive::Entries(_) => Err(Refusal::new(
             Fault::Archive,
@@ -112,6 +115,28 @@ async fn dispatch(
             "announce the deposit first",
         )),
     }
+}
+
+/// What an entry about this message is about.
+fn kind_of(request: &ToArchive) -> EventKind {
+    match request {
+        ToArchive::Register { .. } => EventKind::PatientRegistered,
+        ToArchive::Direct { .. } => EventKind::ConsentChanged,
+        ToArchive::Present { .. } => EventKind::AuthorityGiven,
+        ToArchive::Fetch { .. } => EventKind::EntriesFetched,
+        ToArchive::Deposit { .. } | ToArchive::Entries(_) => EventKind::DepositStored,
+    }
+}
+
+/// Says in an entry whose access it is: the token names the user as the hospital signed for them.
+pub(crate) fn note_token(entry: &mut Event, token: &Token) {
+    entry.patient = Some(token.patient);
+    entry.user = Some(token.user.as_str().into());
+    entry.role = Some(token.user_role.as_str().into());
+    entry.purpose = Some(token.purpose.as_str().into());
+    entry.request = Some(token.request);
+    entry.token = Some(token.id);
+    entry.note(Detail::Action, &token.action);
 }
 
 impl Incoming {
@@ -139,6 +164,31 @@ impl Incoming {
 }
 
 impl Archive {
+    /// Does what is asked, and answers when the entry about it is on disk.
+    async fn answer(
+        self: &Arc<Self>,
+        session: &Arc<GatewaySession>,
+        request: ToArchive,
+        incoming: Incoming,
+    ) -> Result<Reply, Refusal> {
+        self.journal.check().map_err(|error| error.refusal(Fault::Archive))?;
+        let mut entry = self.entry(kind_of(&request), session);
+        let outcome = dispatch(self, session, request, incoming, &mut entry).await;
+        match &outcome {
+            Ok(Reply::One(FromArchive::Conflict { .. })) => entry.outcome = Outcome::Refused("conflict".into()),
+            Ok(_) => {}
+            Err(refusal) => entry.outcome = Outcome::Refused(refusal.code.as_str().into()),
+        }
+        self.journal.append(entry).await.map_err(|error| error.refusal(Fault::Archive))?;
+        outcome
+    }
+
+    /// An entry about something of this session's.
+    pub(crate) fn entry(&self, kind: EventKind, session: &GatewaySession) -> Event {
+        let gateway = session.established.gateway.identity().to_string();
+        self.journal.event(kind).peer(&gateway).detail(Detail::Session, session.established.channel.session())
+    }
+
     /// Whether a session's gateway is still to be believed. The hop that is watched is the broker's, and a broker may
     /// keep it open for a gateway whose certificate was revoked. Such a session has ended; who has a new certificate
     /// runs the nine steps again.
@@ -147,6 +197,7 @@ impl Archive {
         let Err(error) = self.member.with_peers(|peers| peers.recheck(gateway, Role::Gateway)) else { return Ok(()) };
         tracing::warn!(gateway = %gateway.identity(), %error, "session ended: its gateway is no longer believed");
         self.sessions.end_gateway(session.established.channel.session());
+        self.journal.note(self.entry(EventKind::SessionEnded, session).detail(Detail::Reason, error.code()));
         Err(ProtocolError::new(Step::Channel, Fault::Gateway, ErrorKind::UnknownSession))
     }
 

@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use sealwort_audit::{Detail, EventKind};
 use sealwort_net::exchange::{AUTHENTICATE_PATH, answer, refuse, send};
 use sealwort_net::steps::StepReport;
 use sealwort_net::tls::HopPeer;
@@ -27,7 +28,7 @@ pub(crate) async fn hello(
 ) -> Response {
     match broker.greet(&peer, &body).await {
         Ok(message) => answer(message),
-        Err(error) => refuse(&refusal(&error)),
+        Err(error) => refuse(&broker.session_refused(&peer, &error).await),
     }
 }
 
@@ -48,7 +49,7 @@ pub(crate) async fn share(
     };
     match outcome {
         Ok(message) => answer(message),
-        Err(error) => refuse(&refusal(&error)),
+        Err(error) => refuse(&broker.session_refused(&peer, &error).await),
     }
 }
 
@@ -65,13 +66,25 @@ pub(crate) async fn completion(
     };
     match outcome {
         Ok(message) => answer(message),
-        Err(error) => refuse(&refusal(&error)),
+        Err(error) => refuse(&broker.session_refused(&peer, &error).await),
     }
 }
 
 impl Broker {
+    /// Tells why a run was refused, when the entry about it is on disk.
+    async fn session_refused(&self, peer: &HopPeer, error: &ProtocolError) -> Refusal {
+        let refusal = refusal(error);
+        let entry = self.journal.event(EventKind::SessionRefused).peer(&peer.identity().to_string());
+        let entry = entry.refused(&refusal.code).detail(Detail::Reason, error);
+        match self.journal.append(entry).await {
+            Ok(()) => refusal,
+            Err(error) => error.refusal(Fault::Broker),
+        }
+    }
+
     async fn greet(&self, peer: &HopPeer, hello: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         let begun = Instant::now();
+        self.journal.check().map_err(|error| error.refusal(Fault::Broker).into_error(Step::Authentication(1)))?;
         let place = self.sessions.place(peer.identity()).ok_or_else(too_many_runs)?;
         let party = self.member.party();
         let load = if self.sessions.runs() > self.cookie_above_runs { Load::High(&self.cookies) } else { Load::Normal };
@@ -162,8 +175,13 @@ impl Broker {
         let confirmation = self.call_archive(&archive, &call, Step::Authentication(9)).await?;
         tracing::info!(gateway = %established.gateway.identity(), %session, "session established");
         let gateway = GatewaySession::new(peer.connection(), party, established, archive);
+        let entry = self.entry(EventKind::SessionBegun, &gateway);
         if !self.sessions.add(session, gateway, now) {
             return Err(ProtocolError::new(Step::Authentication(9), Fault::Broker, ErrorKind::Exhausted));
+        }
+        if let Err(error) = self.journal.append(entry).await {
+            self.sessions.end_gateway(session);
+            return Err(error.refusal(Fault::Broker).into_error(Step::Authentication(9)));
         }
         Ok(confirmation)
     }

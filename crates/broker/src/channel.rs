@@ -6,6 +6,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
+use sealwort_audit::{Detail, Event, EventKind, Outcome};
 use sealwort_custody::CustodyError;
 use sealwort_net::exchange::{answer, refuse};
 use sealwort_net::tls::HopPeer;
@@ -15,8 +16,11 @@ use sealwort_proto::crypto::pseudonym;
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
 use sealwort_proto::message::{FromBroker, HANDSHAKE_BYTES_MAX, HEADS_PER_MESSAGE_MAX, Refusal, ToBroker};
 use sealwort_proto::registration::LOCATORS_MAX;
-use sealwort_proto::statement::STATEMENT_BYTES_MAX;
+use sealwort_proto::statement::{self, STATEMENT_BYTES_MAX};
 use sealwort_proto::{Locator, Pseudonym};
+
+use sealwort_consent::Change;
+use sealwort_store::Registered;
 
 use crate::sessions::GatewaySession;
 use crate::{Broker, refusal};
@@ -44,7 +48,7 @@ pub(crate) async fn message(
     // What the broker can open is what it can know.
     broker.capture.take(&opened.content);
     let reply = match from_bytes(&opened.content, TO_BROKER_BYTES_MAX) {
-        Ok(request) => broker.dispatch(&session, request).await,
+        Ok(request) => broker.answer(&session, request).await,
         Err(error) => Err(refusal(&ProtocolError::new(Step::Channel, Fault::Gateway, error))),
     };
     let reply = reply.unwrap_or_else(|refusal| {
@@ -58,41 +62,82 @@ pub(crate) async fn message(
 }
 
 impl Broker {
-    async fn dispatch(&self, session: &Arc<GatewaySession>, request: ToBroker) -> Result<FromBroker, Refusal> {
+    /// Does what is asked, and answers when the entry about it is on disk.
+    async fn answer(&self, session: &Arc<GatewaySession>, request: ToBroker) -> Result<FromBroker, Refusal> {
+        self.journal.check().map_err(|error| error.refusal(Fault::Broker))?;
+        let mut entry = self.entry(kind_of(&request), session);
+        let outcome = self.dispatch(session, request, &mut entry).await;
+        match &outcome {
+            // Steps 1 and 2 decide nothing: the entry comes with step 3. A receipt has its own, however it came.
+            Ok(FromBroker::Challenge(_)) => return outcome,
+            _ if entry.kind == EventKind::ReceiptWitnessed => return outcome,
+            Ok(_) => {}
+            Err(refusal) => entry.outcome = Outcome::Refused(refusal.code.as_str().into()),
+        }
+        self.journal.append(entry).await.map_err(|error| error.refusal(Fault::Broker))?;
+        outcome
+    }
+
+    /// An entry about something of this session's.
+    pub(crate) fn entry(&self, kind: EventKind, session: &GatewaySession) -> Event {
+        let gateway = session.established.gateway.identity().to_string();
+        self.journal.event(kind).peer(&gateway).detail(Detail::Session, session.established.channel.session())
+    }
+
+    async fn dispatch(
+        &self,
+        session: &Arc<GatewaySession>,
+        request: ToBroker,
+        entry: &mut Event,
+    ) -> Result<FromBroker, Refusal> {
         match request {
-            ToBroker::Locate(locators) => self.locate(&locators).await,
-            ToBroker::Allot(locators) => self.allot(&locators).await,
+            ToBroker::Locate(locators) => self.locate(&locators, entry).await,
+            ToBroker::Allot(locators) => self.allot(&locators, entry).await,
             ToBroker::Register { registration, directive } => {
-                self.register(session, registration.as_ref(), directive.as_ref()).await
+                self.register(session, registration.as_ref(), directive.as_ref(), entry).await
             }
-            ToBroker::Direct { directive } => self.direct(directive.as_ref()).await,
-            ToBroker::Consent(patient) => self.consent(session, patient).await,
-            ToBroker::Request(request) => self.on_request(session, request.as_ref()),
-            ToBroker::Accept(acceptance) => self.on_acceptance(session, &acceptance).await,
+            ToBroker::Direct { directive } => self.direct(session, directive.as_ref(), entry).await,
+            ToBroker::Consent(patient) => {
+                entry.patient = Some(patient);
+                self.consent(session, patient).await
+            }
+            ToBroker::Request(request) => {
+                entry.request = Some(statement::digest(request.as_ref()));
+                self.on_request(session, request.as_ref())
+            }
+            ToBroker::Accept(acceptance) => self.on_acceptance(session, &acceptance, entry).await,
             ToBroker::Witness(receipt) => {
                 self.witness(session, receipt.as_ref()).await?;
                 Ok(FromBroker::Kept)
             }
-            ToBroker::Witnessed { patient, after } => self.witnessed(session, patient, after).await,
+            ToBroker::Witnessed { patient, after } => {
+                entry.patient = Some(patient);
+                entry.note(Detail::Method, "witnessed heads");
+                self.witnessed(session, patient, after).await
+            }
         }
     }
 
-    async fn locate(&self, locators: &[Locator]) -> Result<FromBroker, Refusal> {
+    async fn locate(&self, locators: &[Locator], entry: &mut Event) -> Result<FromBroker, Refusal> {
         check_count(locators)?;
+        entry.note(Detail::Count, locators.len());
         let Some(patient) = self.custody.locate(locators).await.map_err(told)? else {
             return Ok(FromBroker::NotLocated);
         };
+        entry.patient = Some(patient);
         let ward = self.ward(patient).await?;
         Ok(FromBroker::Located(ward.registration_bytes.clone().into()))
     }
 
     /// The pseudonym of a patient who may be new: an HMAC, so that asking again gives the same.
-    async fn allot(&self, locators: &[Locator]) -> Result<FromBroker, Refusal> {
-        if let FromBroker::Located(registration) = self.locate(locators).await? {
+    async fn allot(&self, locators: &[Locator], entry: &mut Event) -> Result<FromBroker, Refusal> {
+        if let FromBroker::Located(registration) = self.locate(locators, entry).await? {
             return Ok(FromBroker::Located(registration));
         }
         let first = locators.iter().min().ok_or_else(no_locators)?;
-        Ok(FromBroker::Allotted(pseudonym(&self.pseudonym_key, first)))
+        let patient = pseudonym(&self.pseudonym_key, first);
+        entry.patient = Some(patient);
+        Ok(FromBroker::Allotted(patient))
     }
 
     async fn register(
@@ -100,6 +145,7 @@ impl Broker {
         session: &GatewaySession,
         registration: &[u8],
         directive: &[u8],
+        entry: &mut Event,
     ) -> Result<FromBroker, Refusal> {
         let (ward, registered) = self
             .custody
@@ -109,16 +155,37 @@ impl Broker {
             })
             .await
             .map_err(told)?;
-        tracing::info!(patient = %ward.registration.patient(), ?registered, "patient registered");
+        let patient = ward.registration.patient();
+        tracing::info!(%patient, ?registered, "patient registered");
+        entry.patient = Some(patient);
+        if registered == Registered::New {
+            self.half_made(session, patient, ward.epoch()).await?;
+        }
         Ok(FromBroker::Kept)
     }
 
-    async fn direct(&self, directive: &[u8]) -> Result<FromBroker, Refusal> {
+    async fn direct(
+        &self,
+        session: &GatewaySession,
+        directive: &[u8],
+        entry: &mut Event,
+    ) -> Result<FromBroker, Refusal> {
         let (ward, change) = self.custody.direct(directive).await.map_err(told)?;
         let patient = ward.registration.patient();
+        entry.patient = Some(patient);
+        entry.note(Detail::Version, ward.version());
+        entry.note(Detail::Epoch, ward.epoch());
         tracing::info!(%patient, version = ward.version(), epoch = ward.epoch(), ?change, "directive taken");
         self.notices.consent_changed(patient);
+        if change == Change::Narrowed {
+            self.half_made(session, patient, ward.epoch()).await?;
+        }
         Ok(FromBroker::Kept)
+    }
+
+    async fn half_made(&self, session: &GatewaySession, patient: Pseudonym, epoch: u64) -> Result<(), Refusal> {
+        let made = self.entry(EventKind::HalfMade, session).patient(patient).detail(Detail::Epoch, epoch);
+        self.journal.append(made).await.map_err(|error| error.refusal(Fault::Broker))
     }
 
     /// A patient's consent, for the hospital that registered the patient and for those whom it names.
@@ -160,6 +227,18 @@ impl Broker {
     /// A registered patient.
     pub(crate) async fn ward(&self, patient: Pseudonym) -> Result<Arc<sealwort_custody::Ward>, Refusal> {
         self.custody.ward_of(patient).await.map_err(told)?.ok_or_else(|| told(CustodyError::UnknownPatient))
+    }
+}
+
+/// What an entry about this message is about.
+fn kind_of(request: &ToBroker) -> EventKind {
+    match request {
+        ToBroker::Locate(_) | ToBroker::Allot(_) => EventKind::PatientLocated,
+        ToBroker::Register { .. } => EventKind::PatientRegistered,
+        ToBroker::Direct { .. } => EventKind::ConsentChanged,
+        ToBroker::Consent(_) | ToBroker::Witnessed { .. } => EventKind::ConsentRead,
+        ToBroker::Request(_) | ToBroker::Accept(_) => EventKind::RequestDecided,
+        ToBroker::Witness(_) => EventKind::ReceiptWitnessed,
     }
 }
 

@@ -19,7 +19,9 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use futures::future::BoxFuture;
+use sealwort_audit::{AtRest, Detail, EventKind};
 use sealwort_custody::Custody;
+use sealwort_journal::{Journal, JournalError, Opening, Peer, routes, spawn_cosigning};
 use sealwort_net::Shutdown;
 use sealwort_net::capture::Capture;
 use sealwort_net::client::{Endpoint, HopClient, HopError};
@@ -42,8 +44,8 @@ use sealwort_proto::handshake::cookie::CookieJar;
 use sealwort_proto::holdings::Holdings;
 use sealwort_proto::message::{HANDSHAKE_BYTES_MAX, MESSAGE_BYTES_MAX, Refusal};
 use sealwort_proto::policy::Policies;
-use sealwort_store::sqlite::SqliteStore;
-use sealwort_store::{DataFolder, PatientStore, StoreError, WitnessStore};
+use sealwort_store::sqlite::{SqliteAudit, SqliteStore};
+use sealwort_store::{AuditStore, DataFolder, PatientStore, StoreError, WitnessStore};
 use tokio::task::JoinHandle;
 
 pub use config::{ArchiveConfig, Config};
@@ -63,6 +65,9 @@ pub enum StartError {
     /// Its store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Its audit log.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// Its TLS side.
     #[error(transparent)]
     Tls(#[from] TlsConfigError),
@@ -94,6 +99,7 @@ pub enum StartError {
 /// What all requests share.
 pub(crate) struct Broker {
     member: Arc<Member>,
+    journal: Journal,
     custody: Custody,
     witnesses: Arc<dyn WitnessStore>,
     pseudonym_key: Secret,
@@ -114,6 +120,7 @@ pub struct Running {
     /// Its place in the exchange.
     pub member: Arc<Member>,
     store: SqliteStore,
+    audit: SqliteAudit,
     serving: Serving,
     /// Locked until the store is closed.
     folder: DataFolder,
@@ -130,6 +137,7 @@ impl Running {
     pub async fn stopped(self) {
         self.serving.stopped().await;
         self.store.close().await;
+        self.audit.close().await;
         drop(self.folder);
     }
 }
@@ -161,10 +169,11 @@ pub fn start(
         let mut folder = DataFolder::open(&config.folder, Role::Broker.as_str())?;
         let member = Arc::new(Member::load(&config.folder, Role::Broker, Policies::standard(), clock)?);
         let store = SqliteStore::open(&mut folder).await?;
-        let serving =
-            serve(config, Arc::clone(&member), Arc::new(store.clone()), Arc::new(store.clone()), steps, shutdown)
-                .await?;
-        Ok(Running { address: serving.address, member, store, serving, folder })
+        let audit = SqliteAudit::open(&folder, config.audit.folder_in(&config.folder)).await?;
+        let (patients, witnesses) = (Arc::new(store.clone()), Arc::new(store.clone()));
+        let log = Arc::new(audit.clone());
+        let serving = serve(config, Arc::clone(&member), patients, witnesses, log, steps, shutdown).await?;
+        Ok(Running { address: serving.address, member, store, audit, serving, folder })
     })
 }
 
@@ -175,6 +184,7 @@ pub fn serve(
     member: Arc<Member>,
     patients: Arc<dyn PatientStore>,
     witnesses: Arc<dyn WitnessStore>,
+    audit: Arc<dyn AuditStore>,
     steps: Steps,
     shutdown: Shutdown,
 ) -> BoxFuture<'_, Result<Serving, StartError>> {
@@ -189,9 +199,22 @@ pub fn serve(
         let listener = Listener::bind(config.listen.address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let capture = Capture::to(&config.capture)?;
-        let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
+        let mut upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
+        let readiness = Readiness::new();
+        let journal = Journal::open(Opening {
+            store: audit,
+            voice: Arc::clone(&member) as _,
+            at_rest: AtRest::Clear,
+            evidence: Some(config.folder.join(sealwort_journal::EVIDENCE_FOLDER)),
+            readiness: readiness.clone(),
+        })
+        .await?;
+        let every = config.audit.cosign_every.0;
+        let peer = Peer { role: Role::Archive, client: client.clone(), endpoint: endpoint.clone() };
+        upkeep.push(spawn_cosigning(journal.clone(), peer, every, shutdown.clone()));
 
         let broker = Arc::new(Broker {
+            journal: journal.clone(),
             custody: Custody::new(Side::Broker, Arc::clone(&member), patients),
             witnesses,
             pseudonym_key,
@@ -206,7 +229,7 @@ pub fn serve(
             member: Arc::clone(&member),
         });
         let itself = Arc::downgrade(&broker);
-        let router = router(broker).merge(health::router(Readiness::new()));
+        let router = router(broker).merge(health::router(readiness)).merge(routes(journal.clone()));
         let router = capture.around(router);
         let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
         tracing::info!(%address, identity = %member.identity(), "the broker listens");
@@ -215,6 +238,7 @@ pub fn serve(
             for task in upkeep {
                 let _ = task.await;
             }
+            journal.close().await;
         });
         Ok(Serving { address, broker: itself, task })
     })
@@ -265,6 +289,8 @@ impl Broker {
         if let Err(error) = self.member.with_peers(|peers| peers.recheck(gateway, Role::Gateway)) {
             tracing::warn!(gateway = %gateway.identity(), %error, "session ended: its gateway is no longer believed");
             self.sessions.end_gateway(id);
+            let ended = self.journal.event(EventKind::SessionEnded).peer(&gateway.identity().to_string());
+            self.journal.note(ended.detail(Detail::Session, id).detail(Detail::Reason, error.code()));
             return None;
         }
         Some(session)

@@ -11,6 +11,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{Method, header};
+use sealwort_audit::{Detail, Event, EventKind, Outcome};
 use sealwort_net::client::ResponseBody;
 use sealwort_net::exchange::{FRAMES, RELAY_PATH, accepted, refuse};
 use sealwort_net::tls::HopPeer;
@@ -40,6 +41,9 @@ pub(crate) async fn relay(
         let error = ProtocolError::new(Step::Channel, Fault::Gateway, ErrorKind::UnknownSession);
         return refuse(&Refusal::of(Fault::Broker, &error));
     };
+    if let Err(error) = broker.journal.check() {
+        return refuse(&error.refusal(Fault::Broker));
+    }
     let path = format!("{RELAY_PATH}/{}", session.established.channel.session());
     let answered = session.archive.link.connection.request(Method::POST, &path, body, ANSWER_PATIENCE).await;
     let answered = match answered {
@@ -104,6 +108,23 @@ impl Broker {
     /// Takes an archive's receipt as the witness of a log's head: from the archive's frame as soon as the entries are
     /// stored, and from every gateway that was shown the receipt, so that the archive cannot leave it out.
     pub(crate) async fn witness(&self, session: &GatewaySession, bytes: &[u8]) -> Result<(), Refusal> {
+        let mut entry = self.entry(EventKind::ReceiptWitnessed, session);
+        let outcome = self.take_receipt(session, bytes, &mut entry).await;
+        match &outcome {
+            Ok(Advance::Known) => return Ok(()),
+            Ok(_) => {}
+            Err(refusal) => entry.outcome = Outcome::Refused(refusal.code.as_str().into()),
+        }
+        self.journal.append(entry).await.map_err(|error| error.refusal(Fault::Broker))?;
+        outcome.map(|_| ())
+    }
+
+    async fn take_receipt(
+        &self,
+        session: &GatewaySession,
+        bytes: &[u8],
+        entry: &mut Event,
+    ) -> Result<Advance, Refusal> {
         let archive = &session.established.archive;
         let step = Step::Transmission(7);
         let verified = receipt::verify(
@@ -115,14 +136,16 @@ impl Broker {
         )
         .map_err(|kind| refusal(&ProtocolError::new(step, Fault::Archive, kind)))?;
         let patient = verified.receipt().patient;
+        entry.patient = Some(patient);
+        entry.note(Detail::Size, verified.receipt().sequence);
         let advance =
             self.witnesses.advance(patient, verified.witness()).await.map_err(|e| crate::channel::told(e.into()))?;
         match advance {
             Advance::Moved => {
                 self.notices.head_moved(patient);
-                Ok(())
+                Ok(Advance::Moved)
             }
-            Advance::Known => Ok(()),
+            Advance::Known => Ok(Advance::Known),
             Advance::Fork(known) => {
                 tracing::error!(%patient, sequence = known.sequence, "the archive gave receipts for two different logs");
                 let kind = ErrorKind::Rollback("the archive gave receipts for two different logs");

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use sealwort_audit::{Detail, Event};
 use sealwort_custody::{Access, permitted_tags};
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
 use sealwort_proto::log::empty;
@@ -40,6 +41,7 @@ impl Broker {
         &self,
         session: &Arc<GatewaySession>,
         acceptance: &PolicyAcceptance,
+        entry: &mut Event,
     ) -> Result<FromBroker, Refusal> {
         let begun = Instant::now();
         let now = self.member.trust().now();
@@ -49,6 +51,12 @@ impl Broker {
         let accepted =
             pending.on_acceptance(acceptance, &session.established, &session.party, now).map_err(|e| refusal(&e))?;
         let request = accepted.request();
+        entry.request = Some(accepted.digest());
+        entry.patient = Some(request.patient);
+        entry.user = Some(request.user.as_str().into());
+        entry.role = Some(request.user_role.as_str().into());
+        entry.purpose = Some(request.purpose.as_str().into());
+        entry.note(Detail::Action, &request.action);
         let ward = self.ward(request.patient).await?;
         let party = session.established.gateway.identity().to_string();
         let access = Access {
@@ -71,6 +79,9 @@ impl Broker {
             withheld = decision.withheld().len(),
             "decided"
         );
+        entry.note(Detail::Labels, format!("{} of {}", decision.permitted().len(), request.tags.len()));
+        entry.note(Detail::Version, ward.version());
+        entry.note(Detail::Epoch, ward.epoch());
         if let Some(missing) = decision.missing() {
             return Err(Refusal::new(
                 Fault::Broker,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use sealwort_net::config::{ByteCount, CaConfig, Interval, LimitsConfig, ListenConfig, LogConfig};
+use sealwort_net::config::{AuditConfig, ByteCount, CaConfig, Interval, LimitsConfig, ListenConfig, LogConfig};
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,8 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// The certificate authority.
     pub ca: CaConfig,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// Patients that are held open in memory.
     pub open: OpenConfig,
     /// Patients' consent.
@@ -176,6 +178,7 @@ impl Default for Config {
             fhir: FhirConfig::default(),
             broker: BrokerConfig::default(),
             ca: CaConfig::default(),
+            audit: AuditConfig::default(),
             open: OpenConfig::default(),
             consent: ConsentConfig::default(),
             mllp: MllpConfig::default(),

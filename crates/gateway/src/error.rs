@@ -213,6 +213,7 @@ impl GatewayError {
                 "patient-unknown" => 404,
                 "conflict" => 409,
                 "disk-full" => 507,
+                "audit-unavailable" => 503,
                 "storage-failed" => 500,
                 _ if self.is_tampering() => 502,
                 _ if self.is_away() => 503,

@@ -24,6 +24,7 @@ mod roster;
 mod seen;
 mod session;
 mod store_records;
+mod trail;
 mod user;
 mod view;
 
@@ -33,7 +34,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 
 use futures::future::BoxFuture;
+use sealwort_audit::AtRest;
 use sealwort_fhir::{Identifier, ResourceType, parse_token};
+use sealwort_journal::{EVIDENCE_FOLDER, Journal, JournalError, Opening, Peer, spawn_cosigning};
 use sealwort_net::client::{Endpoint, HopClient, HopError};
 use sealwort_net::clock::Clock;
 use sealwort_net::health::{self, Readiness};
@@ -48,8 +51,8 @@ use sealwort_proto::holdings::{Holdings, different};
 use sealwort_proto::message::{FromArchive, FromBroker, ToArchive, ToBroker};
 use sealwort_proto::policy::Policies;
 use sealwort_proto::{Locator, Pseudonym};
-use sealwort_store::sqlite::SqliteStore;
-use sealwort_store::{DataFolder, GatewayStore, StoreError};
+use sealwort_store::sqlite::{SqliteAudit, SqliteStore};
+use sealwort_store::{AuditStore, DataFolder, GatewayStore, StoreError};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
@@ -76,6 +79,9 @@ pub enum StartError {
     /// Its place in the exchange.
     #[error(transparent)]
     Member(#[from] MemberError),
+    /// Its audit log.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// Its own secrets.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -140,6 +146,7 @@ pub(crate) struct Gateway {
     /// Itself, for the tasks that it starts.
     me: Weak<Gateway>,
     member: Arc<Member>,
+    journal: Journal,
     sessions: Sessions,
     directory: Directory,
     keys: Keys,
@@ -175,6 +182,7 @@ pub struct Running {
     /// Its place in the exchange.
     pub member: Arc<Member>,
     store: SqliteStore,
+    audit: SqliteAudit,
     serving: Serving,
     /// Locked until the store is closed.
     folder: DataFolder,
@@ -210,6 +218,7 @@ impl Running {
     pub async fn stopped(self) {
         self.serving.stopped().await;
         self.store.close().await;
+        self.audit.close().await;
         drop(self.folder);
     }
 }
@@ -244,8 +253,10 @@ pub fn start(
         let mut folder = DataFolder::open(&config.folder, Role::Gateway.as_str())?;
         let member = Arc::new(Member::load(&config.folder, Role::Gateway, Policies::standard(), clock)?);
         let store = SqliteStore::open(&mut folder).await?;
-        let serving = serve(config, Arc::clone(&member), Arc::new(store.clone()), steps, shutdown).await?;
-        Ok(Running { address: serving.address, mllp: serving.mllp, member, store, serving, folder })
+        let audit = SqliteAudit::open(&folder, config.audit.folder_in(&config.folder)).await?;
+        let log = Arc::new(audit.clone());
+        let serving = serve(config, Arc::clone(&member), Arc::new(store.clone()), log, steps, shutdown).await?;
+        Ok(Running { address: serving.address, mllp: serving.mllp, member, store, audit, serving, folder })
     })
 }
 
@@ -255,6 +266,7 @@ pub fn serve(
     config: &Config,
     member: Arc<Member>,
     store: Arc<dyn GatewayStore>,
+    audit: Arc<dyn AuditStore>,
     steps: Steps,
     shutdown: Shutdown,
 ) -> BoxFuture<'_, Result<Serving, StartError>> {
@@ -275,7 +287,19 @@ pub fn serve(
             .ok_or_else(|| StartError::MllpOffset(config.mllp.offset.clone()))?;
         let mllp_address = mllp.as_ref().map(Listener::local_addr).transpose().map_err(listen)?;
         let mqtt = feeds::mqtt::options(&config.mqtt)?;
-        let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
+        let mut upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
+        let readiness = Readiness::new();
+        let journal = Journal::open(Opening {
+            store: audit,
+            voice: Arc::clone(&member) as _,
+            at_rest: AtRest::sealed(&keys.audit),
+            evidence: Some(config.folder.join(EVIDENCE_FOLDER)),
+            readiness: readiness.clone(),
+        })
+        .await?;
+        let log = journal.clone();
+        let peer = Peer { role: Role::Broker, client: client.clone(), endpoint: endpoint.clone() };
+        upkeep.push(spawn_cosigning(journal.clone(), peer, config.audit.cosign_every.0, shutdown.clone()));
         let root = match config.fhir.public_url.trim_end_matches('/') {
             "" => format!("{}://{address}", if tls.is_some() { "https" } else { "http" }),
             url => url.to_owned(),
@@ -288,6 +312,7 @@ pub fn serve(
 
         let gateway = Arc::new_cyclic(|me| Gateway {
             me: Weak::clone(me),
+            journal,
             sessions: Sessions::new(Arc::clone(&member), client, endpoint, archive, steps),
             directory,
             roster,
@@ -318,7 +343,7 @@ pub fn serve(
         if let Some(options) = mqtt {
             feeding.push(tokio::spawn(feeds::mqtt::listen(Arc::clone(&gateway), options, shutdown.clone())));
         }
-        let doors = face::router(gateway).merge(health::router(Readiness::new()));
+        let doors = face::router(gateway).merge(health::router(readiness));
         let mut server = Server::new(doors).limits(Limits::from(&config.limits)).refusals(face::server_refusal);
         if let Some(tls) = tls {
             server = server.tls(tls);
@@ -334,6 +359,7 @@ pub fn serve(
             for task in upkeep {
                 let _ = task.await;
             }
+            log.close().await;
         });
         Ok(Serving { address, mllp: mllp_address, gateway: itself, task })
     })

@@ -258,6 +258,7 @@ impl Gateway {
         if !concerns(patient, asking) {
             return Err(crate::face::read::not_found());
         }
+        asking.trail.touches(patient);
         let slot = self.patients.slot(patient, asking);
         if let Some(view) = slot.fresh(&asking.user, self.sessions.now()) {
             return Ok(view);

@@ -104,6 +104,7 @@ impl Gateway {
         }
         let names = records.iter().map(|r| (r.record.resource_type.as_str(), r.record.id.as_str()));
         self.roster.put_resources(patient, names).await?;
+        asking.trail.touches(patient);
         match self.deposit(patient, id, records, asking, (basis, now)).await? {
             Deposited::Stored { after } => Ok(Some((patient, after))),
             Deposited::Moved => Ok(None),

@@ -11,6 +11,7 @@ use sealwort_smart::token::GATEWAY_CLIENT;
 use sealwort_smart::{AccessToken, AccessTokens, NumericDate, ScopeSet, TokenFault};
 
 use crate::error::GatewayError;
+use crate::trail::Trail;
 
 /// The scope of a user of the hospital.
 pub(crate) const WHOLE_USER: &str = "user/*.cruds";
@@ -42,6 +43,8 @@ pub(crate) struct Asking {
     pub(crate) context: Option<Pseudonym>,
     pub(crate) by: By,
     pub(crate) turn: Turn,
+    /// What was touched and shown for it.
+    pub(crate) trail: Trail,
 }
 
 /// Whose token it is.
@@ -71,7 +74,17 @@ impl Asking {
     /// For what the gateway itself was asked before, or takes in from systems of its hospital.
     pub(crate) fn itself(user: String, role: String, purpose: String) -> Self {
         let scopes = WHOLE_USER.parse().unwrap_or_default();
-        Self { user, role, purpose, scopes, patient: None, context: None, by: By::User, turn: Turn::Queued }
+        Self {
+            user,
+            role,
+            purpose,
+            scopes,
+            patient: None,
+            context: None,
+            by: By::User,
+            turn: Turn::Queued,
+            trail: Trail::default(),
+        }
     }
 }
 
@@ -144,6 +157,7 @@ pub(crate) fn let_in(checked: Result<AccessToken, TokenFault>, headers: &HeaderM
         context: None,
         by: if access.client_id.as_str() == GATEWAY_CLIENT { By::User } else { By::App },
         turn: Turn::Queued,
+        trail: Trail::default(),
         patient: patient.map_err(|_| refused("token-wrong", "the bearer token names no patient"))?,
     })
 }

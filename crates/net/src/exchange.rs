@@ -81,7 +81,7 @@ pub fn refuse(refusal: &Refusal) -> Response {
     let status = match refusal.code.as_str() {
         "message-malformed" | "step-wrong" | "version-unknown" | "suite-unknown" => StatusCode::BAD_REQUEST,
         "session-unknown" | "session-exhausted" => StatusCode::GONE,
-        "unavailable" | "peer-unreachable" => StatusCode::SERVICE_UNAVAILABLE,
+        "unavailable" | "peer-unreachable" | "audit-unavailable" => StatusCode::SERVICE_UNAVAILABLE,
         "disk-full" => StatusCode::INSUFFICIENT_STORAGE,
         "storage-failed" => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::FORBIDDEN,

@@ -8,23 +8,25 @@ use sealwort_rules::{check, licence, read};
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("pki", &[]),
     ("proto", &["pki"]),
+    ("audit", &["proto", "pki"]),
     ("consent", &[]),
     ("fhir", &[]),
     ("hl7v2", &[]),
     ("devices", &["fhir"]),
     ("smart", &["fhir"]),
-    ("store", &["proto"]),
+    ("store", &["audit", "proto"]),
     ("net", &["proto", "pki"]),
     ("custody", &["net", "store", "consent", "proto", "pki"]),
-    ("gateway", &["net", "store", "fhir", "hl7v2", "devices", "smart", "consent", "proto", "pki"]),
-    ("broker", &["net", "store", "consent", "proto", "pki", "custody"]),
-    ("archive", &["net", "store", "consent", "proto", "pki", "custody"]),
+    ("journal", &["net", "store", "audit", "proto", "pki"]),
+    ("gateway", &["net", "store", "fhir", "hl7v2", "devices", "smart", "consent", "proto", "pki", "audit", "journal"]),
+    ("broker", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal"]),
+    ("archive", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal"]),
     ("ca", &["net", "store", "pki"]),
     (
         "cli",
         &[
-            "gateway", "broker", "archive", "ca", "net", "store", "fhir", "hl7v2", "devices", "smart", "consent",
-            "proto", "pki",
+            "gateway", "broker", "archive", "ca", "net", "store", "audit", "fhir", "hl7v2", "devices", "smart",
+            "consent", "proto", "pki",
         ],
     ),
     (
@@ -41,7 +43,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 const TEST_CRATES: [&str; 5] = ["attacks", "corpora", "secrets", "simulation", "vectors"];
 
 /// Crates that get bytes and the time, and give back bytes and facts.
-const PURE: [&str; 7] = ["pki", "proto", "consent", "fhir", "hl7v2", "devices", "smart"];
+const PURE: [&str; 8] = ["pki", "proto", "audit", "consent", "fhir", "hl7v2", "devices", "smart"];
 /// What a pure crate must not reach: runtimes, sockets, HTTP, TLS and databases.
 const IMPURE: [&str; 18] = [
     "async-io",

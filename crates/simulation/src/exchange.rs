@@ -186,8 +186,10 @@ async fn archive(place: Place, plant: Option<Plant>) -> Result<(), Failure> {
         ..Default::default()
     };
     let (_running, shutdown) = Shutdown::channel();
+    let audit = Arc::new(place.store.clone());
     let store = Arc::new(Planted { store: place.store, plant });
-    sealwort_archive::serve(&config, member, store.clone(), store, Steps::default(), shutdown).await?.stopped().await;
+    let serving = sealwort_archive::serve(&config, member, store.clone(), store, audit, Steps::default(), shutdown);
+    serving.await?.stopped().await;
     Ok(())
 }
 
@@ -201,8 +203,10 @@ async fn broker(place: Place, plant: Option<Plant>) -> Result<(), Failure> {
         ..Default::default()
     };
     let (_running, shutdown) = Shutdown::channel();
+    let audit = Arc::new(place.store.clone());
     let store = Arc::new(Planted { store: place.store, plant });
-    sealwort_broker::serve(&config, member, store.clone(), store, Steps::default(), shutdown).await?.stopped().await;
+    let serving = sealwort_broker::serve(&config, member, store.clone(), store, audit, Steps::default(), shutdown);
+    serving.await?.stopped().await;
     Ok(())
 }
 
@@ -220,7 +224,8 @@ async fn gateway(place: Place) -> Result<(), Failure> {
         ..Default::default()
     };
     let (_running, shutdown) = Shutdown::channel();
-    sealwort_gateway::serve(&config, member, Arc::new(place.store), Steps::default(), shutdown).await?.stopped().await;
+    let (store, audit) = (Arc::new(place.store.clone()), Arc::new(place.store));
+    sealwort_gateway::serve(&config, member, store, audit, Steps::default(), shutdown).await?.stopped().await;
     Ok(())
 }
 

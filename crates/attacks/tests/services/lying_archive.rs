@@ -170,11 +170,17 @@ async fn told_when(lie: Option<Lie>) -> [(u16, String); 2] {
     }
     let store = LyingStore { truth: MemoryStore::default(), lie: Arc::default() };
     let dated: Arc<dyn Clock> = Arc::new(clock.clone());
-    let config = sealwort_archive::Config { listen: ListenConfig::default(), ..Default::default() };
+    let config = sealwort_archive::Config {
+        folder: place.path().join("archive"),
+        listen: ListenConfig::default(),
+        ..Default::default()
+    };
     let member = Member::load(&place.path().join("archive"), Role::Archive, Policies::standard(), Arc::clone(&dated));
     let member = Arc::new(member.unwrap());
     let kept = Arc::new(store.clone());
-    let serving = sealwort_archive::serve(&config, member, kept.clone(), kept, Steps::default(), shutdown.clone());
+    let audit = Arc::new(store.truth.clone());
+    let serving =
+        sealwort_archive::serve(&config, member, kept.clone(), kept, audit, Steps::default(), shutdown.clone());
     let archive = serving.await.unwrap();
     let mut config = sealwort_broker::Config {
         folder: place.path().join("broker"),

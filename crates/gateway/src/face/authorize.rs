@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
+use sealwort_audit::{Detail, EventKind};
 use sealwort_fhir::ResourceType;
 use sealwort_proto::crypto::random;
 use sealwort_smart::{
@@ -135,7 +136,21 @@ async fn chosen_patient(
 
 /// `POST /auth/token`
 async fn token(State(gateway): Shared, body: Bytes) -> Response {
-    match gateway.authorization.token(&body, gateway.sessions.now()).await {
+    if let Err(error) = gateway.journal.check() {
+        return super::failed(&error.into());
+    }
+    let outcome = gateway.authorization.token(&body, gateway.sessions.now()).await;
+    let form = pairs(&body);
+    let mut entry = gateway.journal.event(EventKind::TokenIssued);
+    entry.note(Detail::Application, only(&form, "client_id").unwrap_or_default());
+    entry.note(Detail::Method, only(&form, "grant_type").unwrap_or_default());
+    if let Err(error) = &outcome {
+        entry = entry.refused("token-refused").detail(Detail::Reason, error.description());
+    }
+    if let Err(error) = gateway.journal.append(entry).await {
+        return super::failed(&error.into());
+    }
+    match outcome {
         Ok(response) => json(StatusCode::OK, &response.to_json()),
         Err(error) => oauth_error(&error),
     }

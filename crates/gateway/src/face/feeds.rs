@@ -27,12 +27,12 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
         .route("/feeds/refused/{id}/replay", post(replay))
 }
 
-async fn devices(State(gateway): Shared, LetIn: LetIn) -> Response {
+async fn devices(State(gateway): Shared, _: LetIn) -> Response {
     answer(gateway.devices().await, |devices| Json(devices).into_response())
 }
 
 /// The secret is in this answer and nowhere else.
-async fn enrol(State(gateway): Shared, LetIn: LetIn, Json(described): Json<Described>) -> Response {
+async fn enrol(State(gateway): Shared, _: LetIn, Json(described): Json<Described>) -> Response {
     answer(gateway.enrol_device(described).await, |(enrolled, secret)| {
         let endpoints = DeviceEndpoints {
             https: Some(gateway.root().to_owned()),
@@ -50,7 +50,7 @@ async fn enrol(State(gateway): Shared, LetIn: LetIn, Json(described): Json<Descr
     })
 }
 
-async fn revoke(State(gateway): Shared, LetIn: LetIn, Path(id): Path<String>) -> Response {
+async fn revoke(State(gateway): Shared, _: LetIn, Path(id): Path<String>) -> Response {
     answer(gateway.revoke_device(&id).await, |()| StatusCode::NO_CONTENT.into_response())
 }
 
@@ -63,15 +63,15 @@ async fn measurements(State(gateway): Shared, Path(id): Path<String>, headers: H
     answer(taken.await, |()| StatusCode::NO_CONTENT.into_response())
 }
 
-async fn refused(State(gateway): Shared, LetIn: LetIn) -> Response {
+async fn refused(State(gateway): Shared, _: LetIn) -> Response {
     answer(gateway.list_refused().await, |list| Json(list).into_response())
 }
 
-async fn replay(State(gateway): Shared, LetIn: LetIn, Path(id): Path<String>) -> Response {
+async fn replay(State(gateway): Shared, _: LetIn, Path(id): Path<String>) -> Response {
     answer(gateway.replay_refused(&id).await, |()| StatusCode::NO_CONTENT.into_response())
 }
 
-async fn discard(State(gateway): Shared, LetIn: LetIn, Path(id): Path<String>) -> Response {
+async fn discard(State(gateway): Shared, _: LetIn, Path(id): Path<String>) -> Response {
     answer(gateway.discard_refused(&id).await, |()| StatusCode::NO_CONTENT.into_response())
 }
 

@@ -3,11 +3,14 @@
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
+use sealwort_audit::{Detail, Event, EventKind};
 use serde::{Deserialize, Serialize};
 
 use super::{LetIn, Shared, failed};
+use crate::Gateway;
 use crate::consent::{ConsentChange, ConsentShown};
 use crate::error::GatewayError;
+use crate::trail::Trail;
 
 /// How the gateway stands.
 #[derive(Debug, Serialize)]
@@ -31,10 +34,12 @@ struct Status {
     open_patients: usize,
     /// Bytes of JSON that they hold.
     open_bytes: usize,
+    /// Parties whose audit log was rewritten, and what shows it.
+    rewritten_logs: Vec<String>,
     version: &'static str,
 }
 
-pub(super) async fn status(State(gateway): Shared, LetIn: LetIn) -> Response {
+pub(super) async fn status(State(gateway): Shared, _: LetIn) -> Response {
     let (waiting, refused) = match gateway.outbox.totals().await {
         Ok(totals) => totals,
         Err(error) => return failed(&error),
@@ -56,6 +61,7 @@ pub(super) async fn status(State(gateway): Shared, LetIn: LetIn) -> Response {
         refused_feeds,
         open_patients,
         open_bytes,
+        rewritten_logs: gateway.journal.doubts().iter().map(|d| format!("{}: {}", d.origin, d.reason)).collect(),
         version: env!("CARGO_PKG_VERSION"),
     })
     .into_response()
@@ -67,19 +73,42 @@ pub(super) struct PatientQuery {
     patient: String,
 }
 
-pub(super) async fn consent(State(gateway): Shared, LetIn: LetIn, Query(query): Query<PatientQuery>) -> Response {
-    shown(gateway.consent(&query.patient).await)
+pub(super) async fn consent(
+    State(gateway): Shared,
+    LetIn(asking): LetIn,
+    Query(query): Query<PatientQuery>,
+) -> Response {
+    let outcome = gateway.consent(&query.patient).await;
+    shown(&gateway, gateway.entry(EventKind::ConsentRead, &asking), outcome).await
 }
 
-pub(super) async fn grant(State(gateway): Shared, LetIn: LetIn, Json(change): Json<ConsentChange>) -> Response {
-    shown(gateway.grant(&change).await)
+pub(super) async fn grant(State(gateway): Shared, LetIn(asking): LetIn, Json(change): Json<ConsentChange>) -> Response {
+    let outcome = gateway.grant(&change).await;
+    let entry = gateway.entry(EventKind::ConsentChanged, &asking).detail(Detail::Action, "grant");
+    shown(&gateway, entry.detail(Detail::Recipient, &change.to), outcome).await
 }
 
-pub(super) async fn withdraw(State(gateway): Shared, LetIn: LetIn, Json(change): Json<ConsentChange>) -> Response {
-    shown(gateway.withdraw(&change).await)
+pub(super) async fn withdraw(
+    State(gateway): Shared,
+    LetIn(asking): LetIn,
+    Json(change): Json<ConsentChange>,
+) -> Response {
+    let outcome = gateway.withdraw(&change).await;
+    let entry = gateway.entry(EventKind::ConsentChanged, &asking).detail(Detail::Action, "withdraw");
+    shown(&gateway, entry.detail(Detail::Recipient, &change.to), outcome).await
 }
 
-fn shown(outcome: Result<ConsentShown, GatewayError>) -> Response {
+/// Answers when the entry is on disk.
+async fn shown(gateway: &Gateway, mut entry: Event, outcome: Result<ConsentShown, GatewayError>) -> Response {
+    let trail = Trail::default();
+    if let Ok(consent) = &outcome {
+        consent.patient.parse().into_iter().for_each(|patient| trail.touches(patient));
+        entry.note(Detail::Version, consent.version);
+        entry.note(Detail::Epoch, consent.epoch);
+    }
+    if let Err(error) = gateway.keep_entry(entry, &trail, outcome.as_ref().err()).await {
+        return failed(&error);
+    }
     match outcome {
         Ok(consent) => Json(consent).into_response(),
         Err(error) => failed(&error),

@@ -28,6 +28,7 @@ use axum::routing::{any, get, post};
 use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderName, Method, StatusCode, header};
+use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_fhir::{Issue, IssueCode, Outcome, Severity};
 use sealwort_net::server::Refusal;
 use sealwort_pki::UnixTime;
@@ -36,10 +37,11 @@ use tower_http::cors::{Any, CorsLayer};
 
 use crate::Gateway;
 use crate::error::GatewayError;
+use crate::trail::Trail;
 use crate::user::Asking;
 use reply::{Format, Reply};
 use request::{Ask, Conditions, Prefer};
-use table::Interaction;
+pub(crate) use table::Interaction;
 pub(crate) use write::apart;
 
 /// Path of every FHIR URL.
@@ -97,7 +99,16 @@ const ALLOWED_HEADERS: [HeaderName; 10] = [
 async fn serve(State(gateway): Shared, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let mut format = Format::default();
-    match answer(&gateway, &parts, body, &mut format).await {
+    let mut entry = None;
+    let outcome = answer(&gateway, &parts, body, &mut format, &mut entry).await;
+    let outcome = match entry {
+        Some((entry, trail)) => match gateway.keep_entry(entry, &trail, outcome.as_ref().err()).await {
+            Ok(()) => outcome,
+            Err(error) => Err(error),
+        },
+        None => outcome,
+    };
+    match outcome {
         Ok(mut reply) => {
             if parts.method == Method::HEAD {
                 reply.content = bytes::Bytes::new();
@@ -117,7 +128,13 @@ async fn serve(State(gateway): Shared, request: Request) -> Response {
     }
 }
 
-async fn answer(gateway: &Arc<Gateway>, parts: &Parts, body: Body, format: &mut Format) -> Result<Reply, GatewayError> {
+async fn answer(
+    gateway: &Arc<Gateway>,
+    parts: &Parts,
+    body: Body,
+    format: &mut Format,
+    entry: &mut Option<(Event, Trail)>,
+) -> Result<Reply, GatewayError> {
     let path = parts.uri.path().strip_prefix(BASE).unwrap_or_default();
     let place = table::find(&parts.method, path)?;
     let mut parameters = request::form(parts.uri.query().unwrap_or_default())?;
@@ -128,7 +145,29 @@ async fn answer(gateway: &Arc<Gateway>, parts: &Parts, body: Body, format: &mut 
         Interaction::SmartConfiguration => return Ok(capability::smart(gateway)),
         _ => {}
     }
-    let mut asking = gateway.let_in(&parts.headers)?;
+    // Nothing is begun that could not be told of.
+    gateway.journal.check()?;
+    let mut asking = match gateway.let_in(&parts.headers) {
+        Ok(asking) => asking,
+        Err(error) => {
+            gateway.keep_turned_away(&error).await?;
+            return Err(error);
+        }
+    };
+    if let Some(kind) = crate::trail::kind_of(place.does) {
+        let mut about = gateway.entry(kind, &asking);
+        if let Some(kind) = place.kind {
+            about.note(Detail::ResourceType, kind);
+        }
+        if let Some(id) = &place.id {
+            about.note(Detail::ResourceId, id.as_str());
+        }
+        if let Some(version) = place.version {
+            about.note(Detail::ResourceVersion, version);
+        }
+        about.note(Detail::Query, parts.uri.query().unwrap_or_default());
+        *entry = Some((about, asking.trail.clone()));
+    }
     if let Some(patient) = &asking.patient {
         asking.context = gateway.roster.by_resource("Patient", patient.as_str()).await?;
     }
@@ -186,9 +225,14 @@ pub(crate) async fn store_bundle(
     asking: &Asking,
     bundle: bytes::Bytes,
 ) -> Result<(), GatewayError> {
+    gateway.journal.check()?;
     let mut ask = Ask::new(asking.clone(), &Method::POST, "")?;
+    ask.asking.trail = Trail::default();
     ask.body = bundle;
-    bundle::post(gateway, &ask).await.map(|_| ())
+    let outcome = bundle::post(gateway, &ask).await;
+    let entry = gateway.entry(EventKind::BundleProcessed, asking).detail(Detail::Method, "feed");
+    gateway.keep_entry(entry, &ask.asking.trail, outcome.as_ref().err()).await?;
+    outcome.map(|_| ())
 }
 
 /// Whether the answer is one resource, of which `_summary` and `_elements` may ask for a part. Searches take their
@@ -206,7 +250,7 @@ async fn unknown_route() -> Response {
 }
 
 /// A user of the hospital itself, for what is not FHIR: a token with every right of a user, and no app's.
-pub(crate) struct LetIn;
+pub(crate) struct LetIn(pub(crate) Asking);
 
 impl<S: Send + Sync> FromRequestParts<S> for LetIn
 where
@@ -216,9 +260,13 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let gateway = Arc::<Gateway>::from_ref(state);
-        let asking = gateway.let_in(&parts.headers).map_err(|error| failed(&error))?;
+        gateway.journal.check().map_err(|error| failed(&error.into()))?;
+        let asking = match gateway.let_in(&parts.headers) {
+            Ok(asking) => asking,
+            Err(error) => return Err(failed(&gateway.keep_turned_away(&error).await.err().unwrap_or(error))),
+        };
         if asking.is_whole_user() {
-            return Ok(Self);
+            return Ok(Self(asking));
         }
         Err(failed(&GatewayError::request(
             403,

@@ -45,6 +45,7 @@ pub(super) async fn read(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Gat
         reply.kind = super::reply::Content::Nothing;
         return Ok(reply);
     }
+    ask.asking.trail.shows(kind, id.as_str());
     Ok(Reply::version(StatusCode::OK, newest).of(&seen.view))
 }
 
@@ -59,6 +60,7 @@ pub(super) async fn vread(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Ga
     if version.content.is_none() {
         return Err(deleted());
     }
+    ask.asking.trail.shows(kind, id.as_str());
     Ok(Reply::version(StatusCode::OK, version).of(&seen.view))
 }
 

@@ -112,6 +112,7 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
             };
             let content = |at| {
                 let held = seen.view.at(usize::try_from(at).ok()?)?;
+                ask.asking.trail.shows(held.kind, held.id.as_str());
                 Some((held.kind, held.id.as_str().to_owned(), held.newest().content.clone()?))
             };
             let notes = withheld(seen.view.withheld);
@@ -121,7 +122,11 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
         Over::Roster => {
             let shown = gateway.people.shown(&ask.asking)?;
             let found = query.run(shown.corpus(), shown.visible(), page.position);
-            let content = |at| shown.at(at).map(|(id, content)| (ResourceType::PATIENT, id, content));
+            let content = |at| {
+                let (id, content) = shown.at(at)?;
+                ask.asking.trail.shows(ResourceType::PATIENT, &id);
+                Some((ResourceType::PATIENT, id, content))
+            };
             Ok(Reply::resource(StatusCode::OK, page.answer(&found, None, content, Vec::new())))
         }
         Over::Nobody(why) => {

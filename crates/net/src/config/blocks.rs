@@ -41,6 +41,28 @@ impl Default for CaConfig {
     }
 }
 
+/// `[audit]`: the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditConfig {
+    /// Folder of the log; empty for the data folder. On a disk of its own nothing else can fill it.
+    pub folder: std::path::PathBuf,
+    /// How often checkpoints are exchanged and cosigned where something was appended.
+    pub cosign_every: Interval,
+}
+
+impl AuditConfig {
+    /// Where the log lies.
+    pub fn folder_in<'a>(&'a self, data: &'a std::path::Path) -> &'a std::path::Path {
+        if self.folder.as_os_str().is_empty() { data } else { &self.folder }
+    }
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self { folder: std::path::PathBuf::new(), cosign_every: Interval::from_secs(10) }
+    }
+}
+
 /// `[log]`: what is written to standard error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogConfig {

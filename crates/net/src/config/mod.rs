@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use blocks::{CaConfig, Color, LimitsConfig, ListenConfig, LogConfig, LogFormat};
+pub use blocks::{AuditConfig, CaConfig, Color, LimitsConfig, ListenConfig, LogConfig, LogFormat};
 pub use error::{ConfigError, Origin};
 pub use quantity::{ByteCount, Interval};
 

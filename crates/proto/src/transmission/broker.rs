@@ -116,6 +116,11 @@ impl AcceptedRequest {
         &self.request
     }
 
+    /// The hash of the signed request, by which all parties name it.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
     /// Step 4: the token, readable and sealed for the archive.
     pub fn issue(
         self,

@@ -1,0 +1,189 @@
+//! The one writer of a log. It takes what has queued up, makes the entries and the checkpoint over them, and commits
+//! once for all. After a failure it believes nothing that it holds in memory: the tree is opened anew from the disk and
+//! held against the checkpoint that was committed with it. Only where both agree does it go on, and it tries by itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sealwort_audit::{AtRest, Checkpoint, Detail, Event, EventKind, Note, Question, Row, Tree};
+use sealwort_net::health::Readiness;
+use sealwort_pki::Fingerprint;
+use sealwort_store::{AuditAppended, AuditBatch, AuditStore, KeptCheckpoint, StoreError};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::JournalError;
+use crate::voice::Voice;
+
+/// Messages in one commit.
+const BATCH_MAX: usize = 256;
+/// Times that another process may get in between.
+const ATTEMPTS_MAX: usize = 5;
+/// How often a log that cannot be written is tried.
+const RETRY_EVERY: Duration = Duration::from_secs(2);
+/// The part of readiness.
+const PART: &str = "audit log";
+
+/// Entries of one caller, who waits.
+pub(crate) struct Waiting {
+    pub(crate) events: Vec<Event>,
+    pub(crate) done: oneshot::Sender<Result<(), JournalError>>,
+}
+
+/// Whether the log can be written. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Health {
+    failed: Arc<Mutex<Option<JournalError>>>,
+    readiness: Readiness,
+}
+
+impl Health {
+    pub(crate) fn new(readiness: Readiness) -> Self {
+        Self { failed: Arc::default(), readiness }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), JournalError> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+    }
+
+    fn tell(&self, outcome: &Result<(), JournalError>) {
+        let now = outcome.as_ref().err().cloned();
+        let before = std::mem::replace(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner), now.clone());
+        match &now {
+            Some(error) if before.as_ref() != Some(error) => {
+                tracing::error!(%error, "nothing is served until the audit log can be written");
+                self.readiness.not_ready(PART, error.to_string());
+            }
+            None if before.is_some() => {
+                tracing::info!("the audit log can be written again");
+                self.readiness.ready(PART);
+            }
+            _ => {}
+        }
+    }
+}
+
+pub(crate) struct Writer {
+    store: Arc<dyn AuditStore>,
+    voice: Arc<dyn Voice>,
+    at_rest: AtRest,
+    health: Health,
+    /// As on the disk; none after a failure.
+    tree: Option<Tree>,
+    /// The certificate that was kept last.
+    kept: Option<Fingerprint>,
+}
+
+impl Writer {
+    /// Opens the log as it lies on the disk.
+    pub(crate) async fn open(
+        store: Arc<dyn AuditStore>,
+        voice: Arc<dyn Voice>,
+        at_rest: AtRest,
+        health: Health,
+    ) -> Result<Self, JournalError> {
+        let tree = open_tree(store.as_ref()).await?;
+        Ok(Self { store, voice, at_rest, health, tree: Some(tree), kept: None })
+    }
+
+    /// Writes until nobody is left who could append.
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Waiting>) {
+        let mut waiting = Vec::with_capacity(BATCH_MAX);
+        loop {
+            let received = queue.recv_many(&mut waiting, BATCH_MAX);
+            let received = if self.health.check().is_err() {
+                tokio::time::timeout(RETRY_EVERY, received).await
+            } else {
+                Ok(received.await)
+            };
+            match received {
+                Ok(0) => return,
+                Ok(_) => {}
+                // Nobody asks while the service is not ready, so it asks itself.
+                Err(_) => {
+                    let resumed = Event::new(EventKind::LogResumed, self.voice.now_millis());
+                    let resumed = resumed.detail(Detail::Reason, self.reason());
+                    let _ = self.write(&[resumed]).await;
+                    continue;
+                }
+            }
+            // Callers just answered tend to come back at once; a turn for them saves them a commit.
+            tokio::task::yield_now().await;
+            while waiting.len() < BATCH_MAX
+                && let Ok(more) = queue.try_recv()
+            {
+                waiting.push(more);
+            }
+            let (events, callers): (Vec<_>, Vec<_>) = waiting.drain(..).map(|one| (one.events, one.done)).unzip();
+            let outcome = self.write(&events.concat()).await;
+            for caller in callers {
+                // Who went away has its entry all the same.
+                let _ = caller.send(outcome.clone());
+            }
+        }
+    }
+
+    fn reason(&self) -> String {
+        self.health.check().err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    async fn write(&mut self, events: &[Event]) -> Result<(), JournalError> {
+        let outcome = self.try_to_write(events).await;
+        self.health.tell(&outcome);
+        outcome
+    }
+
+    /// On any way out but the good one `self.tree` is empty, and the next attempt begins with the disk.
+    async fn try_to_write(&mut self, events: &[Event]) -> Result<(), JournalError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let mut tree = match self.tree.take() {
+                Some(tree) => tree,
+                None => open_tree(self.store.as_ref()).await?,
+            };
+            let append = |event| Row::append(&mut tree, event, &self.at_rest);
+            let rows: Result<Vec<Row>, _> = events.iter().map(append).collect();
+            let rows = rows.map_err(|error| JournalError::Altered(error.to_string()))?;
+            let speaker = self.voice.speaker();
+            let certificate = speaker.chain.fingerprint();
+            if self.kept != Some(certificate) {
+                crate::keep_chain(self.store.as_ref(), &speaker.chain).await?;
+                self.kept = Some(certificate);
+            }
+            let note = Checkpoint::of(&tree, &speaker.identity, self.voice.now_millis()).sign(&speaker.key);
+            let note = note.map_err(|error| JournalError::Unwritable(StoreError::Io(error.to_string())))?;
+            let checkpoint = KeptCheckpoint { size: tree.size(), note: note.to_string() };
+            match self.store.append_audit(AuditBatch { rows, checkpoint }).await? {
+                AuditAppended::Stored => {
+                    self.tree = Some(tree);
+                    return Ok(());
+                }
+                // `sealwort audit` appended beside this service: the rows are made again upon what is there now.
+                AuditAppended::Behind { size } => tracing::debug!(size, "another process appended to the audit log"),
+            }
+        }
+        Err(StoreError::Conflict("another process appends to the audit log all the time").into())
+    }
+}
+
+/// The tree as it lies on the disk, which its newest checkpoint must vouch for.
+async fn open_tree(store: &dyn AuditStore) -> Result<Tree, JournalError> {
+    let altered = |what: &str| JournalError::Altered(what.to_owned());
+    let newest = store.newest_checkpoint().await?;
+    let size = store.audit_size().await?;
+    let found = store.audit_hashes(&Question::Root { size }.needs()).await?;
+    let tree = Tree::open(size, &found).map_err(|error| JournalError::Altered(error.to_string()))?;
+    match newest {
+        None if size == 0 => Ok(tree),
+        None => Err(altered("it has entries and no checkpoint")),
+        Some(kept) => {
+            let checkpoint = checkpoint_of(&kept.note).ok_or_else(|| altered("its checkpoint cannot be read"))?;
+            // Another process may have appended between the two questions, which the conditional append finds.
+            let right = checkpoint.size <= size && (checkpoint.size < size || checkpoint.root == tree.root());
+            if right { Ok(tree) } else { Err(altered("its entries are not those that its checkpoint was made over")) }
+        }
+    }
+}
+
+/// What a kept note says.
+pub(crate) fn checkpoint_of(note: &str) -> Option<Checkpoint> {
+    note.parse::<Note>().ok()?.text().parse().ok()
+}
