@@ -16,6 +16,7 @@ use std::time::Duration;
 use sealwort_consent::{Action, Among, LabelTag as ConsentTag, Period, Purpose, Terms};
 use sealwort_fhir::{IssueCode, Label};
 use sealwort_net::Shutdown;
+use sealwort_pki::PartyName;
 use sealwort_proto::Pseudonym;
 use sealwort_proto::crypto::random;
 use serde::Serialize;
@@ -152,7 +153,15 @@ pub(crate) fn check(config: &EmergencyConfig) -> Result<(), &'static str> {
     if !config.notices_url.is_empty() && config.notices_url.parse::<tell::Target>().is_err() {
         return Err("notices_url is http:// with an address on loopback and a port, or empty");
     }
-    if config.at_registration.labels.iter().any(|label| label.parse::<Label>().is_err()) {
+    let at_registration = &config.at_registration;
+    let is_hospital = |name: &String| name == ANY_HOSPITAL || name.parse::<PartyName>().is_ok();
+    if !at_registration.hospitals.iter().all(is_hospital) {
+        return Err("at_registration.hospitals has names of hospitals, or \"*\" for every one");
+    }
+    if !at_registration.hospitals.is_empty() && at_registration.labels.is_empty() {
+        return Err("at_registration.labels is empty, so that its hospitals could open nothing");
+    }
+    if at_registration.labels.iter().any(|label| label.parse::<Label>().is_err()) {
         return Err("at_registration.labels has a word that is no label");
     }
     Ok(())
@@ -572,4 +581,34 @@ fn not_officers() -> GatewayError {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_rule_that_cannot_be_kept_is_refused() {
+        let usual = EmergencyConfig::default();
+        assert_eq!(check(&usual), Ok(()));
+        let changes: [(&str, fn(&mut EmergencyConfig)); 8] = [
+            ("minutes", |rule| rule.minutes = 61),
+            ("minutes", |rule| rule.minutes = 0),
+            ("reasons", |rule| rule.reasons.clear()),
+            ("sentence", |rule| rule.sentence = "yes".to_owned()),
+            ("notices_url", |rule| rule.notices_url = "http://192.0.2.1:9000/".to_owned()),
+            ("at_registration.hospitals", |rule| rule.at_registration.hospitals = vec!["Hospital A".to_owned()]),
+            ("at_registration.labels", |rule| rule.at_registration.labels = vec!["secret".to_owned()]),
+            ("at_registration.labels", |rule| {
+                rule.at_registration =
+                    crate::config::AtRegistrationConfig { hospitals: vec![ANY_HOSPITAL.to_owned()], labels: Vec::new() }
+            }),
+        ];
+        for (option, change) in changes {
+            let mut rule = usual.clone();
+            change(&mut rule);
+            assert!(check(&rule).unwrap_err().starts_with(option), "{option}");
+        }
+    }
 }
