@@ -320,7 +320,7 @@ pub fn serve(
             member: Arc::clone(&member),
         });
         let itself = Arc::downgrade(&gateway);
-        gateway.report_what_ended().await?;
+        gateway.catch_up().await?;
         let looking = tokio::spawn(emergency::look_forever(Arc::clone(&gateway), shutdown.clone()));
         let flushing = tokio::spawn(outbox::flush_forever(Arc::clone(&gateway), shutdown.clone()));
         let closing = tokio::spawn(open::close_forever(Arc::clone(&gateway), shutdown.clone()));

@@ -9,7 +9,7 @@ mod access;
 mod report;
 mod tell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +76,8 @@ pub(crate) struct Emergencies {
     config: EmergencyConfig,
     accesses: Mutex<BTreeMap<String, Access>>,
     tells: Mutex<BTreeMap<String, Tell>>,
+    /// Those that have ended, with their report written and everybody's notice kept.
+    settled: Mutex<BTreeSet<String>>,
     /// One change at a time, so that what is on disk is what is in memory.
     changing: tokio::sync::Mutex<()>,
     to_tell: Notify,
@@ -93,6 +95,7 @@ impl Emergencies {
             config: config.clone(),
             accesses: Mutex::new(accesses),
             tells: Mutex::new(tells),
+            settled: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             to_tell: Notify::new(),
         })
@@ -109,12 +112,13 @@ impl Emergencies {
             access.patient == patient
                 && access.user == asking.user
                 && access.purpose == asking.purpose
+                && asking.by == By::User
                 && access.standing(now) == Standing::Active
         };
         match lock(&self.accesses).values().find(fits) {
-            Some(access) if asking.by == By::User => Ok(Some(access.clone())),
+            Some(access) => Ok(Some(access.clone())),
             None if asking.purpose == EMERGENCY_TREATMENT => Ok(None),
-            _ => Err(refused(
+            None => Err(refused(
                 403,
                 "emergency-access-needed",
                 "breaking the glass needs an emergency access of this user to this patient, and none is active",
@@ -175,8 +179,13 @@ pub(crate) async fn look_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = shutdown.wait() => break,
         }
-        if let Err(error) = gateway.end_overdue().await {
-            tracing::error!(%error, "the end of an emergency access could not be kept; it is tried again");
+        if let Err(error) = async {
+            gateway.end_overdue().await?;
+            gateway.catch_up().await
+        }
+        .await
+        {
+            tracing::error!(%error, "what an emergency access leaves could not be kept; it is tried again");
         }
     }
     let _ = telling.await;
@@ -276,7 +285,9 @@ impl Gateway {
         let (officer, now) = (emergencies.is_officer(asking), self.sessions.now().as_secs());
         let takes_part = |access: &Access| match &access.second_person {
             SecondPerson::Approved { user, .. } => *user == asking.user,
-            SecondPerson::Awaited => access.standing(now) == Standing::Awaited,
+            SecondPerson::Awaited => {
+                emergencies.config.roles.contains(&asking.role) && access.standing(now) == Standing::Awaited
+            }
             SecondPerson::NotNeeded => false,
         };
         let all = lock(&emergencies.accesses);
@@ -461,7 +472,7 @@ impl Gateway {
         }
         note("begun", &access);
         let access = self.emergencies.find(&access.id)?;
-        self.tell_of(&access, "begun").await?;
+        self.settle(&access).await?;
         Ok(access)
     }
 
@@ -472,15 +483,11 @@ impl Gateway {
         if access.ended.is_some() {
             return Ok(access);
         }
-        let opened = access.begun.is_some() && ended.how != How::NotOpened;
         access.ended = Some(ended);
         self.keep_emergency(&access).await?;
         self.patients.close_emergency(id);
         note("ended", &access);
-        if opened {
-            self.tell_of(&access, "ended").await?;
-        }
-        self.write_report(&access).await?;
+        self.settle(&access).await?;
         Ok(access)
     }
 
@@ -497,14 +504,34 @@ impl Gateway {
         Ok(())
     }
 
-    /// Writes the reports that a crash kept from being written.
-    pub(crate) async fn report_what_ended(&self) -> Result<(), GatewayError> {
-        let ended: Vec<_> = lock(&self.emergencies.accesses).values().filter(|a| a.ended.is_some()).cloned().collect();
-        for access in ended {
-            if self.roster.emergency_report(&access.id).await?.is_none() {
-                self.write_report(&access).await?;
-            }
+    /// Does what a crash or a full disk kept from being done: reports that were not written, notices that were not kept.
+    pub(crate) async fn catch_up(&self) -> Result<(), GatewayError> {
+        let _one_at_a_time = self.emergencies.changing.lock().await;
+        let unsettled: Vec<_> = {
+            let settled = lock(&self.emergencies.settled);
+            lock(&self.emergencies.accesses).values().filter(|a| !settled.contains(&a.id)).cloned().collect()
+        };
+        for access in unsettled {
+            self.settle(&access).await?;
         }
+        Ok(())
+    }
+
+    /// Tells of what was opened, and reports what has ended. Doing it again changes nothing.
+    async fn settle(&self, access: &Access) -> Result<(), GatewayError> {
+        if access.opened.first.is_some() {
+            self.tell_of(access, "begun").await?;
+        }
+        if access.ended.is_none() {
+            return Ok(());
+        }
+        if self.roster.emergency_report(&access.id).await?.is_none() {
+            self.write_report(access).await?;
+        }
+        if access.opened.first.is_some() {
+            self.tell_of(access, "ended").await?;
+        }
+        lock(&self.emergencies.settled).insert(access.id.clone());
         Ok(())
     }
 

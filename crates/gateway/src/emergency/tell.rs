@@ -141,6 +141,9 @@ impl Gateway {
         let patients: Vec<_> = self.people.of(patient).iter().map(|id| format!("Patient/{}", id.as_str())).collect();
         for to in recipients {
             let id = format!("{}-{event}-{}", access.id, if *to == Recipient::Patient { "patient" } else { "officer" });
+            if lock(&self.emergencies.tells).contains_key(&id) {
+                continue;
+            }
             let body = json!({
                 "event": format!("emergency-access-{event}"),
                 "id": id,
