@@ -8,6 +8,7 @@ use crate::consent::ConsentArgs;
 use crate::demo::DemoArgs;
 use crate::device::DeviceArgs;
 use crate::doctor::DoctorArgs;
+use crate::emergency::EmergencyArgs;
 use crate::evaluate::EvaluateArgs;
 use crate::get::GetArgs;
 use crate::join::JoinArgs;
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Consent(ConsentArgs),
     /// Devices that send a patient's measurements: enrol, list, revoke.
     Device(DeviceArgs),
+    /// Emergency access (break-glass): ask, approve, end, list, report, review.
+    Emergency(EmergencyArgs),
     /// What a gateway refused of what came in, and keeps: list, replay, discard.
     Refused(RefusedArgs),
     /// How a gateway is doing.

@@ -9,6 +9,7 @@ mod consent;
 mod demo;
 mod device;
 mod doctor;
+mod emergency;
 mod error;
 mod evaluate;
 mod get;
@@ -62,6 +63,7 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Get(args) => get::run(args, output).await,
         Command::Consent(args) => consent::run(args, output).await,
         Command::Device(args) => device::run(args, output).await,
+        Command::Emergency(args) => emergency::run(args, output).await,
         Command::Refused(args) => refused::run(args, output).await,
         Command::Status(args) => status::run(args, output).await,
         Command::Doctor(args) => doctor::run(args, output).await,

@@ -29,6 +29,8 @@ pub struct Config {
     pub mllp: MllpConfig,
     /// Measurements of devices, from the hospital's MQTT broker.
     pub mqtt: MqttConfig,
+    /// Emergency access.
+    pub emergency: EmergencyConfig,
     /// How long the FHIR face waits and how much it takes.
     pub limits: LimitsConfig,
     /// What is logged.
@@ -123,6 +125,59 @@ pub struct MqttConfig {
     pub authority: String,
 }
 
+/// `[emergency]`: emergency access (break-glass). What it opens is consent's to say; this is the hospital's own rule.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EmergencyConfig {
+    /// Whether there is emergency access at this hospital.
+    pub enabled: bool,
+    /// Roles that may open and approve emergency accesses.
+    pub roles: Vec<String>,
+    /// Roles that need a second person.
+    pub second_person: Vec<String>,
+    /// Roles of security officers, who see all, end them and review the reports.
+    pub officers: Vec<String>,
+    /// Minutes that an emergency access lasts, 1 to 60.
+    pub minutes: u64,
+    /// Codes of reasons, of which one must be given.
+    pub reasons: Vec<String>,
+    /// Least length of the reason in words, in characters.
+    pub text_characters_min: usize,
+    /// The sentence to type. `{patient}` stands for the identifier's value, or the id, by which the patient is named.
+    pub sentence: String,
+    /// Where notices to patients and security officers are posted, `http://127.0.0.1:9000/notices`; empty for nowhere.
+    /// Only loopback is allowed: the hospital's own mail or message system takes them there.
+    pub notices_url: String,
+    /// What a patient's first directive, made at registration, allows in an emergency.
+    pub at_registration: AtRegistrationConfig,
+}
+
+/// `[emergency.at_registration]`: the emergency provision of a first directive.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct AtRegistrationConfig {
+    /// Names of hospitals that may open the record in an emergency, `*` for every one; empty for none.
+    pub hospitals: Vec<String>,
+    /// Labels that they may open then.
+    pub labels: Vec<String>,
+}
+
+impl Default for EmergencyConfig {
+    fn default() -> Self {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Self {
+            enabled: true,
+            roles: words(&["physician", "nurse", "paramedic"]),
+            second_person: Vec::new(),
+            officers: words(&["security-officer"]),
+            minutes: 30,
+            reasons: words(&["unconscious", "life-threatening", "patient-cannot-consent", "other"]),
+            text_characters_min: 10,
+            sentence: "I open the record of {patient} in an emergency".to_owned(),
+            notices_url: String::new(),
+            at_registration: AtRegistrationConfig { hospitals: Vec::new(), labels: words(&["general"]) },
+        }
+    }
+}
+
 impl Default for MllpConfig {
     fn default() -> Self {
         Self {
@@ -183,6 +238,7 @@ impl Default for Config {
             consent: ConsentConfig::default(),
             mllp: MllpConfig::default(),
             mqtt: MqttConfig::default(),
+            emergency: EmergencyConfig::default(),
             limits: LimitsConfig::from(&Limits::default()),
             log: LogConfig::default(),
         }

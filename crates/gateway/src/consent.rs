@@ -273,7 +273,7 @@ impl Gateway {
         Directive::from_bytes(&payload).map_err(|_| GatewayError::Kept("a kept directive cannot be read"))
     }
 
-    fn hospital(&self, name: &str) -> Result<Party, GatewayError> {
+    pub(crate) fn hospital(&self, name: &str) -> Result<Party, GatewayError> {
         let own = self.member.identity();
         let identity = if name.contains("://") {
             name.parse::<Identity>()

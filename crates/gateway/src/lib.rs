@@ -10,6 +10,7 @@ mod config;
 mod consent;
 mod deposit;
 mod directory;
+mod emergency;
 mod error;
 mod face;
 mod feeds;
@@ -57,7 +58,10 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 pub use authorization::AuthorizationError;
-pub use config::{ActorConfig, BrokerConfig, Config, ConsentConfig, FhirConfig, MllpConfig, MqttConfig, OpenConfig};
+pub use config::{
+    ActorConfig, AtRegistrationConfig, BrokerConfig, Config, ConsentConfig, EmergencyConfig, FhirConfig, MllpConfig,
+    MqttConfig, OpenConfig,
+};
 pub use consent::{ConsentChange, ConsentShown, ProvisionShown};
 pub use error::GatewayError;
 pub use feeds::mqtt::MqttError;
@@ -66,6 +70,7 @@ pub use user::{PURPOSE_HEADER, User};
 
 use authorization::Authorization;
 use directory::Directory;
+use emergency::Emergencies;
 use keys::Keys;
 use open::{ATTEMPTS_MAX, OpenPatients};
 use outbox::Outbox;
@@ -97,6 +102,9 @@ pub enum StartError {
     /// Times of HL7 v2.
     #[error("mllp.offset is {0}, and it must be an offset from UTC such as +01:00")]
     MllpOffset(String),
+    /// The rule of emergency access.
+    #[error("emergency.{0}")]
+    Emergency(&'static str),
     /// What it knows of its patients.
     #[error(transparent)]
     Roster(#[from] GatewayError),
@@ -154,6 +162,7 @@ pub(crate) struct Gateway {
     outbox: Outbox,
     patients: OpenPatients,
     people: People,
+    emergencies: Emergencies,
     authorization: Authorization,
     /// The FHIR base URL, without a slash at the end.
     base: String,
@@ -307,6 +316,8 @@ pub fn serve(
         let base = format!("{root}{}", face::BASE);
         let roster = Roster::new(store.clone(), Arc::clone(&member), keys.roster.clone());
         let people = People::load(&roster, &base).await?;
+        emergency::check(&config.emergency).map_err(StartError::Emergency)?;
+        let emergencies = Emergencies::load(&config.emergency, &roster).await?;
         let authorization = Authorization::open(Arc::clone(&member), &keys, &root, &base)?;
         let started = member.trust().now();
 
@@ -320,6 +331,7 @@ pub fn serve(
             keys,
             patients: OpenPatients::new(&config.open),
             people,
+            emergencies,
             authorization,
             base,
             message_settings: feeds::mllp::settings(&config.mllp, offset),
@@ -333,6 +345,8 @@ pub fn serve(
             member: Arc::clone(&member),
         });
         let itself = Arc::downgrade(&gateway);
+        gateway.catch_up().await?;
+        let looking = tokio::spawn(emergency::look_forever(Arc::clone(&gateway), shutdown.clone()));
         let flushing = tokio::spawn(outbox::flush_forever(Arc::clone(&gateway), shutdown.clone()));
         let closing = tokio::spawn(open::close_forever(Arc::clone(&gateway), shutdown.clone()));
         let mut feeding = Vec::new();
@@ -353,6 +367,7 @@ pub fn serve(
             server.serve(listener, shutdown).await;
             let _ = flushing.await;
             let _ = closing.await;
+            let _ = looking.await;
             for task in feeding {
                 let _ = task.await;
             }

@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 
 use crate::Gateway;
 use crate::config::OpenConfig;
+use crate::emergency::{ACTION, Access};
 use crate::error::GatewayError;
 use crate::seen::concerns;
 use crate::session::Session;
@@ -67,6 +68,8 @@ struct Opened {
     patient: Pseudonym,
     purpose: String,
     role: String,
+    /// The emergency access that it was opened by.
+    emergency: Option<String>,
 }
 
 /// Patients held open, by patient, purpose of use and role.
@@ -118,9 +121,10 @@ impl OpenPatients {
         }
     }
 
-    fn slot(&self, patient: Pseudonym, asking: &Asking) -> Arc<Slot> {
+    fn slot(&self, patient: Pseudonym, asking: &Asking, emergency: Option<&Access>) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = Opened { patient, purpose: asking.purpose.clone(), role: asking.role.clone() };
+        let emergency = emergency.map(|access| access.id.clone());
+        let key = Opened { patient, purpose: asking.purpose.clone(), role: asking.role.clone(), emergency };
         if !slots.contains_key(&key) {
             slots.retain(|_, slot| slot.used().elapsed() < self.idle);
             while slots.len() >= self.patients_max {
@@ -159,6 +163,12 @@ impl OpenPatients {
             slot.change();
             slot.let_go();
         }
+    }
+
+    /// An emergency access ended: what was read by it is let go at once.
+    pub(crate) fn close_emergency(&self, id: &str) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|opened, _| opened.emergency.as_deref() != Some(id));
     }
 
     /// Anything may have changed.
@@ -259,7 +269,22 @@ impl Gateway {
             return Err(crate::face::read::not_found());
         }
         asking.trail.touches(patient);
-        let slot = self.patients.slot(patient, asking);
+        let emergency = self.emergencies.admit(patient, asking, self.sessions.now().as_secs())?;
+        let view = self.open_under(patient, asking, emergency.as_ref()).await?;
+        if let Some(access) = emergency {
+            self.note_opened(&access.id, &view).await?;
+        }
+        Ok(view)
+    }
+
+    /// The same by an emergency access, or by none.
+    async fn open_under(
+        &self,
+        patient: Pseudonym,
+        asking: &Asking,
+        emergency: Option<&Access>,
+    ) -> Result<Arc<PatientView>, GatewayError> {
+        let slot = self.patients.slot(patient, asking, emergency);
         if let Some(view) = slot.fresh(&asking.user, self.sessions.now()) {
             return Ok(view);
         }
@@ -272,7 +297,8 @@ impl Gateway {
         let changes = slot.changes.load(Ordering::Acquire);
         let before = slot.view().map(|held| held.view);
         let consents = slot.consents.load(Ordering::Acquire);
-        let outcome = self.read(patient, asking, before, slot.reached()).await;
+        let action = if emergency.is_some() { ACTION } else { "read" };
+        let outcome = self.read(self.sought(patient, action, asking), before, slot.reached()).await;
         match outcome {
             Ok((view, session)) => {
                 slot.note_reached(view.at);
@@ -303,15 +329,14 @@ impl Gateway {
 
     async fn read(
         &self,
-        patient: Pseudonym,
-        asking: &Asking,
+        sought: Sought,
         before: Option<Arc<PatientView>>,
         reached: Option<Witness>,
     ) -> Result<(Arc<PatientView>, Arc<Session>), GatewayError> {
         let mut attempt = 1;
         loop {
             let session = self.session().await?;
-            match self.read_once(&session, patient, asking, before.as_deref(), reached).await {
+            match self.read_once(&session, sought.clone(), before.as_deref(), reached).await {
                 Ok(view) => return Ok((Arc::new(view), session)),
                 Err(error) if attempt < ATTEMPTS_MAX && error.is_session_lost() => {
                     self.sessions.drop_session(&session).await;
@@ -326,12 +351,12 @@ impl Gateway {
     async fn read_once(
         &self,
         session: &Arc<Session>,
-        patient: Pseudonym,
-        asking: &Asking,
+        sought: Sought,
         before: Option<&PatientView>,
         reached: Option<Witness>,
     ) -> Result<PatientView, GatewayError> {
-        let authority = self.authorise(session, self.sought(patient, "read", asking)).await?;
+        let patient = sought.patient;
+        let authority = self.authorise(session, sought).await?;
         let start = empty(patient);
         let mut view = match before.filter(|view| view.tags == authority.tags) {
             Some(view) => view.continued(),

@@ -141,8 +141,10 @@ impl Gateway {
         let terms = Terms::new(own_identity, [Action::Read, Action::Write], tags, Purpose::ALL, period)
             .map_err(|e| wrong(&e))?;
         let exchange = self.member.identity().exchange.as_str();
-        let directive = Directive::first(exchange, Patient::new(*patient.as_bytes()), now.as_secs(), vec![terms])
-            .map_err(|e| wrong(&e))?;
+        let mut all = vec![terms];
+        all.extend(self.emergency_terms(patient, period)?);
+        let directive =
+            Directive::first(exchange, Patient::new(*patient.as_bytes()), now.as_secs(), all).map_err(|e| wrong(&e))?;
         self.sign_directive(&directive)
     }
 

@@ -110,7 +110,7 @@ impl People {
     }
 
     /// Ids of those in a record.
-    fn of(&self, patient: Pseudonym) -> Vec<ResourceId> {
+    pub(crate) fn of(&self, patient: Pseudonym) -> Vec<ResourceId> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.places.keys().filter(|(of, _)| *of == patient).map(|(_, id)| id.clone()).collect()
     }

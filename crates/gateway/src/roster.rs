@@ -199,6 +199,36 @@ impl Roster {
         Ok(self.store.put_roster(vec![self.row(RosterKind::Device, id.as_bytes(), enrolment)]).await?)
     }
 
+    /// All emergency accesses.
+    pub(crate) async fn emergencies(&self) -> Result<Vec<Vec<u8>>, GatewayError> {
+        self.rows(RosterKind::Emergency).await
+    }
+
+    /// Keeps an emergency access.
+    pub(crate) async fn put_emergency(&self, id: &str, access: &[u8]) -> Result<(), GatewayError> {
+        Ok(self.store.put_roster(vec![self.row(RosterKind::Emergency, id.as_bytes(), access)]).await?)
+    }
+
+    /// The report of an emergency access.
+    pub(crate) async fn emergency_report(&self, id: &str) -> Result<Option<Vec<u8>>, GatewayError> {
+        self.read(RosterKind::EmergencyReport, id.as_bytes()).await
+    }
+
+    /// Keeps the report of an emergency access, the first one.
+    pub(crate) async fn put_emergency_report(&self, id: &str, report: &[u8]) -> Result<(), GatewayError> {
+        Ok(self.store.add_roster(vec![self.row(RosterKind::EmergencyReport, id.as_bytes(), report)]).await?)
+    }
+
+    /// All notices about emergency accesses.
+    pub(crate) async fn tells(&self) -> Result<Vec<Vec<u8>>, GatewayError> {
+        self.rows(RosterKind::EmergencyNotice).await
+    }
+
+    /// Keeps a notice about an emergency access.
+    pub(crate) async fn put_tell(&self, id: &str, tell: &[u8]) -> Result<(), GatewayError> {
+        Ok(self.store.put_roster(vec![self.row(RosterKind::EmergencyNotice, id.as_bytes(), tell)]).await?)
+    }
+
     async fn rows(&self, kind: RosterKind) -> Result<Vec<Vec<u8>>, GatewayError> {
         let rows = self.store.roster_rows(kind).await?;
         let open = |(key, sealed): ([u8; 32], Vec<u8>)| {
@@ -277,6 +307,9 @@ impl Roster {
             RosterKind::Device => b"device",
             RosterKind::Refused => b"refused",
             RosterKind::Consents => b"consents",
+            RosterKind::Emergency => b"emergency",
+            RosterKind::EmergencyReport => b"emergency report",
+            RosterKind::EmergencyNotice => b"emergency notice",
         };
         mac(&self.index, "sealwort roster v1", &[kind, name])
     }

@@ -23,6 +23,12 @@ pub enum RosterKind {
     Refused,
     /// The pseudonym, for the patient's Consents in force.
     Consents,
+    /// An emergency access, by its id.
+    Emergency,
+    /// The report of an emergency access, by the access's id.
+    EmergencyReport,
+    /// A notice about an emergency access, by its id.
+    EmergencyNotice,
 }
 
 /// A write that waits for the exchange.

@@ -42,6 +42,15 @@ struct Export {
 /// `GET Patient/[id]/$export`
 pub(super) async fn begin(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
     ask.knows(&["_type", "_since", "_outputFormat"])?;
+    if ask.asking.purpose == crate::emergency::BREAK_THE_GLASS {
+        return Err(GatewayError::request(
+            403,
+            IssueCode::Forbidden,
+            "emergency-no-export",
+            "emergency access is for looking, not for taking a copy",
+            "read the record, or search in it",
+        ));
+    }
     if ask.prefer.respond_async != Waiting::Elsewhere {
         return Err(GatewayError::request(
             400,

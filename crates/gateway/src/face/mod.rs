@@ -6,6 +6,7 @@ mod body;
 mod bundle;
 mod capability;
 pub(crate) mod cursor;
+mod emergency;
 mod everything;
 mod export;
 mod feeds;
@@ -62,6 +63,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/consent/withdraw", post(local::withdraw))
         .merge(authorize::routes())
         .merge(feeds::routes())
+        .merge(emergency::routes())
         .fallback(unknown_route)
         .layer(CompressionLayer::new().gzip(true))
         .layer(cross_origin())
@@ -216,6 +218,9 @@ async fn dispatch(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayErr
         Interaction::ExportStatus => export::status(gateway, ask).await,
         Interaction::ExportCancel => export::cancel(gateway, ask),
         Interaction::ExportFile => export::file(gateway, ask).await,
+        Interaction::EmergencyAccess => emergency::open(gateway, ask).await,
+        Interaction::EmergencyApprove => emergency::approve(gateway, ask).await,
+        Interaction::EmergencyEnd => emergency::end(gateway, ask).await,
     }
 }
 

@@ -36,6 +36,9 @@ pub(crate) enum Interaction {
     ExportStatus,
     ExportCancel,
     ExportFile,
+    EmergencyAccess,
+    EmergencyApprove,
+    EmergencyEnd,
 }
 
 /// A part of a path.
@@ -70,6 +73,9 @@ static TABLE: &[Row] = &[
     Row(Method::GET, &[Word("$export-status"), Handle], Interaction::ExportStatus),
     Row(Method::DELETE, &[Word("$export-status"), Handle], Interaction::ExportCancel),
     Row(Method::GET, &[Word("$export-file"), Handle, Kind], Interaction::ExportFile),
+    Row(Method::POST, &[Word("$emergency-access")], Interaction::EmergencyAccess),
+    Row(Method::POST, &[Word("$emergency-access-approve")], Interaction::EmergencyApprove),
+    Row(Method::POST, &[Word("$emergency-access-end")], Interaction::EmergencyEnd),
     Row(Method::GET, &[PATIENT, Id, Word("$everything")], Interaction::Everything),
     Row(Method::GET, &[PATIENT, Id, Word("$summary")], Interaction::Summary),
     Row(Method::GET, &[PATIENT, Word("$summary")], Interaction::Summary),

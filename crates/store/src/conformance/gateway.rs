@@ -22,6 +22,9 @@ async fn roster(store: &dyn GatewayStore) {
         RosterKind::Device,
         RosterKind::Refused,
         RosterKind::Consents,
+        RosterKind::Emergency,
+        RosterKind::EmergencyReport,
+        RosterKind::EmergencyNotice,
     ];
     // The suite may meet rows of an earlier run.
     let counted = store.roster_count(kinds[4]).await.unwrap();

@@ -125,5 +125,8 @@ const fn kind_number(kind: RosterKind) -> u8 {
         RosterKind::Device => 5,
         RosterKind::Refused => 6,
         RosterKind::Consents => 7,
+        RosterKind::Emergency => 8,
+        RosterKind::EmergencyReport => 9,
+        RosterKind::EmergencyNotice => 10,
     }
 }

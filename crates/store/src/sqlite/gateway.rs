@@ -143,5 +143,8 @@ const fn kind_number(kind: RosterKind) -> i64 {
         RosterKind::Device => 5,
         RosterKind::Refused => 6,
         RosterKind::Consents => 7,
+        RosterKind::Emergency => 8,
+        RosterKind::EmergencyReport => 9,
+        RosterKind::EmergencyNotice => 10,
     }
 }
