@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::sign_in::SignInConfig;
 use sealwort_net::config::{ByteCount, CaConfig, Interval, LimitsConfig, ListenConfig, LogConfig};
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub struct Config {
     pub mllp: MllpConfig,
     /// Measurements of devices, from the hospital's MQTT broker.
     pub mqtt: MqttConfig,
+    /// How the hospital's people sign in.
+    pub sign_in: SignInConfig,
     /// How long the FHIR face waits and how much it takes.
     pub limits: LimitsConfig,
     /// What is logged.
@@ -180,6 +183,7 @@ impl Default for Config {
             consent: ConsentConfig::default(),
             mllp: MllpConfig::default(),
             mqtt: MqttConfig::default(),
+            sign_in: SignInConfig::default(),
             limits: LimitsConfig::from(&Limits::default()),
             log: LogConfig::default(),
         }

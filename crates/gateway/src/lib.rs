@@ -23,6 +23,7 @@ mod people;
 mod roster;
 mod seen;
 mod session;
+mod sign_in;
 mod store_records;
 mod user;
 mod view;
@@ -59,6 +60,7 @@ pub use consent::{ConsentChange, ConsentShown, ProvisionShown};
 pub use error::GatewayError;
 pub use feeds::mqtt::MqttError;
 pub use keys::KeysError;
+pub use sign_in::SignInConfig;
 pub use user::{PURPOSE_HEADER, User};
 
 use authorization::Authorization;
@@ -69,6 +71,7 @@ use outbox::Outbox;
 use people::People;
 use roster::Roster;
 use session::{Session, Sessions};
+use sign_in::SignIn;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +85,9 @@ pub enum StartError {
     /// Its apps and their tokens.
     #[error(transparent)]
     Authorization(#[from] AuthorizationError),
+    /// How its people sign in.
+    #[error("sign_in: {0}")]
+    SignIn(String),
     /// Its MQTT client.
     #[error(transparent)]
     Mqtt(#[from] MqttError),
@@ -148,6 +154,7 @@ pub(crate) struct Gateway {
     patients: OpenPatients,
     people: People,
     authorization: Authorization,
+    sign_in: SignIn,
     /// The FHIR base URL, without a slash at the end.
     base: String,
     /// How HL7 v2 messages are read.
@@ -284,6 +291,7 @@ pub fn serve(
         let roster = Roster::new(store.clone(), Arc::clone(&member), keys.roster.clone());
         let people = People::load(&roster, &base).await?;
         let authorization = Authorization::open(Arc::clone(&member), &keys, &root, &base)?;
+        let sign_in = SignIn::open(&config.sign_in, &root).map_err(StartError::SignIn)?;
         let started = member.trust().now();
 
         let gateway = Arc::new_cyclic(|me| Gateway {
@@ -296,6 +304,7 @@ pub fn serve(
             patients: OpenPatients::new(&config.open),
             people,
             authorization,
+            sign_in,
             base,
             message_settings: feeds::mllp::settings(&config.mllp, offset),
             mqtt_url: config.mqtt.url.clone(),

@@ -14,6 +14,7 @@ pub(crate) mod read;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod search;
+mod sign_in;
 mod table;
 pub(crate) mod validate;
 mod write;
@@ -59,6 +60,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/consent/grant", post(local::grant))
         .route("/consent/withdraw", post(local::withdraw))
         .merge(authorize::routes())
+        .merge(sign_in::routes())
         .merge(feeds::routes())
         .fallback(unknown_route)
         .layer(CompressionLayer::new().gzip(true))
@@ -128,7 +130,7 @@ async fn answer(gateway: &Arc<Gateway>, parts: &Parts, body: Body, format: &mut 
         Interaction::SmartConfiguration => return Ok(capability::smart(gateway)),
         _ => {}
     }
-    let mut asking = gateway.let_in(&parts.headers)?;
+    let mut asking = gateway.let_in(parts)?;
     if let Some(patient) = &asking.patient {
         asking.context = gateway.roster.by_resource("Patient", patient.as_str()).await?;
     }
@@ -216,7 +218,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let gateway = Arc::<Gateway>::from_ref(state);
-        let asking = gateway.let_in(&parts.headers).map_err(|error| failed(&error))?;
+        let asking = gateway.let_in(parts).map_err(|error| failed(&error))?;
         if asking.is_whole_user() {
             return Ok(Self);
         }
@@ -226,6 +228,34 @@ where
             "scope-insufficient",
             "this is for users of the hospital, not for apps",
             "use a token of sealwort gateway token",
+        )))
+    }
+}
+
+/// A user of the hospital with the role that looks after the sessions of others.
+pub(crate) struct Administrator(String);
+
+/// The role of administrators of the gateway.
+const ADMINISTRATOR: &str = "administrator";
+
+impl<S: Send + Sync> FromRequestParts<S> for Administrator
+where
+    Arc<Gateway>: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let gateway = Arc::<Gateway>::from_ref(state);
+        let asking = gateway.let_in(parts).map_err(|error| failed(&error))?;
+        if asking.is_whole_user() && asking.role == ADMINISTRATOR {
+            return Ok(Self(asking.user));
+        }
+        Err(failed(&GatewayError::request(
+            403,
+            IssueCode::Forbidden,
+            "administrator-needed",
+            "this is for users in the role administrator",
+            "use a token of sealwort gateway token --role administrator",
         )))
     }
 }
@@ -243,6 +273,11 @@ fn failed_as(error: &GatewayError, format: &Format, base: &str) -> Response {
     let mut reply = Reply::resource(status(error.status()), outcome.to_bytes());
     match error.status() {
         401 => reply.headers.push((header::WWW_AUTHENTICATE, error.challenge().to_owned())),
+        429 => {
+            if let GatewayError::Throttled { seconds } = error {
+                reply.headers.push((header::RETRY_AFTER, seconds.to_string()));
+            }
+        }
         503 => reply.headers.push((header::RETRY_AFTER, "2".to_owned())),
         _ => {}
     }
