@@ -49,3 +49,24 @@ find_python() {
     fi
     run=$(realpath "$environment")/bin/python
 }
+
+# The packages for Node, pinned by package-lock.json, in $node under the target folder. They are looked for beside the
+# scripts that import them, so the scripts are copied there.
+find_node() {
+    local clients=interop/clients wanted fit
+    node=$target/clients-node
+    mkdir -p "$node"
+    cp "$clients"/node/*.mjs "$clients"/node/package.json "$clients"/node/package-lock.json "$node"
+    fit="const [a, b] = process.versions.node.split('.').map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)"
+    if ! command -v npm >/dev/null || ! node -e "$fit"; then
+        loud "SKIPPED: the clients for Node need Node 20.19 or newer with npm; the others run"
+        rm -rf "$node/node_modules"
+        return
+    fi
+    wanted=$(node --version; sha256sum < "$node/package-lock.json")
+    if [[ ! -d $node/node_modules || $(cat "$node/wanted" 2>/dev/null) != "$wanted" ]]; then
+        say "npm packages, pinned by package-lock.json"
+        (cd "$node" && timeout 600 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+        printf '%s\n' "$wanted" > "$node/wanted"
+    fi
+}

@@ -50,3 +50,6 @@ if ! cargo nextest --version >/dev/null 2>&1; then
     cargo install cargo-nextest --locked >&2 \
         || loud "NOT INSTALLED: cargo-nextest; the tests run under plain cargo test, one crate after the other"
 fi
+
+# An OpenID provider for the tests of sign-in, among the packages of the public clients.
+find_node

@@ -15,6 +15,7 @@ use crate::join::JoinArgs;
 use crate::put::PutArgs;
 use crate::refused::RefusedArgs;
 use crate::services::{GatewayArgs, ServiceArgs};
+use crate::session::SessionArgs;
 use crate::status::StatusArgs;
 
 /// Health records between hospitals: sealed end to end, released by consent.
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     Emergency(EmergencyArgs),
     /// What a gateway refused of what came in, and keeps: list, replay, discard.
     Refused(RefusedArgs),
+    /// People signed in at a gateway, and lockouts: list, end, unlock.
+    Session(SessionArgs),
     /// How a gateway is doing.
     Status(StatusArgs),
     /// Find what is wrong with a party's set-up, and the line that mends it.

@@ -18,6 +18,7 @@ mod output;
 mod put;
 mod refused;
 mod services;
+mod session;
 mod settings;
 mod status;
 
@@ -65,6 +66,7 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Device(args) => device::run(args, output).await,
         Command::Emergency(args) => emergency::run(args, output).await,
         Command::Refused(args) => refused::run(args, output).await,
+        Command::Session(args) => session::run(args, output).await,
         Command::Status(args) => status::run(args, output).await,
         Command::Doctor(args) => doctor::run(args, output).await,
         Command::Config(args) => config::run(args, output),

@@ -1,19 +1,21 @@
 //! Apps and their tokens: the SMART authorization server of this gateway (`sealwort_smart`), with what it must remember
 //! sealed on disk, and the apps that the hospital registered in `apps.json`, read anew when the file changes.
 
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use http::HeaderMap;
+use http::request::Parts;
 use sealwort_net::member::Member;
 use sealwort_net::secret_file;
+use sealwort_net::server::PeerAddress;
 use sealwort_pki::UnixTime;
 use sealwort_proto::crypto::{random, sha256};
 use sealwort_smart::{
     Apps, AuthorizationServer, Endpoints, IdentityAlgorithm, IdentityKey, NumericDate, OAuthError, Settings,
-    TokenResponse,
+    TokenFault, TokenResponse,
 };
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -202,16 +204,33 @@ pub(crate) fn write_apps(file: &std::path::Path, apps: &[Value]) -> Result<(), A
     secret_file::replace(file, &text).map_err(|error| wrong(error.to_string()))
 }
 
+/// The address that a request came from.
+pub(crate) fn source(parts: &Parts) -> Option<IpAddr> {
+    parts.extensions.get::<PeerAddress>().map(|address| address.0.ip())
+}
+
 pub(crate) fn seconds(now: UnixTime) -> NumericDate {
     NumericDate::from_secs(now.as_secs())
 }
 
 impl Gateway {
-    /// Lets a request in, or says why not.
-    pub(crate) fn let_in(&self, headers: &HeaderMap) -> Result<Asking, GatewayError> {
+    /// Lets a request in, or says why not. A good token is let in wherever it comes from; after too many bad ones from
+    /// an address the answer to the next is a wait.
+    pub(crate) fn let_in(&self, parts: &Parts) -> Result<Asking, GatewayError> {
         let now = self.sessions.now();
-        let token = bearer(headers)?;
+        let token = bearer(&parts.headers)?;
         let checked = self.authorization.ask(|server| server.recheck_access_token(token, seconds(now)));
-        let_in(checked, headers)
+        let session = checked.as_ref().ok().and_then(|token| token.access().user.as_ref()?.session.clone());
+        let checked = match session {
+            Some(session) if !self.sign_in.sessions.touch(&session, now) => Err(TokenFault::Revoked),
+            _ => checked,
+        };
+        let fault = checked.as_ref().err().copied();
+        let_in(checked, &parts.headers).map_err(|error| match fault {
+            Some(TokenFault::Foreign | TokenFault::Signature) => {
+                self.tried_badly("token", None, source(parts), "not a token of this gateway").unwrap_or(error)
+            }
+            _ => error,
+        })
     }
 }

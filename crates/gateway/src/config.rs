@@ -31,6 +31,8 @@ pub struct Config {
     pub mqtt: MqttConfig,
     /// Emergency access.
     pub emergency: EmergencyConfig,
+    /// How the hospital's people sign in.
+    pub sign_in: SignInConfig,
     /// How long the FHIR face waits and how much it takes.
     pub limits: LimitsConfig,
     /// What is logged.
@@ -239,6 +241,7 @@ impl Default for Config {
             mllp: MllpConfig::default(),
             mqtt: MqttConfig::default(),
             emergency: EmergencyConfig::default(),
+            sign_in: SignInConfig::default(),
             limits: LimitsConfig::from(&Limits::default()),
             log: LogConfig::default(),
         }

@@ -74,6 +74,12 @@ pub enum GatewayError {
         /// What else.
         note: String,
     },
+    /// Too many failures: whoever asks has to wait.
+    #[error("too many failures; the next try is looked at in {seconds} s")]
+    Throttled {
+        /// How long.
+        seconds: u64,
+    },
     /// What this gateway keeps does not open.
     #[error("{0}; restore the data folder from a backup")]
     Kept(&'static str),
@@ -95,6 +101,11 @@ impl GatewayError {
         remedy: impl Into<String>,
     ) -> Self {
         Self::Request { status, issue, code, text: text.into(), expression: None, remedy: remedy.into() }
+    }
+
+    /// Too many failures.
+    pub(crate) fn throttled(wait: std::time::Duration) -> Self {
+        Self::Throttled { seconds: wait.as_secs().max(1) }
     }
 
     /// Names the element that is at fault.
@@ -163,6 +174,7 @@ impl GatewayError {
             Self::Faults { outcome, .. } => outcome.issues().next().map_or("invalid", |issue| issue.stable_code()),
             Self::Within { .. } | Self::Noted { .. } => "unknown",
             Self::Request { code, .. } => code,
+            Self::Throttled { .. } => "throttled",
             Self::Protocol(error) => error.code(),
             Self::Exchange(error) => error.code(),
             Self::Store(_) => "storage-failed",
@@ -206,6 +218,7 @@ impl GatewayError {
             Self::Search(error) => error.http_status(),
             Self::Patch(error) => error.http_status(),
             Self::Request { status, .. } | Self::Faults { status, .. } => *status,
+            Self::Throttled { .. } => 429,
             Self::Store(StoreError::Full) => 507,
             Self::Store(_) | Self::Kept(_) | Self::Within { .. } | Self::Noted { .. } => 500,
             Self::Protocol(_) | Self::Exchange(_) => match self.code() {
@@ -239,6 +252,7 @@ impl GatewayError {
                 403 => IssueCode::Forbidden,
                 404 => IssueCode::NotFound,
                 409 => IssueCode::Conflict,
+                429 => IssueCode::Throttled,
                 502 if self.is_tampering() => IssueCode::Security,
                 503 => IssueCode::Transient,
                 507 => IssueCode::NoStore,
@@ -248,6 +262,10 @@ impl GatewayError {
         let (text, remedy) = match (self, self.refusal()) {
             (Self::Request { text, remedy, .. }, _) => (text.clone(), remedy.clone()),
             (_, Some(refusal)) => (format!("the {} refused: {}", refusal.by, refusal.reason), refusal.remedy.clone()),
+            (error @ Self::Throttled { .. }, None) => (
+                error.to_string(),
+                "wait, then show what is right; an administrator can end the wait: sealwort session unlock".to_owned(),
+            ),
             (error, None) if error.is_tampering() => (
                 error.to_string(),
                 "tell the exchange's operator and security officer at once; nothing of this reading was used"

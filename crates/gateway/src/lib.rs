@@ -24,6 +24,7 @@ mod people;
 mod roster;
 mod seen;
 mod session;
+mod sign_in;
 mod store_records;
 mod trail;
 mod user;
@@ -66,6 +67,7 @@ pub use consent::{ConsentChange, ConsentShown, ProvisionShown};
 pub use error::GatewayError;
 pub use feeds::mqtt::MqttError;
 pub use keys::KeysError;
+pub use sign_in::SignInConfig;
 pub use user::{PURPOSE_HEADER, User};
 
 use authorization::Authorization;
@@ -77,6 +79,7 @@ use outbox::Outbox;
 use people::People;
 use roster::Roster;
 use session::{Session, Sessions};
+use sign_in::SignIn;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +96,9 @@ pub enum StartError {
     /// Its apps and their tokens.
     #[error(transparent)]
     Authorization(#[from] AuthorizationError),
+    /// How its people sign in.
+    #[error("sign_in: {0}")]
+    SignIn(String),
     /// Its MQTT client.
     #[error(transparent)]
     Mqtt(#[from] MqttError),
@@ -164,6 +170,7 @@ pub(crate) struct Gateway {
     people: People,
     emergencies: Emergencies,
     authorization: Authorization,
+    sign_in: SignIn,
     /// The FHIR base URL, without a slash at the end.
     base: String,
     /// How HL7 v2 messages are read.
@@ -319,6 +326,7 @@ pub fn serve(
         emergency::check(&config.emergency).map_err(StartError::Emergency)?;
         let emergencies = Emergencies::load(&config.emergency, &roster).await?;
         let authorization = Authorization::open(Arc::clone(&member), &keys, &root, &base)?;
+        let sign_in = SignIn::open(&config.sign_in, &root).map_err(StartError::SignIn)?;
         let started = member.trust().now();
 
         let gateway = Arc::new_cyclic(|me| Gateway {
@@ -333,6 +341,7 @@ pub fn serve(
             people,
             emergencies,
             authorization,
+            sign_in,
             base,
             message_settings: feeds::mllp::settings(&config.mllp, offset),
             mqtt_url: config.mqtt.url.clone(),

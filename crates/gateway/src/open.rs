@@ -254,6 +254,7 @@ pub(crate) async fn close_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
         tokio::select! {
             () = tokio::time::sleep(TIDY_EVERY) => {
                 gateway.patients.tidy();
+                gateway.tidy_sessions();
                 gateway.authorization.sweep(gateway.sessions.now());
             }
             () = shutdown.wait() => return,

@@ -99,6 +99,7 @@ pub(crate) fn issue(tokens: &AccessTokens, user: &User, now: UnixTime) -> Result
         name: user.name.parse().map_err(|_| TokenFault::Foreign)?,
         role: user.role.parse().map_err(|_| TokenFault::Foreign)?,
         fhir_user: None,
+        session: None,
     };
     let lifetime = user.expires.saturating_sub(now.as_secs());
     let issued = tokens.issue_user(&who, lifetime, random(), NumericDate::from_secs(now.as_secs()))?;

@@ -104,7 +104,7 @@ impl ReplayGuard {
 }
 
 /// The client id that an assertion claims. Nothing is verified yet.
-pub(crate) fn claimed_client(assertion: &str) -> Result<ClientId, AssertionFault> {
+pub(crate) fn claimed_by(assertion: &str) -> Result<ClientId, AssertionFault> {
     let compact = Compact::split(assertion, ASSERTION_BYTES_MAX).map_err(|_| AssertionFault::Form)?;
     let claims: Claims = jws::parse(&compact.claims).ok_or(AssertionFault::Form)?;
     claims.iss.parse().map_err(|_| AssertionFault::Client)

@@ -128,9 +128,15 @@ impl AuthorizationServer {
         if !is_verifier(verifier) || !bool::from(proof.ct_eq(&code.challenge)) {
             return Err(refused("code_verifier does not fit code_challenge"));
         }
-        let (user, scopes, grant) = (code.user.clone(), code.scopes.clone(), code.grant.clone());
+        let (mut user, scopes, grant) = (code.user.clone(), code.scopes.clone(), code.grant.clone());
         let (patient, purpose, banner, nonce) =
             (code.patient.clone(), code.purpose.clone(), code.banner, code.nonce.clone());
+        let presence = presence(&scopes);
+        if !self.is_present(&user) {
+            return Err(refused("the session of the user has ended; ask the user again"));
+        }
+        // What the user approved for longer than the session does not end with it.
+        user.session = user.session.filter(|_| presence != Some(Presence::Offline));
         let fhir_user = user.fhir_user.as_ref().filter(|_| scopes.contains(&Scope::FhirUser));
         let identity = Identity {
             issuer: &self.endpoints.issuer,
@@ -143,7 +149,6 @@ impl AuthorizationServer {
             Some(key) if scopes.contains(&Scope::OpenId) => Some(key.issue(&identity, now).ok_or_else(unsigned)?),
             _ => None,
         };
-        let presence = presence(&scopes);
         let access = Access {
             client_id: client_id.clone(),
             user: Some(user.clone()),
@@ -183,6 +188,13 @@ impl AuthorizationServer {
             };
             OAuthError::new(ErrorCode::InvalidGrant, text)
         })?;
+        if !self.is_present(&grant.user) {
+            self.kept.grants.revoke_grant(&grant.id, now);
+            return Err(OAuthError::new(
+                ErrorCode::InvalidGrant,
+                "the session of the user has ended; ask the user again",
+            ));
+        }
         // What the hospital took from the app since then is gone; what was approved is never exceeded.
         let mut scopes = self.grantable(&grant.scopes.intersect(allowed));
         if let Some(wanted) = wanted {

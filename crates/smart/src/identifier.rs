@@ -76,6 +76,8 @@ identifiers! {
     FhirUser: is_fhir_user, "fhirUser is Patient, Practitioner, RelatedPerson or Person, a slash and an id";
     /// One approval by a user, and all tokens that come from it.
     GrantId: is_word, "a grant id has 1 to 128 printable ASCII characters and no space, quote or backslash";
+    /// One session of a person who signed in at the hospital's provider.
+    SessionId: is_word, "a session id has 1 to 128 printable ASCII characters and no space, quote or backslash";
     /// One token (RFC 7519, `jti`).
     TokenId: is_word, "a token id has 1 to 128 printable ASCII characters and no space, quote or backslash";
 }
@@ -90,7 +92,7 @@ macro_rules! print {
     )*};
 }
 
-print! { ClientId UserName Role Purpose FhirUser GrantId TokenId }
+print! { ClientId UserName Role Purpose FhirUser GrantId SessionId TokenId }
 
 /// Who a token is about stays out of logs.
 impl fmt::Debug for PatientId {

@@ -15,6 +15,7 @@ pub mod grant;
 pub mod id_token;
 pub mod identifier;
 mod jws;
+pub mod oidc;
 pub mod redirect;
 pub mod scope;
 pub mod scope_set;
@@ -30,9 +31,11 @@ pub use error::{ErrorCode, OAuthError};
 pub use exchange::TokenResponse;
 pub use grant::{Grant, Presence};
 pub use id_token::{BadIdentityKey, IdentityAlgorithm, IdentityKey};
-pub use identifier::{BadIdentifier, ClientId, FhirUser, GrantId, PatientId, Purpose, Role, TokenId, UserName};
+pub use identifier::{
+    BadIdentifier, ClientId, FhirUser, GrantId, PatientId, Purpose, Role, SessionId, TokenId, UserName,
+};
 pub use scope::{Action, Actions, Context, ResourceScope, ResourceTypes, Scope, ScopeFault};
 pub use scope_set::{DroppedScope, Permission, ScopeRequest, ScopeSet};
-pub use server::{AuthorizationServer, BadState, Banner, Endpoints, IssuedLaunch, Launch, Settings};
+pub use server::{AuthorizationServer, BadState, Banner, Endpoints, IssuedLaunch, Launch, Settings, claimed_client};
 pub use time::NumericDate;
 pub use token::{Access, AccessToken, AccessTokens, IssuedToken, SecretText, TokenFault, User};

@@ -2,25 +2,25 @@
 //! revocation, and keeping over a restart. The two endpoints with a walk of their own are in `authorization` and
 //! `exchange`. The gateway keeps one of these behind a lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::app::{App, AppKind, Apps};
-use crate::assertion::{ASSERTION_TYPE, ReplayGuard, claimed_client, verify_assertion};
+use crate::assertion::{ASSERTION_TYPE, ReplayGuard, claimed_by, verify_assertion};
 use crate::authorization::Code;
 use crate::error::{ErrorCode, OAuthError};
 use crate::form::{Form, with_parameters};
 use crate::grant::{Fingerprint, Grant, Grants};
 use crate::id_token::IdentityKey;
-use crate::identifier::{ClientId, FhirUser, GrantId, PatientId, TokenId, UserName};
+use crate::identifier::{ClientId, FhirUser, GrantId, PatientId, SessionId, TokenId, UserName};
 use crate::jws::{self, MacKey};
 use crate::scope::Scope;
 use crate::scope_set::ScopeSet;
 use crate::time::NumericDate;
-use crate::token::{AccessToken, AccessTokens, GATEWAY_CLIENT, SecretText, TokenFault};
+use crate::token::{AccessToken, AccessTokens, GATEWAY_CLIENT, SecretText, TokenFault, User};
 
 /// Lifetime of a launch that no app has answered, in seconds.
 pub const LAUNCH_SECONDS: u64 = 5 * 60;
@@ -84,6 +84,8 @@ pub struct AuthorizationServer {
     pub(crate) launches: BTreeMap<Fingerprint, WaitingLaunch>,
     pub(crate) codes: BTreeMap<Fingerprint, Code>,
     pub(crate) kept: Kept,
+    /// Sessions that go on. What belongs to another one has ended; after a restart all have.
+    sessions: BTreeSet<SessionId>,
     /// Tokens that were verified before.
     verified: BTreeMap<Fingerprint, AccessToken>,
 }
@@ -154,6 +156,13 @@ pub(crate) enum Asked {
 #[error("the kept state of the authorization server is not one that this version wrote; users must approve again")]
 pub struct BadState;
 
+/// The app that sends a form, as it says itself; nothing is verified. For counting failures.
+pub fn claimed_client(body: &[u8]) -> Option<ClientId> {
+    let form = Form::parse(body).ok()?;
+    let claimed = form.value("client_assertion").and_then(|assertion| claimed_by(assertion).ok());
+    claimed.or_else(|| form.value("client_id")?.parse().ok())
+}
+
 impl AuthorizationServer {
     /// A server that remembers nothing yet.
     pub fn new(settings: Settings, apps: Apps) -> Result<Self, TokenFault> {
@@ -174,6 +183,7 @@ impl AuthorizationServer {
             launches,
             codes,
             kept,
+            sessions: BTreeSet::new(),
             verified: BTreeMap::new(),
         })
     }
@@ -220,7 +230,29 @@ impl AuthorizationServer {
     fn check_standing(&self, token: &AccessToken) -> Result<(), TokenFault> {
         let client_id = &token.access().client_id;
         let registered = client_id.as_str() == GATEWAY_CLIENT || self.apps.find(client_id).is_some();
-        if registered && !self.kept.grants.is_revoked(token) { Ok(()) } else { Err(TokenFault::Revoked) }
+        let goes_on = token.access().user.as_ref().is_none_or(|user| self.is_present(user));
+        if registered && goes_on && !self.kept.grants.is_revoked(token) { Ok(()) } else { Err(TokenFault::Revoked) }
+    }
+
+    /// Whether the session of a user goes on, if what they have depends on one.
+    pub(crate) fn is_present(&self, user: &User) -> bool {
+        user.session.as_ref().is_none_or(|session| self.sessions.contains(session))
+    }
+
+    /// A person signed in.
+    pub fn begin_session(&mut self, session: SessionId) {
+        self.sessions.insert(session);
+    }
+
+    /// A session ended: its tokens and what was approved for as long as it goes on end at once.
+    pub fn close_session(&mut self, session: &SessionId, now: NumericDate) {
+        self.sessions.remove(session);
+        self.kept.grants.revoke_where(now, |grant| grant.user.session.as_ref() == Some(session));
+    }
+
+    /// A user is to have nothing any more: what they approved for longer than a session ends, too.
+    pub fn end_approvals(&mut self, user: &UserName, now: NumericDate) {
+        self.kept.grants.revoke_where(now, |grant| grant.user.name == *user);
     }
 
     /// Begins an EHR launch.
@@ -345,7 +377,7 @@ impl AuthorizationServer {
             (Some(ASSERTION_TYPE), Some(assertion)) => Some(assertion),
             _ => return Err(wrong("client_assertion and client_assertion_type come together, of type jwt-bearer")),
         };
-        let claimed = assertion.map(claimed_client).transpose().map_err(refused)?;
+        let claimed = assertion.map(claimed_by).transpose().map_err(refused)?;
         if named.is_some() && claimed.is_some() && named != claimed {
             return Err(wrong("client_id and the issuer of the client assertion differ"));
         }

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::identifier::{ClientId, FhirUser, GrantId, PatientId, Purpose, Role, TokenId, UserName};
+use crate::identifier::{ClientId, FhirUser, GrantId, PatientId, Purpose, Role, SessionId, TokenId, UserName};
 use crate::jws::{JwsFault, MacKey, encode};
 use crate::scope_set::ScopeSet;
 use crate::time::NumericDate;
@@ -39,6 +39,9 @@ pub struct User {
     /// Their own resource on this server, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fhir_user: Option<FhirUser>,
+    /// The session with which whatever they were given ends, if they signed in at the hospital's provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
 }
 
 /// What a token allows, and whom.
@@ -244,6 +247,7 @@ impl AccessTokens {
             fhir_user: user.and_then(|user| user.fhir_user.clone()),
             purpose: access.purpose.clone(),
             grant: access.grant.clone(),
+            sid: user.and_then(|user| user.session.clone()),
             jti: id.clone(),
             iat: now,
             exp: expires,
@@ -275,6 +279,8 @@ struct Claims {
     purpose: Option<Purpose>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     grant: Option<GrantId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sid: Option<SessionId>,
     jti: TokenId,
     iat: NumericDate,
     exp: NumericDate,
@@ -283,8 +289,11 @@ struct Claims {
 impl Claims {
     fn verified(self) -> Option<AccessToken> {
         let user = match self.role {
-            Some(role) => Some(User { name: self.sub.parse().ok()?, role, fhir_user: self.fhir_user }),
-            None if self.sub == self.client_id.as_str() && self.fhir_user.is_none() => None,
+            Some(role) => {
+                let (name, fhir_user, session) = (self.sub.parse().ok()?, self.fhir_user, self.sid);
+                Some(User { name, role, fhir_user, session })
+            }
+            None if self.sub == self.client_id.as_str() && self.fhir_user.is_none() && self.sid.is_none() => None,
             None => return None,
         };
         let access = Access {
@@ -316,6 +325,7 @@ mod tests {
             name: "dr-a".parse().unwrap(),
             role: "physician".parse().unwrap(),
             fhir_user: Some("Practitioner/7".parse().unwrap()),
+            session: Some("s1".parse().unwrap()),
         }
     }
 

@@ -50,6 +50,11 @@ impl App {
         Self { id: id.to_owned(), key, client, cookie, discovered, base, number: 0 }
     }
 
+    /// Lets a user approve who signed in at the hospital's provider, by the cookie of their session.
+    pub(crate) fn used_by(&mut self, cookie: String) {
+        self.cookie = cookie;
+    }
+
     /// A token for the app itself.
     pub(crate) fn own_token(&mut self, scopes: &str) -> Answer {
         let assertion = self.assertion();
@@ -127,9 +132,8 @@ impl App {
         let page =
             self.client.send("GET", &format!("{}?{request}", self.path("authorization_endpoint")), &[signed_in], "");
         let page = page.with(200).text();
-        let ticket = page.split_once("name=\"ticket\" value=\"").unwrap_or_else(|| panic!("no ticket: {page}")).1;
-        let ticket = ticket.split('"').next().unwrap();
-        let mut form = vec![("ticket", ticket), ("decision", "approve")];
+        let hidden = |name: &str| hidden(&page, name);
+        let mut form = vec![("ticket", hidden("ticket")), ("form", hidden("form")), ("decision", "approve")];
         form.extend(scopes.split(' ').map(|scope| ("scope", scope)));
         form.extend(patient.map(|patient| ("patient", patient)));
         let sent_back = self.client.send("POST", "/auth/decide", &[signed_in, FORM], form_of(&form)).with(303);
@@ -143,6 +147,13 @@ impl App {
         let url = self.discovered[endpoint].as_str().unwrap();
         url.strip_prefix(self.base.strip_suffix("/fhir").unwrap()).unwrap().to_owned()
     }
+}
+
+/// The value of a hidden field of a page's form.
+#[track_caller]
+pub(crate) fn hidden<'p>(page: &'p str, name: &str) -> &'p str {
+    let field = format!("name=\"{name}\" value=\"");
+    page.split_once(&field).unwrap_or_else(|| panic!("no {name}: {page}")).1.split('"').next().unwrap()
 }
 
 /// The access token in an answer of the token endpoint.

@@ -1,5 +1,6 @@
 //! SMART on FHIR for people and apps: the page on which a user approves an app, and the endpoints where apps get, look
-//! at and give back tokens (HL7 SMART App Launch 2.2). A user signs in with a token of this gateway.
+//! at and give back tokens (HL7 SMART App Launch 2.2). A user signs in at the hospital's provider (`sign_in`), or where
+//! none is configured with a token of this gateway.
 
 use std::sync::Arc;
 
@@ -15,13 +16,15 @@ use sealwort_audit::{Detail, EventKind};
 use sealwort_fhir::ResourceType;
 use sealwort_proto::crypto::random;
 use sealwort_smart::{
-    Consent, ErrorCode, OAuthError, PatientChoice, PendingAuthorization, Reader, Refusal, ScopeSet, User, describe,
+    Consent, ErrorCode, OAuthError, PatientChoice, PendingAuthorization, Reader, Refusal, ScopeSet, User,
+    claimed_client, describe,
 };
 
-use super::{STYLESHEET, Shared};
+use super::{STYLESHEET, Shared, sign_in};
 use crate::Gateway;
-use crate::authorization::{AUTH, seconds};
+use crate::authorization::{AUTH, seconds, source};
 use crate::error::GatewayError;
+use crate::sign_in::Next;
 
 /// Cookie that keeps a user signed in on these pages. It holds the user's token.
 const SESSION_COOKIE: &str = "sealwort_session";
@@ -33,7 +36,7 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
     let at = |path: &str| format!("{AUTH}/{path}");
     Router::new()
         .route(&at("authorize"), get(authorize).post(authorize_posted))
-        .route(&at("sign-in"), post(sign_in))
+        .route(&at("sign-in"), post(sign_in_with_token))
         .route(&at("decide"), post(decide))
         .route(&at("token"), post(token))
         .route(&at("introspect"), post(introspect))
@@ -43,21 +46,24 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
 }
 
 /// `GET /auth/authorize?…`
-async fn authorize(State(gateway): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    ask_user(&gateway, &headers, &query.unwrap_or_default())
+async fn authorize(State(gateway): Shared, parts: Parts, RawQuery(query): RawQuery) -> Response {
+    ask_user(&gateway, &parts, &query.unwrap_or_default()).await
 }
 
 /// `POST /auth/authorize`
-async fn authorize_posted(State(gateway): Shared, headers: HeaderMap, body: Bytes) -> Response {
+async fn authorize_posted(State(gateway): Shared, parts: Parts, body: Bytes) -> Response {
     match String::from_utf8(body.to_vec()) {
-        Ok(request) => ask_user(&gateway, &headers, &request),
+        Ok(request) => ask_user(&gateway, &parts, &request).await,
         Err(_) => told(StatusCode::BAD_REQUEST, "the request is not text"),
     }
 }
 
 /// Shows what the app asks for, or has the user sign in first.
-fn ask_user(gateway: &Arc<Gateway>, headers: &HeaderMap, request: &str) -> Response {
-    let Some(user) = signed_in(gateway, headers) else {
+async fn ask_user(gateway: &Arc<Gateway>, parts: &Parts, request: &str) -> Response {
+    let Some(Visitor { user, form }) = signed_in(gateway, &parts.headers) else {
+        if gateway.sign_in.is_offered() {
+            return sign_in::depart(gateway, parts, Next::App(request.to_owned()), None).await;
+        }
         return page(StatusCode::OK, &sign_in_page(request, None), None);
     };
     let now = seconds(gateway.sessions.now());
@@ -68,7 +74,7 @@ fn ask_user(gateway: &Arc<Gateway>, headers: &HeaderMap, request: &str) -> Respo
                 PatientChoice::ToChoose => gateway.people.names(PATIENTS_OFFERED_MAX),
                 _ => Vec::new(),
             };
-            page(StatusCode::OK, &consent_page(&pending, &user, &patients), redirect.as_deref())
+            page(StatusCode::OK, &consent_page(&pending, &user, &form, &patients), redirect.as_deref())
         }
         Err(Refusal::ToApp { location, .. }) => see_other(&location),
         Err(Refusal::ToUser(error)) => told(StatusCode::BAD_REQUEST, error.description()),
@@ -76,12 +82,18 @@ fn ask_user(gateway: &Arc<Gateway>, headers: &HeaderMap, request: &str) -> Respo
 }
 
 /// `POST /auth/sign-in`: a token of this gateway opens the page.
-async fn sign_in(State(gateway): Shared, body: Bytes) -> Response {
+async fn sign_in_with_token(State(gateway): Shared, parts: Parts, body: Bytes) -> Response {
     let form = pairs(&body);
+    if gateway.sign_in.is_offered() {
+        return told(StatusCode::NOT_FOUND, "Sign in at the hospital's provider.");
+    }
     let (Some(token), Some(request)) = (only(&form, "token"), only(&form, "request")) else {
         return told(StatusCode::BAD_REQUEST, "the form is not complete");
     };
     if user_of(&gateway, token.trim()).is_none() {
+        if let Some(wait) = gateway.tried_badly("sign-in", None, source(&parts), "not a user's token of this gateway") {
+            return oauth_wait(&wait);
+        }
         let wrong = "This token is not one of this gateway's, or its time is over.";
         return page(StatusCode::UNAUTHORIZED, &sign_in_page(request, Some(wrong)), None);
     }
@@ -96,10 +108,13 @@ async fn sign_in(State(gateway): Shared, body: Bytes) -> Response {
 
 /// `POST /auth/decide`: the user's answer.
 async fn decide(State(gateway): Shared, headers: HeaderMap, body: Bytes) -> Response {
-    let Some(user) = signed_in(&gateway, &headers) else {
+    let Some(Visitor { user, form: own }) = signed_in(&gateway, &headers) else {
         return told(StatusCode::UNAUTHORIZED, "sign in again: the session is over");
     };
     let form = pairs(&body);
+    if only(&form, "form").unwrap_or_default() != own {
+        return told(StatusCode::FORBIDDEN, "the form is not one of this session's pages");
+    }
     let Some(ticket) = only(&form, "ticket") else { return told(StatusCode::BAD_REQUEST, "the form is not complete") };
     let now = gateway.sessions.now();
     let outcome = if only(&form, "decision") == Some("approve") {
@@ -135,15 +150,18 @@ async fn chosen_patient(
 }
 
 /// `POST /auth/token`
-async fn token(State(gateway): Shared, body: Bytes) -> Response {
+async fn token(State(gateway): Shared, parts: Parts, body: Bytes) -> Response {
     if let Err(error) = gateway.journal.check() {
         return super::failed(&error.into());
     }
+    let (app, from) = (claimed_client(&body).map(|id| id.to_string()), source(&parts));
+    if let Some(wait) = app.as_deref().and_then(|app| gateway.may_try(app, from).err()) {
+        return oauth_wait(&wait);
+    }
     let outcome = gateway.authorization.token(&body, gateway.sessions.now()).await;
-    let form = pairs(&body);
     let mut entry = gateway.journal.event(EventKind::TokenIssued);
-    entry.note(Detail::Application, only(&form, "client_id").unwrap_or_default());
-    entry.note(Detail::Method, only(&form, "grant_type").unwrap_or_default());
+    entry.note(Detail::Application, app.as_deref().unwrap_or_default());
+    entry.note(Detail::Method, only(&pairs(&body), "grant_type").unwrap_or_default());
     if let Err(error) = &outcome {
         entry = entry.refused("token-refused").detail(Detail::Reason, error.description());
     }
@@ -151,9 +169,28 @@ async fn token(State(gateway): Shared, body: Bytes) -> Response {
         return super::failed(&error.into());
     }
     match outcome {
-        Ok(response) => json(StatusCode::OK, &response.to_json()),
+        Ok(response) => {
+            if let Some(app) = &app {
+                gateway.tried_well(app, from);
+            }
+            json(StatusCode::OK, &response.to_json())
+        }
+        Err(error) if error.code() == ErrorCode::InvalidClient => {
+            let wait = gateway.tried_badly("app", app.as_deref(), from, error.description());
+            wait.map_or_else(|| oauth_error(&error), |wait| oauth_wait(&wait))
+        }
         Err(error) => oauth_error(&error),
     }
+}
+
+/// Too many failures, in OAuth's words (RFC 6585, section 4).
+fn oauth_wait(wait: &GatewayError) -> Response {
+    let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, wait);
+    let mut response = json(StatusCode::TOO_MANY_REQUESTS, &error.to_json());
+    if let GatewayError::Throttled { seconds } = wait {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+    }
+    response
 }
 
 /// `POST /auth/introspect`
@@ -195,12 +232,28 @@ async fn openid(State(gateway): Shared) -> Response {
     }
 }
 
+/// Who looks at a page, and what stands in its forms so that no other site can send them.
+struct Visitor {
+    user: User,
+    form: String,
+}
+
 /// The user of the session's cookie.
-fn signed_in(gateway: &Gateway, headers: &HeaderMap) -> Option<User> {
+fn signed_in(gateway: &Gateway, headers: &HeaderMap) -> Option<Visitor> {
+    if gateway.sign_in.is_offered() {
+        let present = sign_in::present(gateway, headers)?;
+        return Some(Visitor { user: present.user, form: present.form });
+    }
+    // The cookie with a token is `Strict`: no other site can send a form with it.
+    let user = user_of(gateway, cookie(headers, SESSION_COOKIE)?)?;
+    Some(Visitor { user, form: String::new() })
+}
+
+/// A cookie of a request.
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut named = cookies.flat_map(|value| value.split(';')).filter_map(|one| one.trim().split_once('='));
-    let (_, token) = named.find(|(name, _)| *name == SESSION_COOKIE)?;
-    user_of(gateway, token)
+    named.find(|(found, _)| *found == name).map(|(_, value)| value)
 }
 
 /// The user of a token that stands for all of a user's rights; an app's token signs nobody in.
@@ -211,17 +264,17 @@ fn user_of(gateway: &Gateway, token: &str) -> Option<User> {
     token.access().user.clone().filter(|_| token.access().scopes == whole)
 }
 
-fn pairs(body: &[u8]) -> Vec<(String, String)> {
+pub(super) fn pairs(body: &[u8]) -> Vec<(String, String)> {
     form_urlencoded::parse(body).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
 }
 
 /// A value that is given exactly once.
-fn only<'f>(form: &'f [(String, String)], name: &str) -> Option<&'f str> {
+pub(super) fn only<'f>(form: &'f [(String, String)], name: &str) -> Option<&'f str> {
     let mut values = form.iter().filter(|(found, _)| found == name).map(|(_, value)| value.as_str());
     values.next().filter(|_| values.next().is_none())
 }
 
-fn see_other(location: &str) -> Response {
+pub(super) fn see_other(location: &str) -> Response {
     match HeaderValue::from_str(location) {
         Ok(location) => (
             StatusCode::SEE_OTHER,
@@ -232,7 +285,7 @@ fn see_other(location: &str) -> Response {
     }
 }
 
-fn json(status: StatusCode, content: &serde_json::Value) -> Response {
+pub(super) fn json(status: StatusCode, content: &serde_json::Value) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(content)).into_response()
 }
 
@@ -241,7 +294,7 @@ fn oauth_error(error: &OAuthError) -> Response {
 }
 
 /// A page. Forms lead to this server; `redirect` is where its answer may send the browser on.
-fn page(status: StatusCode, content: &Markup, redirect: Option<&str>) -> Response {
+pub(super) fn page(status: StatusCode, content: &Markup, redirect: Option<&str>) -> Response {
     let onward = redirect.map(|origin| format!(" {origin}")).unwrap_or_default();
     let policy = format!(
         "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'{onward}; frame-ancestors 'none'"
@@ -259,11 +312,11 @@ fn page(status: StatusCode, content: &Markup, redirect: Option<&str>) -> Respons
     response
 }
 
-fn told(status: StatusCode, text: &str) -> Response {
+pub(super) fn told(status: StatusCode, text: &str) -> Response {
     page(status, &frame("This cannot be done", &html! { p role="alert" { (text) } }), None)
 }
 
-fn frame(title: &str, content: &Markup) -> Markup {
+pub(super) fn frame(title: &str, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -296,13 +349,14 @@ fn sign_in_page(request: &str, wrong: Option<&str>) -> Markup {
     )
 }
 
-fn consent_page(pending: &PendingAuthorization, user: &User, patients: &[(String, String)]) -> Markup {
+fn consent_page(pending: &PendingAuthorization, user: &User, form: &str, patients: &[(String, String)]) -> Markup {
     frame(
         &format!("Let {} in?", pending.app_name),
         &html! {
             p { "You are " (user.name.as_str()) ". The app " strong { (pending.app_name) } " asks that it may:" }
             form method="post" action={(AUTH) "/decide"} {
                 input type="hidden" name="ticket" value=(pending.ticket.expose());
+                input type="hidden" name="form" value=(form);
                 fieldset {
                     legend { "What it may do" }
                     @for scope in pending.scopes.iter() {
@@ -342,7 +396,12 @@ fn consent_page(pending: &PendingAuthorization, user: &User, patients: &[(String
 /// Scheme, host and port of the address that the browser goes back to.
 fn redirect_origin(request: &str) -> Option<String> {
     let form = pairs(request.as_bytes());
-    let (scheme, rest) = only(&form, "redirect_uri")?.split_once(':')?;
+    origin(only(&form, "redirect_uri")?)
+}
+
+/// Scheme, host and port of an address.
+pub(super) fn origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once(':')?;
     let sound = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+.:[]".contains(&b));
     // Apps on a device have a scheme of their own and no host (RFC 8252, section 7.1).
     let origin = match rest.strip_prefix("//") {

@@ -7,7 +7,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::request::Parts;
 use sealwort_devices::DeviceEndpoints;
 use serde_json::json;
 
@@ -55,9 +56,9 @@ async fn revoke(State(gateway): Shared, _: LetIn, Path(id): Path<String>) -> Res
 }
 
 /// A device sends, by its own secret.
-async fn measurements(State(gateway): Shared, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+async fn measurements(State(gateway): Shared, Path(id): Path<String>, parts: Parts, body: Bytes) -> Response {
     let taken = async {
-        gateway.check_device(&id, &headers).await?;
+        gateway.check_device(&id, &parts).await?;
         gateway.take_or_keep(&id, &body).await
     };
     answer(taken.await, |()| StatusCode::NO_CONTENT.into_response())

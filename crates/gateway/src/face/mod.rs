@@ -15,6 +15,7 @@ pub(crate) mod read;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod search;
+mod sign_in;
 mod table;
 pub(crate) mod validate;
 mod write;
@@ -62,6 +63,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/consent/grant", post(local::grant))
         .route("/consent/withdraw", post(local::withdraw))
         .merge(authorize::routes())
+        .merge(sign_in::routes())
         .merge(feeds::routes())
         .merge(emergency::routes())
         .fallback(unknown_route)
@@ -149,7 +151,7 @@ async fn answer(
     }
     // Nothing is begun that could not be told of.
     gateway.journal.check()?;
-    let mut asking = match gateway.let_in(&parts.headers) {
+    let mut asking = match gateway.let_in(parts) {
         Ok(asking) => asking,
         Err(error) => {
             gateway.keep_turned_away(&error).await?;
@@ -266,7 +268,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let gateway = Arc::<Gateway>::from_ref(state);
         gateway.journal.check().map_err(|error| failed(&error.into()))?;
-        let asking = match gateway.let_in(&parts.headers) {
+        let asking = match gateway.let_in(parts) {
             Ok(asking) => asking,
             Err(error) => return Err(failed(&gateway.keep_turned_away(&error).await.err().unwrap_or(error))),
         };
@@ -279,6 +281,34 @@ where
             "scope-insufficient",
             "this is for users of the hospital, not for apps",
             "use a token of sealwort gateway token",
+        )))
+    }
+}
+
+/// A user of the hospital with the role that looks after the sessions of others.
+pub(crate) struct Administrator(String);
+
+/// The role of administrators of the gateway.
+const ADMINISTRATOR: &str = "administrator";
+
+impl<S: Send + Sync> FromRequestParts<S> for Administrator
+where
+    Arc<Gateway>: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let gateway = Arc::<Gateway>::from_ref(state);
+        let asking = gateway.let_in(parts).map_err(|error| failed(&error))?;
+        if asking.is_whole_user() && asking.role == ADMINISTRATOR {
+            return Ok(Self(asking.user));
+        }
+        Err(failed(&GatewayError::request(
+            403,
+            IssueCode::Forbidden,
+            "administrator-needed",
+            "this is for users in the role administrator",
+            "use a token of sealwort gateway token --role administrator",
         )))
     }
 }
@@ -296,6 +326,11 @@ fn failed_as(error: &GatewayError, format: &Format, base: &str) -> Response {
     let mut reply = Reply::resource(status(error.status()), outcome.to_bytes());
     match error.status() {
         401 => reply.headers.push((header::WWW_AUTHENTICATE, error.challenge().to_owned())),
+        429 => {
+            if let GatewayError::Throttled { seconds } = error {
+                reply.headers.push((header::RETRY_AFTER, seconds.to_string()));
+            }
+        }
         503 => reply.headers.push((header::RETRY_AFTER, "2".to_owned())),
         _ => {}
     }

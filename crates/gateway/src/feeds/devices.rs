@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 use sealwort_devices::{
     DeviceError, DeviceId, DeviceSecret, Enrolled, EnrolledPatient, Enrolment, Measure, SecretHash, to_fhir,
 };
@@ -16,6 +17,7 @@ use sealwort_proto::crypto::{mac_matches, random, sha256};
 
 use super::refused::Source;
 use crate::Gateway;
+use crate::authorization::source;
 use crate::error::{DEVICE_UNKNOWN, GatewayError};
 use crate::face::reply::date;
 use crate::user::Asking;
@@ -100,22 +102,28 @@ impl Gateway {
 
     /// Whether the request is this device's own: its id and secret by HTTP's Basic scheme (RFC 7617). A device that is
     /// not known takes as long as one that is.
-    pub(crate) async fn check_device(&self, id: &str, headers: &HeaderMap) -> Result<(), GatewayError> {
+    pub(crate) async fn check_device(&self, id: &str, parts: &Parts) -> Result<(), GatewayError> {
+        let from = source(parts);
+        self.may_try(id, from)?;
         let known = self.device(id).await?;
-        let shown = password(id, headers).and_then(|text| DeviceSecret::from_password(&text));
+        let shown = password(id, &parts.headers).and_then(|text| DeviceSecret::from_password(&text));
         let shown = shown.map(|secret| sha256(secret.as_bytes()));
         let hash = known.as_ref().map_or([0; 32], |known| *known.enrolment().secret_hash.as_bytes());
         let same = mac_matches(&hash, &shown.unwrap_or([1; 32]));
         if same && known.is_some_and(|known| !known.is_revoked()) {
+            self.tried_well(id, from);
             return Ok(());
         }
-        Err(GatewayError::request(
-            401,
-            IssueCode::Login,
-            DEVICE_UNKNOWN,
-            "the device is not enrolled, or its secret is another",
-            "send Authorization: Basic with the device's id and the password that enrolment gave",
-        ))
+        let waits = self.tried_badly("device", Some(id), from, "the device is not enrolled, or its secret is another");
+        Err(waits.unwrap_or_else(|| {
+            GatewayError::request(
+                401,
+                IssueCode::Login,
+                DEVICE_UNKNOWN,
+                "the device is not enrolled, or its secret is another",
+                "send Authorization: Basic with the device's id and the password that enrolment gave",
+            )
+        }))
     }
 
     /// Takes a payload in. On return it is durable.

@@ -79,7 +79,7 @@ pub(crate) fn options(config: &MqttConfig) -> Result<Option<MqttOptions>, MqttEr
 
 fn tls(config: &MqttConfig) -> Result<TlsConfiguration, MqttError> {
     let wrong = |reason: String| MqttError::File { option: "authority", reason };
-    let client = sealwort_net::tls::outside_client_config(Path::new(&config.authority)).map_err(wrong)?;
+    let client = sealwort_net::tls::outside_client_config(Some(Path::new(&config.authority))).map_err(wrong)?;
     Ok(TlsConfiguration::Rustls(client))
 }
 

@@ -6,6 +6,7 @@ mod body;
 mod connection;
 mod error;
 mod stream;
+pub mod web;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -149,17 +149,24 @@ pub fn read_pem(
     Ok((chain, zeroize::Zeroizing::new(secret.secret_pkcs8_der().to_vec())))
 }
 
-/// A client for a server of the site's own, outside the exchange, such as an MQTT broker: it trusts the authorities in
-/// a PEM file, and no others. The error names the file.
-pub fn outside_client_config(authorities: &std::path::Path) -> Result<Arc<rustls::ClientConfig>, String> {
+/// A client for a server outside the exchange, such as an MQTT broker or an OpenID provider: it trusts the authorities
+/// in a PEM file and no others, or those of the operating system. The error names the file.
+pub fn outside_client_config(authorities: Option<&std::path::Path>) -> Result<Arc<rustls::ClientConfig>, String> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
-    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", authorities.display());
+    let place = authorities.map_or("the system's certificates".into(), |file| file.display().to_string());
+    let wrong = |error: &dyn std::fmt::Display| format!("{place}: {error}");
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(authorities).map_err(|error| wrong(&error))? {
-        roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+    if let Some(file) = authorities {
+        for certificate in CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))? {
+            roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+        }
+    } else {
+        // Some that the system keeps are no authorities by today's rules; the others are enough.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
-    if roots.is_empty() {
+    // Without a file the first connection says that nobody is trusted: http on loopback needs none.
+    if roots.is_empty() && authorities.is_some() {
         return Err(wrong(&"it holds no certificate"));
     }
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider()))

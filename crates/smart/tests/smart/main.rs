@@ -4,6 +4,7 @@
 mod assertion_variants;
 mod flows;
 mod keys;
+mod oidc;
 mod published_keys;
 mod request_variants;
 mod rules;

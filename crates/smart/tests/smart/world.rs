@@ -39,6 +39,7 @@ pub(crate) fn user(name: &str) -> User {
         name: name.parse().unwrap(),
         role: "physician".parse().unwrap(),
         fhir_user: Some("Practitioner/7".parse().unwrap()),
+        session: None,
     }
 }
 

@@ -1,0 +1,417 @@
+//! People who sign in at their hospital's provider: a real one (npm `oidc-provider`) through a browser that is a few
+//! requests and cookies, and a hostile one that answers as no provider should.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::smart::{App, access_token, hidden};
+use support::{Answer, Client, Party, World, encode, errors, exit, json_of, succeeded, text};
+
+const SECRET: &str = "a-secret-of-at-least-32-letters-for-HS256";
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+
+/// `oidc-provider` in a process of its own.
+struct Provider {
+    child: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    issuer: String,
+}
+
+impl Provider {
+    /// Starts it for one gateway, or says that it is not installed.
+    fn start(world: &World, gateway: SocketAddr) -> Option<Self> {
+        let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?.join("clients-node");
+        if !packages.join("node_modules/oidc-provider").is_dir() {
+            eprintln!("SKIPPED: oidc-provider is not installed; run scripts/install.sh");
+            return None;
+        }
+        // Node looks for packages beside the script.
+        let script = packages.join("provider.mjs");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../interop/clients/node/provider.mjs");
+        fs::copy(source, &script).unwrap();
+        let settings = world.path().join("provider.json");
+        let at = |path: &str| [format!("http://{gateway}{path}")];
+        let written = json!({
+            "client_id": "sealwort", "client_secret": SECRET, "redirect_uris": at("/auth/login/callback"),
+            "post_logout_redirect_uris": at("/auth/signed-out"),
+            "roles": {"dr-a": ["staff", "physicians"], "ned": ["nurses"], "both": ["nurses", "physicians"], "guest": ["staff"]},
+        });
+        fs::write(&settings, written.to_string()).unwrap();
+        let mut child = Command::new("node")
+            .args([&script, &settings])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (commands, answers) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+        let mut provider = Self { child, commands, answers, issuer: String::new() };
+        provider.issuer = provider.answer()["issuer"].as_str().unwrap().to_owned();
+        Some(provider)
+    }
+
+    fn tell(&mut self, command: &Value) {
+        writeln!(self.commands, "{command}").unwrap();
+        assert_eq!(self.answer()["done"], *command);
+    }
+
+    fn answer(&mut self) -> Value {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A person's browser.
+#[derive(Default)]
+struct Browser {
+    cookies: Vec<(String, String, String, String)>,
+}
+
+impl Browser {
+    /// Sends a request and follows it wherever it leads, up to an address that begins like this.
+    fn go(&mut self, url: &str, form: Option<&str>, until: &str) -> (String, Answer) {
+        let (mut url, mut form) = (url.to_owned(), form.map(str::to_owned));
+        for _ in 0..12 {
+            let (host, path) = split(&url);
+            let answer = self.send(&host, &path, form.take().as_deref());
+            let Some(location) = answer.field("location").filter(|_| (300..400).contains(&answer.status)) else {
+                return (url, answer);
+            };
+            let next = if location.starts_with('/') { format!("http://{host}{location}") } else { location.to_owned() };
+            if !until.is_empty() && next.starts_with(until) {
+                return (next, answer);
+            }
+            url = next;
+        }
+        panic!("it leads nowhere: {url}");
+    }
+
+    fn send(&mut self, host: &str, path: &str, form: Option<&str>) -> Answer {
+        let sent =
+            |(at, below, _, _): &&(String, String, String, String)| at == host && path.starts_with(below.as_str());
+        let cookies: Vec<String> =
+            self.cookies.iter().filter(sent).map(|(_, _, name, value)| format!("{name}={value}")).collect();
+        let cookies = cookies.join("; ");
+        let client = Client::new(host.parse().unwrap(), None);
+        let fields = [("Cookie", cookies.as_str()), FORM];
+        let answer = client.send(if form.is_some() { "POST" } else { "GET" }, path, &fields, form.unwrap_or_default());
+        for cookie in answer.fields("set-cookie") {
+            let (pair, rules) = cookie.split_once(';').unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            let below = rules
+                .split(';')
+                .find_map(|rule| rule.trim().strip_prefix("path=").or(rule.trim().strip_prefix("Path=")));
+            self.cookies.retain(|(at, _, known, _)| at != host || known != name);
+            if !value.is_empty() {
+                let below = below.unwrap_or("/").to_owned();
+                self.cookies.push((host.to_owned(), below, name.to_owned(), value.to_owned()));
+            }
+        }
+        answer
+    }
+
+    /// Begins at the gateway and does what the provider's pages want: who, and yes. The address that leads back.
+    fn to_callback(&mut self, gateway: &str, user: &str, query: &str) -> String {
+        let callback = format!("{gateway}/auth/login/callback");
+        let (mut url, mut answer) = self.go(&format!("{gateway}/auth/login{query}"), None, &callback);
+        for _ in 0..3 {
+            if url.starts_with(&callback) {
+                return url;
+            }
+            let page = answer.with(200).text();
+            let prompt = hidden(&page, "prompt");
+            let form = format!("prompt={prompt}&login={}&password=any", encode(user));
+            (url, answer) = self.go(&url, Some(&form), &callback);
+        }
+        panic!("the provider does not let {user} go");
+    }
+
+    fn sign_in(&mut self, gateway: &str, user: &str) -> Answer {
+        let url = self.to_callback(gateway, user, "");
+        self.go(&url, None, "").1
+    }
+
+    /// The cookie of the session at the gateway.
+    fn session(&self) -> String {
+        let (_, _, name, value) = self.cookies.iter().find(|(_, _, name, _)| name == "sealwort-session").unwrap();
+        format!("{name}={value}")
+    }
+
+    /// An access token for the session.
+    fn token(&mut self, gateway: &str) -> String {
+        let (host, page) = (split(gateway).0, self.page(gateway));
+        let form = format!("form={}", hidden(&page.with(200).text(), "form"));
+        access_token(self.send(&host, "/auth/session/token", Some(&form)))
+    }
+
+    fn page(&mut self, gateway: &str) -> Answer {
+        self.send(&split(gateway).0, "/auth/session", None)
+    }
+}
+
+fn split(url: &str) -> (String, String) {
+    let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("{url}"));
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    (host.to_owned(), if path.is_empty() { "/".to_owned() } else { path.to_owned() })
+}
+
+fn private_file(world: &World, name: &str, content: &str) -> PathBuf {
+    let file = world.path().join(name);
+    fs::write(&file, content).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    file
+}
+
+/// Configures a provider at a hospital and starts its gateway again.
+fn configure(world: &mut World, hospital: Party, issuer: &str) {
+    let secret = private_file(world, "client.secret", SECRET);
+    for (key, value) in [
+        ("issuer", json!(issuer)),
+        ("client_id", json!("sealwort")),
+        ("secret_file", json!(secret)),
+        ("inside", json!(true)),
+        ("organisation", json!("Ward 7")),
+        ("roles.physicians", json!("physician")),
+        ("roles.nurses", json!("nurse")),
+    ] {
+        world.set(hospital, &format!("sign_in.{key}"), value);
+    }
+    world.stop(hospital);
+    world.restart(hospital);
+}
+
+/// Runs a command as an administrator.
+fn administrate(world: &World, arguments: &[&str]) -> Output {
+    let token = world.token(Party::HospitalA, "root", "administrator");
+    let file = private_file(world, "admin.token", &token);
+    world.run_at(Party::HospitalA, &[arguments, &["--token-file", text(&file)]].concat())
+}
+
+/// What a token gets: the status of the gateway is for users of the hospital.
+fn with_token(world: &World, token: &str) -> Answer {
+    world.client_with(Party::HospitalA, Some(token.to_owned())).get("/status")
+}
+
+#[test]
+fn people_sign_in_at_a_real_provider() {
+    let mut world = World::start();
+    let gateway = world.url(Party::HospitalA);
+    let Some(mut provider) = Provider::start(&world, world.address(Party::HospitalA)) else { return };
+    configure(&mut world, Party::HospitalA, &provider.issuer.clone());
+
+    // Signed in: a page, a token with the role, and both end with the session.
+    let mut dr_a = Browser::default();
+    let page = dr_a.sign_in(&gateway, "dr-a").with(200).text();
+    assert!(page.contains("dr-a") && page.contains("physician") && page.contains("Ward 7"), "{page}");
+    let token = dr_a.token(&gateway);
+    with_token(&world, &token).with(200);
+    for (name, attribute) in [("HttpOnly", "httponly"), ("SameSite=Lax", "samesite=lax")] {
+        let mut other = Browser::default();
+        let url = other.to_callback(&gateway, "dr-a", "");
+        let (host, path) = split(&url);
+        let answer = other.send(&host, &path, None);
+        let cookie = answer.fields("set-cookie").find(|cookie| cookie.starts_with("sealwort-session")).unwrap();
+        assert!(cookie.to_lowercase().contains(attribute), "{name}: {cookie}");
+    }
+
+    // An answer counts once, in the browser that began, with the provider's own code and name.
+    let mut other = Browser::default();
+    let url = other.to_callback(&gateway, "dr-a", "");
+    Browser::default().go(&url, None, "").1.with(401);
+    other.go(&url, None, "").1.with(401);
+    let url = other.to_callback(&gateway, "dr-a", "");
+    other.go(&url, None, "").1.with(200);
+    other.go(&url, None, "").1.with(401);
+    for change in [("code=", "code=x"), ("state=", "state=x"), ("iss=http", "iss=https"), ("iss=", "was=")] {
+        let mut one = Browser::default();
+        let url = one.to_callback(&gateway, "dr-a", "");
+        assert!(url.contains(change.0), "{url}");
+        one.go(&url.replacen(change.0, change.1, 1), None, "").1.with(401);
+    }
+
+    // Roles: the one asked for, none, and changed at the provider from the next sign-in on.
+    let mut both = Browser::default();
+    assert!(both.sign_in(&gateway, "both").with(200).text().contains("nurse"));
+    let url = both.to_callback(&gateway, "both", "?role=physician");
+    assert!(both.go(&url, None, "").1.with(200).text().contains("physician"));
+    let mut guest = Browser::default();
+    assert!(guest.sign_in(&gateway, "guest").with(401).text().contains("role"));
+    let url = Browser::default().to_callback(&gateway, "ned", "?role=physician");
+    Browser::default().go(&url, None, "").1.with(401);
+    provider.tell(&json!({"roles": {"dr-a": ["nurses"], "ned": ["nurses"]}}));
+    assert!(dr_a.page(&gateway).with(200).text().contains("physician"));
+    assert!(Browser::default().sign_in(&gateway, "dr-a").with(200).text().contains("nurse"));
+
+    // The provider takes new keys.
+    provider.tell(&json!({"rotate": true}));
+    Browser::default().sign_in(&gateway, "dr-a").with(200);
+
+    // An app that the signed-in user approves has a token as long as the session goes on.
+    let mut app =
+        App::register(&world, Party::HospitalA, "chart", "user/*.rs patient/*.rs online_access offline_access");
+    app.used_by(dr_a.session());
+    let approved = access_token(app.user_token("user/*.rs", None));
+    let online = app.user_token("user/*.rs online_access", None).with(200).json();
+    let search = |token: &str| world.client_with(Party::HospitalA, Some(token.to_owned())).get("/fhir/Patient").status;
+    assert_eq!(search(&approved), 200);
+
+    // Sessions are listed and ended by command, by administrators alone.
+    let refused = world.run_at(Party::HospitalA, &["session", "list"]);
+    assert!(exit(&refused) == 3 && errors(&refused).contains("administrator"), "{}", errors(&refused));
+    let list = json_of(&administrate(&world, &["session", "list", "--json"]));
+    let of_dr_a = |list: &Value| -> Vec<String> {
+        let all = list.as_array().unwrap().iter();
+        all.filter(|one| one["user"] == "dr-a" && one["role"] == "physician")
+            .map(|one| one["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let id = dr_a.session().split_once('=').unwrap().1.split('.').next().unwrap().to_owned();
+    assert!(of_dr_a(&list).contains(&id), "{list}");
+    assert_eq!(list[0]["organisation"], "Ward 7");
+    succeeded(&administrate(&world, &["session", "end", &id]));
+    assert_eq!(with_token(&world, &token).with(401).code(), "token-revoked");
+    assert_eq!(search(&approved), 401);
+    assert_eq!(app.refreshed(online["refresh_token"].as_str().unwrap()).status, 400);
+    dr_a.page(&gateway).with(303);
+    assert_eq!(exit(&administrate(&world, &["session", "end", &id])), 2);
+
+    // `--user` ends what outlasts sessions, too.
+    let mut ned = Browser::default();
+    ned.sign_in(&gateway, "ned").with(200);
+    let token = ned.token(&gateway);
+    app.used_by(ned.session());
+    let offline = app.user_token("user/*.rs offline_access", None).with(200).json();
+    succeeded(&administrate(&world, &["session", "end", "--user", "ned"]));
+    with_token(&world, &token).with(401);
+    assert_eq!(app.refreshed(offline["refresh_token"].as_str().unwrap()).status, 400);
+
+    // Signing out needs the session's own form, and leads to the provider.
+    let mut dr_a = Browser::default();
+    let page = dr_a.sign_in(&gateway, "dr-a").with(200).text();
+    let (token, host) = (dr_a.token(&gateway), split(&gateway).0);
+    dr_a.send(&host, "/auth/logout", Some("form=x")).with(403);
+    with_token(&world, &token).with(200);
+    let out = dr_a.send(&host, "/auth/logout", Some(&format!("form={}", hidden(&page, "form")))).with(303);
+    assert!(out.field("location").unwrap().starts_with(&format!("{}/session/end?id_token_hint=", provider.issuer)));
+    with_token(&world, &token).with(401);
+    dr_a.page(&gateway).with(303);
+
+    // A restart ends all sessions; without use one ends by itself, and use keeps it.
+    let mut dr_a = Browser::default();
+    dr_a.sign_in(&gateway, "dr-a").with(200);
+    let token = dr_a.token(&gateway);
+    world.set(Party::HospitalA, "sign_in.idle_timeout", json!("3s"));
+    world.stop(Party::HospitalA);
+    world.restart(Party::HospitalA);
+    with_token(&world, &token).with(401);
+    dr_a.page(&gateway).with(303);
+    dr_a.sign_in(&gateway, "dr-a").with(200);
+    let token = dr_a.token(&gateway);
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_secs(1));
+        with_token(&world, &token).with(200);
+    }
+    std::thread::sleep(Duration::from_secs(4));
+    with_token(&world, &token).with(401);
+    dr_a.page(&gateway).with(303);
+
+    // No user is let in by a pasted token where there is a provider.
+    let pasted = format!("token={}&request=x", encode(world.token_of_user(Party::HospitalA)));
+    world.client_with(Party::HospitalA, None).send("POST", "/auth/sign-in", &[FORM], pasted).with(404);
+}
+
+#[test]
+fn failures_are_followed_by_waits_that_shut_out_nobody_else() {
+    let world = World::start();
+    let good = world.client(Party::HospitalA);
+    let secret = [("Authorization", "Basic cHVtcDp3cm9uZw==")];
+    let send = || good.send("POST", "/devices/pump/measurements", &secret, "{}");
+    let answers: Vec<u16> = (0..5).map(|_| send().status).collect();
+    assert_eq!(answers[..3], [401; 3]);
+    assert!(answers[3..].contains(&429), "{answers:?}");
+
+    let bad = world.client_with(Party::HospitalA, Some("not-a-token".into()));
+    // The device's failures count for the address, too.
+    let refused = (0..300).filter(|_| bad.get("/status").status == 401).count();
+    assert!((290..300).contains(&refused), "{refused}");
+    let waits = bad.get("/status").with(429);
+    assert_eq!(waits.code(), "throttled");
+    assert!(waits.field("retry-after").is_some_and(|seconds| seconds.parse::<u64>().unwrap() > 800));
+    good.get("/status").with(200);
+
+    let locked = json_of(&administrate(&world, &["session", "locked", "--json"]));
+    assert!(locked.as_array().unwrap().iter().any(|one| one["source"] == "127.0.0.1"), "{locked}");
+    succeeded(&administrate(&world, &["session", "unlock", "pump"]));
+    succeeded(&administrate(&world, &["session", "unlock", "127.0.0.1"]));
+    bad.get("/status").with(401);
+    send().with(401);
+    assert_eq!(exit(&administrate(&world, &["session", "unlock", "nobody"])), 2);
+}
+
+#[test]
+fn a_hostile_provider_gets_nobody_in_and_breaks_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let issuer = format!("http://{}", listener.local_addr().unwrap());
+    let said: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let says = Arc::clone(&said);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(&says.lock().unwrap());
+        }
+    });
+    let mut world = World::start();
+    configure(&mut world, Party::HospitalA, &issuer);
+    let client = world.client_with(Party::HospitalA, None);
+    let answer =
+        |status: &str, body: &str| format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let document = |issuer: &str, endpoint: &str| {
+        json!({
+            "issuer": issuer, "authorization_endpoint": endpoint, "token_endpoint": endpoint, "jwks_uri": endpoint,
+        })
+        .to_string()
+    };
+    let hostile = [
+        String::new(),
+        "nonsense\r\n\r\n".to_owned(),
+        answer("200 OK", ""),
+        answer("200 OK", "{}"),
+        answer("200 OK", &"[".repeat(100_000)),
+        answer("200 OK", &" ".repeat(2 << 20)),
+        answer("200 OK", &document("http://127.0.0.1:1", &issuer)),
+        answer("200 OK", &document(&issuer, "javascript:alert(1)")),
+        answer("200 OK", &document(&issuer, "http://a\r\nSet-Cookie: b=c")),
+        answer("500 Internal Server Error", &document(&issuer, &issuer)),
+        answer("302 Found\r\nLocation: http://127.0.0.1:1/", &document(&issuer, &issuer)),
+        "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{".to_owned(),
+    ];
+    for (number, bytes) in hostile.iter().enumerate() {
+        *said.lock().unwrap() = bytes.clone().into_bytes();
+        let answer = client.get("/auth/login");
+        assert!([400, 502].contains(&answer.status), "case {number}: {} {}", answer.status, answer.text());
+        assert!(answer.field("location").is_none(), "case {number}");
+    }
+    *said.lock().unwrap() = answer("200 OK", &document(&issuer, &issuer)).into_bytes();
+    let begun = client.get("/auth/login").with(303);
+    assert!(begun.field("location").unwrap().starts_with(&issuer));
+}

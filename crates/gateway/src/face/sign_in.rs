@@ -1,0 +1,242 @@
+//! Pages and routes of signing in: to the hospital's provider and back, the user's own page, signing out, a token for the
+//! session, and what administrators see and end of the sessions and lockouts of others.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, RawQuery, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use maud::html;
+use sealwort_fhir::IssueCode;
+use sealwort_proto::crypto::random;
+use sealwort_smart::Role;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::authorize::{frame, json as answer_json, only, origin, page, pairs, see_other, told};
+use super::{Administrator, Shared, failed};
+use crate::Gateway;
+use crate::authorization::{AUTH, seconds, source};
+use crate::error::GatewayError;
+use crate::sign_in::events::PersonEvent;
+use crate::sign_in::sessions::Present;
+use crate::sign_in::{Next, Returned};
+
+/// Cookie of a session, and the one that a browser keeps while its user is at the provider.
+const SESSION: &str = "session";
+const DEPARTURE: &str = "sign-in";
+
+/// The routes.
+pub(super) fn routes() -> Router<Arc<Gateway>> {
+    let at = |path: &str| format!("{AUTH}/{path}");
+    Router::new()
+        .route(&at("login"), get(login))
+        .route(&at("login/callback"), get(callback))
+        .route(&at("session"), get(session))
+        .route(&at("session/token"), post(token))
+        .route(&at("logout"), post(logout))
+        .route(&at("signed-out"), get(signed_out))
+        .route("/sessions", get(list).delete(end_of_user))
+        .route("/sessions/{id}", delete(end))
+        .route("/lockouts", get(lockouts))
+        .route("/lockouts/{name}", delete(unlock))
+}
+
+/// `GET /auth/login?role=…`: the role is for users who have several.
+async fn login(State(gateway): Shared, RawQuery(query): RawQuery, parts: Parts) -> Response {
+    let form = pairs(query.unwrap_or_default().as_bytes());
+    let role = match only(&form, "role").map(str::parse).transpose() {
+        Ok(role) => role,
+        Err(_) => return told(StatusCode::BAD_REQUEST, "role is not the name of a role"),
+    };
+    depart(&gateway, &parts, Next::Session, role).await
+}
+
+/// Sends the browser to the provider.
+pub(super) async fn depart(gateway: &Gateway, parts: &Parts, next: Next, role: Option<Role>) -> Response {
+    match gateway.depart(next, role, source(parts)).await {
+        Ok(departure) => with_cookie(gateway, see_other(&departure.url), DEPARTURE, &departure.cookie),
+        Err(error) => shown(&error),
+    }
+}
+
+/// `GET /auth/login/callback?code=…&state=…`
+async fn callback(State(gateway): Shared, RawQuery(query): RawQuery, parts: Parts) -> Response {
+    let form = pairs(query.unwrap_or_default().as_bytes());
+    let cookie = cookie(&gateway, &parts.headers, DEPARTURE);
+    let returned = Returned {
+        state: only(&form, "state").unwrap_or_default(),
+        code: only(&form, "code"),
+        error: only(&form, "error"),
+        iss: only(&form, "iss"),
+        cookie: cookie.as_deref(),
+    };
+    match gateway.arrive(returned, source(&parts)).await {
+        Ok(arrival) => {
+            if let Some(before) = present(&gateway, &parts.headers) {
+                gateway.replace_session(&before.id);
+            }
+            let response = match &arrival.next {
+                Next::Session => see_other(&format!("{AUTH}/session")),
+                Next::App(request) => see_other(&format!("{AUTH}/authorize?{request}")),
+            };
+            let response = with_cookie(&gateway, response, DEPARTURE, "");
+            with_cookie(&gateway, response, SESSION, &arrival.cookie)
+        }
+        Err(error) => shown(&error),
+    }
+}
+
+/// `GET /auth/session`: who is signed in.
+async fn session(State(gateway): Shared, headers: HeaderMap) -> Response {
+    let Some(present) = present(&gateway, &headers) else { return see_other(&format!("{AUTH}/login")) };
+    let content = html! {
+        p { "You are " strong { (present.user.name.as_str()) } ", " (present.user.role.as_str())
+            @if !present.organisation.is_empty() { ", " (present.organisation) } "." }
+        form method="post" action={(AUTH) "/logout"} {
+            input type="hidden" name="form" value=(present.form);
+            button type="submit" { "Sign out" }
+        }
+    };
+    // The form leads on to the provider.
+    let onward = gateway.sign_out_endpoint().await.and_then(|url| origin(&url));
+    page(StatusCode::OK, &frame("Signed in", &content), onward.as_deref())
+}
+
+/// `POST /auth/session/token`: an access token of this gateway, which ends with the session.
+async fn token(State(gateway): Shared, headers: HeaderMap, body: Bytes) -> Response {
+    let Some(present) = posted(&gateway, &headers, &body) else { return not_from_here() };
+    let now = gateway.sessions.now();
+    let lifetime = present.ends.as_secs().saturating_sub(now.as_secs());
+    let lifetime = lifetime.min(sealwort_smart::token::USER_TOKEN_SECONDS_MAX);
+    let issued =
+        gateway.authorization.ask(|server| server.tokens().issue_user(&present.user, lifetime, random(), seconds(now)));
+    match issued {
+        Ok(token) => {
+            let answer = json!({
+                "access_token": token.text.expose(), "token_type": "Bearer", "expires_in": lifetime,
+                "scope": crate::user::WHOLE_USER,
+            });
+            answer_json(StatusCode::OK, &answer)
+        }
+        Err(fault) => told(StatusCode::INTERNAL_SERVER_ERROR, &fault.to_string()),
+    }
+}
+
+/// `POST /auth/logout`
+async fn logout(State(gateway): Shared, headers: HeaderMap, body: Bytes) -> Response {
+    let Some(present) = posted(&gateway, &headers, &body) else { return not_from_here() };
+    let elsewhere = gateway.sign_out(&present.id).await;
+    let response = see_other(&elsewhere.unwrap_or_else(|| format!("{AUTH}/signed-out")));
+    with_cookie(&gateway, response, SESSION, "")
+}
+
+async fn signed_out() -> Response {
+    let content = html! { p { "You are signed out. " a href={(AUTH) "/login"} { "Sign in again" } } };
+    page(StatusCode::OK, &frame("Signed out", &content), None)
+}
+
+async fn list(State(gateway): Shared, _: Administrator) -> Response {
+    Json(gateway.sign_in.sessions.list(gateway.sessions.now())).into_response()
+}
+
+async fn end(State(gateway): Shared, Administrator(by): Administrator, Path(id): Path<String>) -> Response {
+    ended(gateway.end_sessions(Some(&id), None, &by).await)
+}
+
+/// Whose sessions are ended.
+#[derive(Deserialize)]
+struct OfUser {
+    user: String,
+}
+
+async fn end_of_user(State(gateway): Shared, Administrator(by): Administrator, Query(of): Query<OfUser>) -> Response {
+    ended(gateway.end_sessions(None, Some(&of.user), &by).await)
+}
+
+fn ended(outcome: Result<usize, GatewayError>) -> Response {
+    match outcome {
+        Ok(0) => failed(&nothing("no such session goes on")),
+        Ok(count) => Json(json!({"ended": count})).into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn lockouts(State(gateway): Shared, _: Administrator) -> Response {
+    Json(gateway.sign_in.attempts().lockouts(gateway.sessions.now())).into_response()
+}
+
+async fn unlock(State(gateway): Shared, Administrator(by): Administrator, Path(name): Path<String>) -> Response {
+    if !gateway.sign_in.attempts().unlock(&name) {
+        return failed(&nothing("nobody of this name waits"));
+    }
+    gateway.note_access(&PersonEvent::Unlocked { account: &name, by: &by });
+    StatusCode::NO_CONTENT.into_response()
+}
+
+fn nothing(text: &str) -> GatewayError {
+    GatewayError::request(404, IssueCode::NotFound, "not-there", text, "look at: sealwort session list")
+}
+
+/// The session of a request's cookie.
+pub(super) fn present(gateway: &Gateway, headers: &HeaderMap) -> Option<Present> {
+    let cookie = cookie(gateway, headers, SESSION)?;
+    gateway.sign_in.sessions.of_cookie(&cookie, gateway.sessions.now())
+}
+
+/// The same for a form, which must come from one of the session's own pages.
+fn posted(gateway: &Gateway, headers: &HeaderMap, body: &[u8]) -> Option<Present> {
+    let present = present(gateway, headers)?;
+    let form = pairs(body);
+    is_own_form(&present, &form).then_some(present)
+}
+
+/// Whether a form is one of this session's pages.
+pub(super) fn is_own_form(present: &Present, form: &[(String, String)]) -> bool {
+    let known = sealwort_proto::crypto::sha256(present.form.as_bytes());
+    let shown = sealwort_proto::crypto::sha256(only(form, "form").unwrap_or_default().as_bytes());
+    sealwort_proto::crypto::mac_matches(&known, &shown)
+}
+
+fn not_from_here() -> Response {
+    told(StatusCode::FORBIDDEN, "The session is over, or the form is not of its pages. Sign in again.")
+}
+
+/// Names of cookies. With TLS the browser is told to take them from this very host alone.
+fn cookie_name(gateway: &Gateway, name: &str) -> String {
+    format!("{}sealwort-{name}", if is_secure(gateway) { "__Host-" } else { "" })
+}
+
+fn is_secure(gateway: &Gateway) -> bool {
+    gateway.base.starts_with("https:")
+}
+
+fn cookie(gateway: &Gateway, headers: &HeaderMap, name: &str) -> Option<String> {
+    super::authorize::cookie(headers, &cookie_name(gateway, name)).map(str::to_owned)
+}
+
+/// Sets a cookie, or takes it away where its value is empty. `Lax`, since the user comes back from the provider.
+fn with_cookie(gateway: &Gateway, mut response: Response, name: &str, value: &str) -> Response {
+    let (secure, gone) =
+        (if is_secure(gateway) { "; Secure" } else { "" }, if value.is_empty() { "; Max-Age=0" } else { "" });
+    let name = cookie_name(gateway, name);
+    let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{gone}");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// A failure as a page.
+fn shown(error: &GatewayError) -> Response {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = told(status, &error.to_string());
+    if let GatewayError::Throttled { seconds } = error {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+    }
+    response
+}

@@ -1,0 +1,410 @@
+//! People who sign in at the hospital's own OpenID provider: the way there and back, their sessions, and what happens
+//! after failures. Pages and routes are in `face::sign_in`.
+
+pub(crate) mod attempts;
+pub(crate) mod events;
+mod provider;
+pub(crate) mod sessions;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sealwort_fhir::IssueCode;
+use sealwort_net::client::web::{Reach, WebClient};
+use sealwort_net::config::Interval;
+use sealwort_net::secret_file;
+use sealwort_pki::UnixTime;
+use sealwort_proto::crypto::{mac_matches, random, sha256};
+use sealwort_smart::oidc::{ClientProof, Flow, SignInSettings, SignedIn};
+use sealwort_smart::{Role, SessionId, User};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::Gateway;
+use crate::authorization::{AUTH, seconds};
+use crate::error::GatewayError;
+use attempts::{Attempts, Source};
+use events::{Ending, PersonEvent};
+use provider::{ProviderClient, ProviderError};
+use sessions::{Ended, Lifetimes, Person, PersonSessions};
+
+/// Most sign-ins that wait for the user's way back, and most of them from one address; there the oldest gives way.
+const FLOWS_MAX: usize = 10_000;
+const FLOWS_PER_SOURCE_MAX: usize = 500;
+/// Longest request of an app that is kept meanwhile, in bytes.
+const REQUEST_BYTES_MAX: usize = 16 * 1024;
+
+/// `[sign_in]`: the hospital's OpenID provider.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SignInConfig {
+    /// Its issuer, letter for letter as its discovery document has it; empty for none.
+    pub issuer: String,
+    /// The gateway's client id there.
+    pub client_id: String,
+    /// File of the client secret (`client_secret_basic`), readable by its owner alone.
+    pub secret_file: String,
+    /// File of a P-256 key in PKCS #8 DER (`private_key_jwt`), in place of a secret.
+    pub key_file: String,
+    /// Scopes that are asked for beside `openid`.
+    pub scope: String,
+    /// The claim with the user's name.
+    pub name_claim: String,
+    /// The claim with roles or groups; dots lead into members.
+    pub roles_claim: String,
+    /// Roles or groups of the provider, and the roles here that they mean.
+    pub roles: BTreeMap<String, String>,
+    /// The organisation in which these users work.
+    pub organisation: String,
+    /// PEM file of the authorities that the provider's certificate is checked against; empty for the system's.
+    pub authority: String,
+    /// Whether the provider is inside the hospital, at an address that is not public.
+    pub inside: bool,
+    /// Time without use after which a session ends.
+    pub idle_timeout: Interval,
+    /// Time after which a session ends, however much it is used.
+    pub lifetime: Interval,
+}
+
+impl Default for SignInConfig {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            client_id: String::new(),
+            secret_file: String::new(),
+            key_file: String::new(),
+            scope: "profile".to_owned(),
+            name_claim: "preferred_username".to_owned(),
+            roles_claim: "roles".to_owned(),
+            roles: BTreeMap::new(),
+            organisation: String::new(),
+            authority: String::new(),
+            inside: false,
+            idle_timeout: Interval::from_secs(15 * 60),
+            lifetime: Interval::from_secs(12 * 60 * 60),
+        }
+    }
+}
+
+/// Signing in.
+pub(crate) struct SignIn {
+    provider: Option<ProviderClient>,
+    organisation: String,
+    flows: Mutex<HashMap<[u8; 32], Waiting>>,
+    pub(crate) sessions: PersonSessions,
+    attempts: Mutex<Attempts>,
+}
+
+/// A sign-in that waits for the user's way back.
+struct Waiting {
+    flow: Flow,
+    /// Fingerprint of the cookie of the browser that began it.
+    browser: [u8; 32],
+    next: Next,
+    source: Option<Source>,
+}
+
+/// Where a user goes once signed in.
+#[derive(Debug, Clone)]
+pub(crate) enum Next {
+    /// To their own page.
+    Session,
+    /// On with the request of an app, which is given as a query.
+    App(String),
+}
+
+/// A sign-in that begins: where the browser goes, and the cookie that it keeps until it is back.
+pub(crate) struct Departure {
+    pub(crate) url: String,
+    pub(crate) cookie: Zeroizing<String>,
+}
+
+/// A sign-in that is done: the session's cookie, and where the user goes.
+pub(crate) struct Arrival {
+    pub(crate) cookie: Zeroizing<String>,
+    pub(crate) next: Next,
+}
+
+/// What came back from the provider.
+#[derive(Debug, Default)]
+pub(crate) struct Returned<'a> {
+    pub(crate) state: &'a str,
+    pub(crate) code: Option<&'a str>,
+    pub(crate) error: Option<&'a str>,
+    pub(crate) iss: Option<&'a str>,
+    /// The cookie that [`Departure`] gave.
+    pub(crate) cookie: Option<&'a str>,
+}
+
+impl SignIn {
+    /// `root` is where the gateway answers, without a path. The error names the option at fault.
+    pub(crate) fn open(config: &SignInConfig, root: &str) -> Result<Self, String> {
+        let lifetimes = Lifetimes { idle: config.idle_timeout.0, whole: config.lifetime.0 };
+        if lifetimes.idle < Duration::from_secs(1) || lifetimes.whole < lifetimes.idle {
+            return Err("idle_timeout is at least one second, and lifetime no less than that".to_owned());
+        }
+        let provider = if config.issuer.is_empty() { None } else { Some(provider(config, root)?) };
+        let (sessions, organisation) = (PersonSessions::new(lifetimes), config.organisation.clone());
+        Ok(Self { provider, organisation, flows: Mutex::default(), sessions, attempts: Mutex::default() })
+    }
+
+    /// Whether a provider is configured.
+    pub(crate) fn is_offered(&self) -> bool {
+        self.provider.is_some()
+    }
+
+    fn provider(&self) -> Result<&ProviderClient, GatewayError> {
+        let missing = "this gateway has no provider for sign-in";
+        self.provider.as_ref().ok_or_else(|| {
+            GatewayError::request(
+                404,
+                IssueCode::NotSupported,
+                "sign-in-off",
+                missing,
+                "configure [sign_in] of the gateway",
+            )
+        })
+    }
+
+    fn keep(&self, state: &str, waiting: Waiting, now: UnixTime) -> Result<(), GatewayError> {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_source = || flows.iter().filter(|(_, one)| one.source == waiting.source);
+        if of_source().count() >= FLOWS_PER_SOURCE_MAX
+            && let Some(oldest) = of_source().min_by_key(|(_, one)| one.flow.expires).map(|(state, _)| *state)
+        {
+            flows.remove(&oldest);
+        }
+        if flows.len() >= FLOWS_MAX {
+            flows.retain(|_, waiting| seconds(now) < waiting.flow.expires);
+        }
+        if flows.len() >= FLOWS_MAX {
+            let text = "too many people are signing in at this moment";
+            return Err(GatewayError::request(
+                503,
+                IssueCode::Throttled,
+                "sign-in-busy",
+                text,
+                "try again in a minute",
+            ));
+        }
+        flows.insert(sha256(state.as_bytes()), waiting);
+        Ok(())
+    }
+
+    /// The sign-in of a state, which is used up by this whatever follows. It belongs to the browser that began it.
+    fn take(&self, state: &str, cookie: Option<&str>, now: UnixTime) -> Option<Waiting> {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = flows.remove(&sha256(state.as_bytes()))?;
+        let same = mac_matches(&waiting.browser, &sha256(cookie.unwrap_or_default().as_bytes()));
+        (same && seconds(now) < waiting.flow.expires).then_some(waiting)
+    }
+
+    pub(crate) fn attempts(&self) -> std::sync::MutexGuard<'_, Attempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn provider(config: &SignInConfig, root: &str) -> Result<ProviderClient, String> {
+    let given = |value: &str, name: &str| if value.is_empty() { Err(format!("{name} is empty")) } else { Ok(()) };
+    given(&config.client_id, "client_id")?;
+    given(&config.name_claim, "name_claim")?;
+    given(&config.roles_claim, "roles_claim")?;
+    let is_web = config.issuer.starts_with("https://") || (config.inside && config.issuer.starts_with("http://"));
+    if !is_web || config.issuer.contains(['?', '#']) {
+        return Err("issuer is an https URL without query (http on loopback alone, with inside = true)".to_owned());
+    }
+    let mut roles = BTreeMap::new();
+    for (theirs, ours) in &config.roles {
+        let role: Role = ours.parse().map_err(|error| format!("roles.{theirs}: {error}"))?;
+        roles.insert(theirs.clone(), role);
+    }
+    if roles.is_empty() {
+        return Err("roles is empty: nobody would have a role here".to_owned());
+    }
+    let secret = |file: &str| secret_file::read(Path::new(file)).map_err(|error| error.to_string());
+    let proof = match (config.secret_file.as_str(), config.key_file.as_str()) {
+        ("", "") => return Err("set secret_file or key_file".to_owned()),
+        (file, "") => {
+            let text = String::from_utf8(secret(file)?.to_vec()).map_err(|_| format!("{file} is not text"))?;
+            ClientProof::Secret(Zeroizing::new(text.trim().to_owned()))
+        }
+        ("", file) => ClientProof::from_key(&secret(file)?),
+        _ => return Err("set secret_file or key_file, not both".to_owned()),
+    };
+    let authority = Some(Path::new(&config.authority)).filter(|file| !file.as_os_str().is_empty());
+    let web = WebClient::new(authority, if config.inside { Reach::Inside } else { Reach::Public })?;
+    let settings = SignInSettings {
+        issuer: config.issuer.clone(),
+        client_id: config.client_id.clone(),
+        redirect_uri: format!("{root}{AUTH}/login/callback"),
+        scope: config.scope.clone(),
+        name_claim: config.name_claim.clone(),
+        roles_claim: config.roles_claim.clone(),
+        roles,
+    };
+    Ok(ProviderClient::new(settings, proof, web))
+}
+
+impl Gateway {
+    /// A user wants to sign in.
+    pub(crate) async fn depart(
+        &self,
+        next: Next,
+        role: Option<Role>,
+        source: Option<IpAddr>,
+    ) -> Result<Departure, GatewayError> {
+        let now = self.sessions.now();
+        if matches!(&next, Next::App(request) if request.len() > REQUEST_BYTES_MAX) {
+            let (text, remedy) = ("the app's request is longer than 16 KiB", "ask for fewer scopes");
+            return Err(GatewayError::request(400, IssueCode::TooLong, "request-too-long", text, remedy));
+        }
+        let begun = self.sign_in.provider()?.begin(role, now).await.map_err(|error| provider_failed(&error))?;
+        let cookie = Zeroizing::new(hex::encode(random::<32>()));
+        let waiting =
+            Waiting { flow: begun.flow, browser: sha256(cookie.as_bytes()), next, source: source.map(Source::from) };
+        self.sign_in.keep(&begun.state, waiting, now)?;
+        Ok(Departure { url: begun.url, cookie })
+    }
+
+    /// A user comes back.
+    pub(crate) async fn arrive(&self, returned: Returned<'_>, source: Option<IpAddr>) -> Result<Arrival, GatewayError> {
+        let now = self.sessions.now();
+        let provider = self.sign_in.provider()?;
+        let refused = |reason: &str| self.refused("sign-in", None, source, reason);
+        let Some(waiting) = self.sign_in.take(returned.state, returned.cookie, now) else {
+            return Err(refused("this sign-in is not one that this browser began, was used before, or is over"));
+        };
+        // What the provider said may be the fault of whoever came with its answer.
+        let failed = |error: ProviderError| match error {
+            ProviderError::Fault(fault) => refused(&fault.to_string()),
+            away @ ProviderError::Away(_) => provider_failed(&away),
+        };
+        if !provider.answers_as(returned.iss, now).await.map_err(failed)? {
+            return Err(refused("the answer names another issuer"));
+        }
+        if returned.error.is_some() {
+            return Err(refused("the provider did not sign the user in"));
+        }
+        let code = returned.code.ok_or_else(|| refused("the answer has no code"))?;
+        let (SignedIn { name, role, roles }, id_token) =
+            provider.finish(&waiting.flow, code, now).await.map_err(failed)?;
+        let user = User { name, role, fhir_user: None, session: None };
+        let organisation = self.sign_in.organisation.clone();
+        let person = Person { user, roles, organisation, source, id_token };
+        let begun = self.sign_in.sessions.begin(person, now);
+        let (cookie, user, gone) = begun.ok_or(GatewayError::Kept("no session could be made"))?;
+        for ended in gone {
+            self.ended(&ended, Ending::Idle);
+        }
+        if let Some(session) = &user.session {
+            self.authorization.ask(|server| server.begin_session(session.clone()));
+        }
+        self.note_access(&PersonEvent::SignedIn { user: &user, source });
+        Ok(Arrival { cookie, next: waiting.next })
+    }
+
+    /// Where signing out leads, if it leads out of the gateway.
+    pub(crate) async fn sign_out_endpoint(&self) -> Option<String> {
+        self.sign_in.provider().ok()?.logout_endpoint().await
+    }
+
+    /// A user signs out: where their browser goes to sign out at the provider, if it offers that.
+    pub(crate) async fn sign_out(&self, session: &SessionId) -> Option<String> {
+        let ended = self.sign_in.sessions.end_where(|id, _| id == session).pop()?;
+        self.ended(&ended, Ending::SignedOut);
+        let back = format!("{}{AUTH}/signed-out", self.root());
+        self.sign_in.provider().ok()?.logout_url(&ended.2, &back, self.sessions.now()).await
+    }
+
+    /// A user signed in anew: the session that their browser had before ends.
+    pub(crate) fn replace_session(&self, before: &SessionId) {
+        if let Some(ended) = self.sign_in.sessions.end_where(|id, _| id == before).pop() {
+            self.ended(&ended, Ending::Replaced);
+        }
+    }
+
+    /// Ends sessions by command, and for a user's name what they approved for longer, too. How many there were.
+    pub(crate) async fn end_sessions(
+        &self,
+        id: Option<&str>,
+        user: Option<&str>,
+        by: &str,
+    ) -> Result<usize, GatewayError> {
+        let those = self.sign_in.sessions.end_where(|session, of| {
+            id.is_some_and(|id| session.as_str() == id) || user.is_some_and(|user| of.name.as_str() == user)
+        });
+        for ended in &those {
+            self.ended(ended, Ending::By(by));
+        }
+        if let Some(name) = user.and_then(|user| user.parse().ok()) {
+            let now = seconds(self.sessions.now());
+            let kept = self
+                .authorization
+                .change(|server| {
+                    server.end_approvals(&name, now);
+                    Ok(())
+                })
+                .await;
+            kept.map_err(|_| GatewayError::Kept("what apps were granted could not be kept"))?;
+        }
+        Ok(those.len())
+    }
+
+    /// Ends sessions whose time is over, and forgets failures of long ago.
+    pub(crate) fn tidy_sessions(&self) {
+        let now = self.sessions.now();
+        for (ended, why) in self.sign_in.sessions.sweep(now) {
+            self.ended(&ended, why);
+        }
+        self.sign_in.attempts().sweep(now);
+    }
+
+    fn ended(&self, (session, user, _): &Ended, why: Ending<'_>) {
+        self.authorization.ask(|server| server.close_session(session, seconds(self.sessions.now())));
+        self.note_access(&PersonEvent::SessionEnded { session, user, why });
+    }
+
+    /// Whether what an account shows is looked at now.
+    pub(crate) fn may_try(&self, account: &str, source: Option<IpAddr>) -> Result<(), GatewayError> {
+        let Some(source) = source else { return Ok(()) };
+        let allowed = self.sign_in.attempts().allowed(account, Source::from(source), self.sessions.now());
+        allowed.map_err(GatewayError::throttled)
+    }
+
+    /// An account got in.
+    pub(crate) fn tried_well(&self, account: &str, source: Option<IpAddr>) {
+        if let Some(source) = source {
+            self.sign_in.attempts().succeeded(account, Source::from(source));
+        }
+    }
+
+    /// A failure. The wait that follows it, if one does.
+    pub(crate) fn tried_badly(
+        &self,
+        what: &'static str,
+        account: Option<&str>,
+        source: Option<IpAddr>,
+        reason: &str,
+    ) -> Option<GatewayError> {
+        self.note_access(&PersonEvent::Refused { what, account, source, reason });
+        let address = source?;
+        let wait = self.sign_in.attempts().failed(account, Source::from(address), self.sessions.now())?;
+        self.note_access(&PersonEvent::LockedOut { account, source, wait });
+        Some(GatewayError::throttled(wait))
+    }
+
+    fn refused(&self, what: &'static str, account: Option<&str>, source: Option<IpAddr>, reason: &str) -> GatewayError {
+        let waits = self.tried_badly(what, account, source, reason);
+        let refusal = GatewayError::request(401, IssueCode::Login, "sign-in-refused", reason, "sign in again");
+        waits.unwrap_or(refusal)
+    }
+}
+
+/// The provider is away, or is not as it must be.
+fn provider_failed(error: &ProviderError) -> GatewayError {
+    tracing::warn!(%error, "the provider for sign-in cannot be used");
+    let text = format!("the hospital's provider for sign-in cannot be used: {error}");
+    GatewayError::request(502, IssueCode::Transient, "provider-failed", text, "tell the administrator")
+}
