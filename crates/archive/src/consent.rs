@@ -28,6 +28,13 @@ impl Archive {
         Ok(Reply::One(FromArchive::Kept))
     }
 
+    /// Erases a patient.
+    pub(crate) async fn erase(&self, erasure: &[u8]) -> Result<Reply, Refusal> {
+        let (patient, certificate) = self.custody.erase(erasure).await.map_err(|e| e.refusal(Fault::Archive))?;
+        tracing::info!(%patient, "patient erased: half and log destroyed");
+        Ok(Reply::One(FromArchive::Erased { certificate: certificate.into() }))
+    }
+
     /// Takes a new directive.
     pub(crate) async fn direct(&self, directive: &[u8]) -> Result<Reply, Refusal> {
         let (ward, change) = self.custody.direct(directive).await.map_err(|e| e.refusal(Fault::Archive))?;

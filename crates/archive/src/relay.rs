@@ -97,6 +97,7 @@ async fn dispatch(
             archive.register(session, registration.as_ref(), directive.as_ref()).await
         }
         ToArchive::Direct { directive } => archive.direct(directive.as_ref()).await,
+        ToArchive::Erase { erasure } => archive.erase(erasure.as_ref()).await,
         ToArchive::Present { sealed, possession } => {
             archive.present(session, sealed.as_ref(), possession.as_ref()).await
         }

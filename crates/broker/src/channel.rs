@@ -11,7 +11,7 @@ use sealwort_net::exchange::{answer, refuse};
 use sealwort_net::tls::HopPeer;
 use sealwort_proto::channel::session_of;
 use sealwort_proto::codec::{from_bytes, to_bytes};
-use sealwort_proto::crypto::pseudonym;
+use sealwort_proto::crypto::pseudonym_after;
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
 use sealwort_proto::message::{FromBroker, HANDSHAKE_BYTES_MAX, HEADS_PER_MESSAGE_MAX, Refusal, ToBroker};
 use sealwort_proto::registration::LOCATORS_MAX;
@@ -23,6 +23,9 @@ use crate::{Broker, refusal};
 
 /// Largest message to the broker, in bytes.
 const TO_BROKER_BYTES_MAX: usize = 2 * STATEMENT_BYTES_MAX + HANDSHAKE_BYTES_MAX;
+
+/// Most erasures after which a person is registered again.
+const ERASURES_MAX: u64 = 64;
 
 /// One message in, one out.
 pub(crate) async fn message(
@@ -66,6 +69,7 @@ impl Broker {
                 self.register(session, registration.as_ref(), directive.as_ref()).await
             }
             ToBroker::Direct { directive } => self.direct(directive.as_ref()).await,
+            ToBroker::Erase { erasure } => self.erase(erasure.as_ref()).await,
             ToBroker::Consent(patient) => self.consent(session, patient).await,
             ToBroker::Request(request) => self.on_request(session, request.as_ref()),
             ToBroker::Accept(acceptance) => self.on_acceptance(session, &acceptance).await,
@@ -92,7 +96,14 @@ impl Broker {
             return Ok(FromBroker::Located(registration));
         }
         let first = locators.iter().min().ok_or_else(no_locators)?;
-        Ok(FromBroker::Allotted(pseudonym(&self.pseudonym_key, first)))
+        // Who was erased comes back under another pseudonym.
+        for erasures in 0..=ERASURES_MAX {
+            let pseudonym = pseudonym_after(&self.pseudonym_key, first, erasures);
+            if !self.custody.is_erased(pseudonym).await.map_err(told)? {
+                return Ok(FromBroker::Allotted(pseudonym));
+            }
+        }
+        Err(told(CustodyError::Erased))
     }
 
     async fn register(
@@ -105,7 +116,9 @@ impl Broker {
             .custody
             .register(registration, directive, &session.established.gateway, |verified| {
                 let first = verified.registration().locators.first();
-                first.is_some_and(|first| pseudonym(&self.pseudonym_key, first) == verified.patient())
+                // Only this broker can have made any of them, and the store takes none that was erased.
+                let made = |first, n| pseudonym_after(&self.pseudonym_key, first, n) == verified.patient();
+                first.is_some_and(|first| (0..=ERASURES_MAX).any(|erasures| made(first, erasures)))
             })
             .await
             .map_err(told)?;
@@ -119,6 +132,14 @@ impl Broker {
         tracing::info!(%patient, version = ward.version(), epoch = ward.epoch(), ?change, "directive taken");
         self.notices.consent_changed(patient);
         Ok(FromBroker::Kept)
+    }
+
+    async fn erase(&self, erasure: &[u8]) -> Result<FromBroker, Refusal> {
+        let (patient, certificate) = self.custody.erase(erasure).await.map_err(told)?;
+        tracing::info!(%patient, "patient erased: half and locators destroyed");
+        // Who holds the record open asks again, and is told.
+        self.notices.consent_changed(patient);
+        Ok(FromBroker::Erased { certificate: certificate.into() })
     }
 
     /// A patient's consent, for the hospital that registered the patient and for those whom it names.

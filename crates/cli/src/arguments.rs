@@ -8,6 +8,7 @@ use crate::consent::ConsentArgs;
 use crate::demo::DemoArgs;
 use crate::device::DeviceArgs;
 use crate::doctor::DoctorArgs;
+use crate::erase::EraseArgs;
 use crate::evaluate::EvaluateArgs;
 use crate::get::GetArgs;
 use crate::join::JoinArgs;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Grant, withdraw and list a patient's consents.
     Consent(ConsentArgs),
+    /// Erase a patient everywhere, with signed certificates.
+    Erase(EraseArgs),
     /// Devices that send a patient's measurements: enrol, list, revoke.
     Device(DeviceArgs),
     /// What a gateway refused of what came in, and keeps: list, replay, discard.

@@ -9,6 +9,7 @@ mod consent;
 mod demo;
 mod device;
 mod doctor;
+mod erase;
 mod error;
 mod evaluate;
 mod get;
@@ -61,6 +62,7 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Put(args) => put::run(args, output).await,
         Command::Get(args) => get::run(args, output).await,
         Command::Consent(args) => consent::run(args, output).await,
+        Command::Erase(args) => erase::run(args, output).await,
         Command::Device(args) => device::run(args, output).await,
         Command::Refused(args) => refused::run(args, output).await,
         Command::Status(args) => status::run(args, output).await,

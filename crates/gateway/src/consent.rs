@@ -266,7 +266,7 @@ impl Gateway {
         outcome
     }
 
-    fn own_directive(&self, signed: &[u8]) -> Result<Directive, GatewayError> {
+    pub(crate) fn own_directive(&self, signed: &[u8]) -> Result<Directive, GatewayError> {
         let operations = &self.member.party().operations;
         let payload =
             statement::open(Kind::Directive, signed, self.keys.authority.public_key(), operations).map_err(own)?;
@@ -351,7 +351,7 @@ fn directive_digest(directive: &Directive) -> [u8; 32] {
 }
 
 /// Directives wait in a line of their own, so that no refused write holds back a withdrawal.
-fn consent_line(patient: Pseudonym) -> Vec<u8> {
+pub(crate) fn consent_line(patient: Pseudonym) -> Vec<u8> {
     [b"consent".as_slice(), patient.as_bytes()].concat()
 }
 

@@ -23,6 +23,8 @@ pub enum RosterKind {
     Refused,
     /// The pseudonym, for the patient's Consents in force.
     Consents,
+    /// What remains of an erased patient, by pseudonym.
+    Erased,
 }
 
 /// A write that waits for the exchange.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LetIn, Shared, failed};
 use crate::consent::{ConsentChange, ConsentShown};
+use crate::erase::ErasureRequest;
 use crate::error::GatewayError;
 
 /// How the gateway stands.
@@ -77,6 +78,14 @@ pub(super) async fn grant(State(gateway): Shared, LetIn: LetIn, Json(change): Js
 
 pub(super) async fn withdraw(State(gateway): Shared, LetIn: LetIn, Json(change): Json<ConsentChange>) -> Response {
     shown(gateway.withdraw(&change).await)
+}
+
+pub(super) async fn erase(State(gateway): Shared, LetIn: LetIn, Json(request): Json<ErasureRequest>) -> Response {
+    gateway.erase(&request).await.map_or_else(|error| failed(&error), |shown| Json(shown).into_response())
+}
+
+pub(super) async fn erasures(State(gateway): Shared, LetIn: LetIn) -> Response {
+    gateway.erasures().await.map_or_else(|error| failed(&error), |shown| Json(shown).into_response())
 }
 
 fn shown(outcome: Result<ConsentShown, GatewayError>) -> Response {

@@ -22,6 +22,7 @@ async fn roster(store: &dyn GatewayStore) {
         RosterKind::Device,
         RosterKind::Refused,
         RosterKind::Consents,
+        RosterKind::Erased,
     ];
     // The suite may meet rows of an earlier run.
     let counted = store.roster_count(kinds[4]).await.unwrap();

@@ -143,5 +143,6 @@ const fn kind_number(kind: RosterKind) -> i64 {
         RosterKind::Device => 5,
         RosterKind::Refused => 6,
         RosterKind::Consents => 7,
+        RosterKind::Erased => 8,
     }
 }
