@@ -87,14 +87,8 @@ impl Archive {
         now: UnixTime,
     ) -> Result<Vec<LabelTag>, Refusal> {
         let party = session.established.gateway.identity().to_string();
-        let access = Access {
-            party: &party,
-            role: &token.user_role,
-            action: &token.action,
-            tags,
-            purpose: &token.purpose,
-            now,
-        };
+        let access =
+            Access { party: &party, role: &token.user_role, action: &token.action, tags, purpose: &token.purpose, now };
         let decision = self.custody.decide(ward, &access).map_err(|e| e.refusal(Fault::Archive))?;
         match decision.missing() {
             Some(missing) => Err(Refusal::new(

@@ -163,6 +163,10 @@ impl Gateway {
         if known.directive.0.is_empty() {
             return Err(authority_elsewhere());
         }
+        // A directive after the erasure's would be newer than what the erasure ends.
+        if self.roster.is_erased(patient) {
+            return Err(GatewayError::erased_patient());
+        }
         let Some(mut book) = self.roster.consents(patient).await? else { return self.sign_next(known, next).await };
         // Beside Consents a command changes what stands beside them.
         if let Some(withdrawal) = withdrawal {
@@ -180,7 +184,7 @@ impl Gateway {
     }
 
     /// The newest directive of a patient whose consent authority this hospital is.
-    async fn newest_directive(&self, known: &Known) -> Result<Directive, GatewayError> {
+    pub(crate) async fn newest_directive(&self, known: &Known) -> Result<Directive, GatewayError> {
         let waiting = self.outbox.newest_directive(&consent_line(known.patient)).await?;
         self.own_directive(waiting.as_ref().unwrap_or(&known.directive).as_ref())
     }
@@ -266,7 +270,7 @@ impl Gateway {
         outcome
     }
 
-    pub(crate) fn own_directive(&self, signed: &[u8]) -> Result<Directive, GatewayError> {
+    fn own_directive(&self, signed: &[u8]) -> Result<Directive, GatewayError> {
         let operations = &self.member.party().operations;
         let payload =
             statement::open(Kind::Directive, signed, self.keys.authority.public_key(), operations).map_err(own)?;

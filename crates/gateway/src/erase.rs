@@ -12,7 +12,7 @@ use sealwort_proto::{DepositId, ErrorKind, ProtocolError, Pseudonym, Step, state
 use serde::{Deserialize, Serialize};
 
 use crate::Gateway;
-use crate::consent::consent_line;
+use crate::consent::{authority_elsewhere, consent_line};
 use crate::error::GatewayError;
 use crate::open::unexpected;
 use crate::outbox::Outgoing;
@@ -68,13 +68,7 @@ impl Gateway {
         let patient = self.patient_named(&request.patient, TREATMENT).await?;
         let known = self.roster.known(patient).await?.ok_or_else(GatewayError::unknown_patient)?;
         if known.directive.0.is_empty() {
-            return Err(GatewayError::request(
-                403,
-                IssueCode::Forbidden,
-                "authority-elsewhere",
-                "another hospital is this patient's consent authority",
-                "ask the hospital that registered the patient",
-            ));
+            return Err(authority_elsewhere());
         }
         let word = confirmation(patient);
         match &request.confirm {
@@ -98,8 +92,7 @@ impl Gateway {
         if self.roster.is_erased(patient) {
             return Err(GatewayError::erased_patient());
         }
-        let waiting = self.outbox.newest_directive(&consent_line(patient)).await?;
-        let version = self.own_directive(waiting.as_ref().unwrap_or(&known.directive).as_ref())?.version();
+        let version = self.newest_directive(&known).await?.version();
         let order = Erasure {
             exchange: self.member.identity().exchange.to_string(),
             patient,

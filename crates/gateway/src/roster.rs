@@ -122,7 +122,7 @@ impl Roster {
         Ok(found.is_some_and(|patient| self.is_erased(patient)))
     }
 
-    /// Removes a patient and the identifiers that lead there.
+    /// Removes a patient with its Consents and the identifiers that lead there.
     pub(crate) async fn remove(&self, patient: Pseudonym, locators: &[Locator]) -> Result<(), GatewayError> {
         for locator in locators {
             // The person may have come back meanwhile.
@@ -131,8 +131,10 @@ impl Roster {
                 self.store.remove_roster(RosterKind::Locator, key).await?;
             }
         }
-        let key = self.key(RosterKind::Pseudonym, patient.as_bytes());
-        Ok(self.store.remove_roster(RosterKind::Pseudonym, key).await?)
+        for kind in [RosterKind::Consents, RosterKind::Pseudonym] {
+            self.store.remove_roster(kind, self.key(kind, patient.as_bytes())).await?;
+        }
+        Ok(())
     }
 
     /// Keeps which patient some resources belong to, that this hospital writes.
