@@ -15,7 +15,17 @@ STATEMENT_BYTES_MAX = 96 * 1024
 TAG = 18
 ALGORITHM, CONTENT_TYPE, KEY_ID = 1, 3, 4
 EDDSA, ES256 = -8, -7
-KINDS = ("request", "token", "possession", "registration", "directive", "entry", "receipt")
+KINDS = (
+    "request",
+    "token",
+    "possession",
+    "registration",
+    "directive",
+    "entry",
+    "receipt",
+    "erasure",
+    "erasure-certificate",
+)
 
 
 def content_type(kind: str) -> str:

@@ -200,6 +200,7 @@ TO_BROKER = Choice(
     accept=(6, Record("accept", acceptance=ACCEPTANCE)),
     witness=(7, Record("witness", receipt=STATEMENT)),
     witnessed=(8, Record("witnessed", patient=PSEUDONYM, after=SEQUENCE)),
+    erase=(9, Record("erase", erasure=STATEMENT)),
 )
 FROM_BROKER = Choice(
     "from the broker",
@@ -212,6 +213,7 @@ FROM_BROKER = Choice(
     token=(6, Record("token", grant=BROKER_GRANT)),
     refused=(7, REFUSED),
     heads=(8, Record("heads", heads=Array(HEAD, most=HEADS_PER_MESSAGE_MAX))),
+    erased=(9, Record("erased", certificate=STATEMENT)),
 )
 
 POSSESSION = Record("possession", token_id=ID, binding=DIGEST, token=DIGEST)
@@ -237,6 +239,7 @@ TO_ARCHIVE = Choice(
         Record("deposit", authority=ID, deposit=ID, after=SEQUENCE, head=DIGEST, entries=Uint(DEPOSIT_ENTRIES_MAX)),
     ),
     entries=(5, Record("entries", entries=Array(ENTRY, most=ENTRIES_PER_MESSAGE_MAX))),
+    erase=(6, Record("erase", erasure=STATEMENT)),
 )
 FROM_ARCHIVE = Choice(
     "from the archive",
@@ -254,6 +257,7 @@ FROM_ARCHIVE = Choice(
     stored=(4, Record("stored", receipt=STATEMENT)),
     conflict=(5, Record("conflict", sequence=SEQUENCE, head=DIGEST)),
     refused=(6, REFUSED),
+    erased=(7, Record("erased", certificate=STATEMENT)),
 )
 NOTICE = Choice(
     "notice",

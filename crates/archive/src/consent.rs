@@ -38,6 +38,14 @@ impl Archive {
         Ok(Reply::One(FromArchive::Kept))
     }
 
+    /// Erases a patient.
+    pub(crate) async fn erase(&self, erasure: &[u8], entry: &mut Event) -> Result<Reply, Refusal> {
+        let (patient, certificate) = self.custody.erase(erasure).await.map_err(|e| e.refusal(Fault::Archive))?;
+        tracing::info!(%patient, "patient erased: half and log destroyed");
+        entry.patient = Some(patient);
+        Ok(Reply::One(FromArchive::Erased { certificate: certificate.into() }))
+    }
+
     /// Takes a new directive.
     pub(crate) async fn direct(
         &self,

@@ -100,6 +100,7 @@ impl Archive {
             .map_err(failed)?;
         let head = match appended {
             Appended::Stored(head) | Appended::Known(head) => head,
+            Appended::Erased => return Err(CustodyError::Erased.refusal(Fault::Archive)),
             Appended::Conflict(head) => {
                 return Ok(Reply::One(FromArchive::Conflict { sequence: head.sequence, head: head.head }));
             }

@@ -100,6 +100,7 @@ async fn dispatch(
             archive.register(session, registration.as_ref(), directive.as_ref(), entry).await
         }
         ToArchive::Direct { directive } => archive.direct(session, directive.as_ref(), entry).await,
+        ToArchive::Erase { erasure } => archive.erase(erasure.as_ref(), entry).await,
         ToArchive::Present { sealed, possession } => {
             archive.present(session, sealed.as_ref(), possession.as_ref(), entry).await
         }
@@ -122,6 +123,7 @@ fn kind_of(request: &ToArchive) -> EventKind {
     match request {
         ToArchive::Register { .. } => EventKind::PatientRegistered,
         ToArchive::Direct { .. } => EventKind::ConsentChanged,
+        ToArchive::Erase { .. } => EventKind::PatientErased,
         ToArchive::Present { .. } => EventKind::AuthorityGiven,
         ToArchive::Fetch { .. } => EventKind::EntriesFetched,
         ToArchive::Deposit { .. } | ToArchive::Entries(_) => EventKind::DepositStored,

@@ -12,7 +12,7 @@ use sealwort_net::exchange::{answer, refuse};
 use sealwort_net::tls::HopPeer;
 use sealwort_proto::channel::session_of;
 use sealwort_proto::codec::{from_bytes, to_bytes};
-use sealwort_proto::crypto::pseudonym;
+use sealwort_proto::crypto::pseudonym_after;
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
 use sealwort_proto::message::{FromBroker, HANDSHAKE_BYTES_MAX, HEADS_PER_MESSAGE_MAX, Refusal, ToBroker};
 use sealwort_proto::registration::LOCATORS_MAX;
@@ -27,6 +27,9 @@ use crate::{Broker, refusal};
 
 /// Largest message to the broker, in bytes.
 const TO_BROKER_BYTES_MAX: usize = 2 * STATEMENT_BYTES_MAX + HANDSHAKE_BYTES_MAX;
+
+/// Most erasures after which a person is registered again.
+const ERASURES_MAX: u64 = 64;
 
 /// One message in, one out.
 pub(crate) async fn message(
@@ -97,6 +100,7 @@ impl Broker {
                 self.register(session, registration.as_ref(), directive.as_ref(), entry).await
             }
             ToBroker::Direct { directive } => self.direct(session, directive.as_ref(), entry).await,
+            ToBroker::Erase { erasure } => self.erase(erasure.as_ref(), entry).await,
             ToBroker::Consent(patient) => {
                 entry.patient = Some(patient);
                 self.consent(session, patient).await
@@ -135,9 +139,15 @@ impl Broker {
             return Ok(FromBroker::Located(registration));
         }
         let first = locators.iter().min().ok_or_else(no_locators)?;
-        let patient = pseudonym(&self.pseudonym_key, first);
-        entry.patient = Some(patient);
-        Ok(FromBroker::Allotted(patient))
+        // Who was erased comes back under another pseudonym.
+        for erasures in 0..=ERASURES_MAX {
+            let patient = pseudonym_after(&self.pseudonym_key, first, erasures);
+            if !self.custody.is_erased(patient).await.map_err(told)? {
+                entry.patient = Some(patient);
+                return Ok(FromBroker::Allotted(patient));
+            }
+        }
+        Err(told(CustodyError::Erased))
     }
 
     async fn register(
@@ -151,7 +161,9 @@ impl Broker {
             .custody
             .register(registration, directive, &session.established.gateway, |verified| {
                 let first = verified.registration().locators.first();
-                first.is_some_and(|first| pseudonym(&self.pseudonym_key, first) == verified.patient())
+                // Only this broker can have made any of them, and the store takes none that was erased.
+                let made = |first, n| pseudonym_after(&self.pseudonym_key, first, n) == verified.patient();
+                first.is_some_and(|first| (0..=ERASURES_MAX).any(|erasures| made(first, erasures)))
             })
             .await
             .map_err(told)?;
@@ -186,6 +198,15 @@ impl Broker {
     async fn half_made(&self, session: &GatewaySession, patient: Pseudonym, epoch: u64) -> Result<(), Refusal> {
         let made = self.entry(EventKind::HalfMade, session).patient(patient).detail(Detail::Epoch, epoch);
         self.journal.append(made).await.map_err(|error| error.refusal(Fault::Broker))
+    }
+
+    async fn erase(&self, erasure: &[u8], entry: &mut Event) -> Result<FromBroker, Refusal> {
+        let (patient, certificate) = self.custody.erase(erasure).await.map_err(told)?;
+        tracing::info!(%patient, "patient erased: half and locators destroyed");
+        entry.patient = Some(patient);
+        // Who holds the record open asks again, and is told.
+        self.notices.consent_changed(patient);
+        Ok(FromBroker::Erased { certificate: certificate.into() })
     }
 
     /// A patient's consent, for the hospital that registered the patient and for those whom it names.
@@ -236,6 +257,7 @@ fn kind_of(request: &ToBroker) -> EventKind {
         ToBroker::Locate(_) | ToBroker::Allot(_) => EventKind::PatientLocated,
         ToBroker::Register { .. } => EventKind::PatientRegistered,
         ToBroker::Direct { .. } => EventKind::ConsentChanged,
+        ToBroker::Erase { .. } => EventKind::PatientErased,
         ToBroker::Consent(_) | ToBroker::Witnessed { .. } => EventKind::ConsentRead,
         ToBroker::Request(_) | ToBroker::Accept(_) => EventKind::RequestDecided,
         ToBroker::Witness(_) => EventKind::ReceiptWitnessed,

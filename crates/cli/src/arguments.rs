@@ -9,6 +9,7 @@ use crate::demo::DemoArgs;
 use crate::device::DeviceArgs;
 use crate::doctor::DoctorArgs;
 use crate::emergency::EmergencyArgs;
+use crate::erase::EraseArgs;
 use crate::evaluate::EvaluateArgs;
 use crate::get::GetArgs;
 use crate::join::JoinArgs;
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Grant, withdraw and list a patient's consents.
     Consent(ConsentArgs),
+    /// Erase a patient everywhere, with signed certificates.
+    Erase(EraseArgs),
     /// Devices that send a patient's measurements: enrol, list, revoke.
     Device(DeviceArgs),
     /// Emergency access (break-glass): ask, approve, end, list, report, review.

@@ -10,6 +10,7 @@ mod demo;
 mod device;
 mod doctor;
 mod emergency;
+mod erase;
 mod error;
 mod evaluate;
 mod get;
@@ -63,6 +64,7 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Put(args) => put::run(args, output).await,
         Command::Get(args) => get::run(args, output).await,
         Command::Consent(args) => consent::run(args, output).await,
+        Command::Erase(args) => erase::run(args, output).await,
         Command::Device(args) => device::run(args, output).await,
         Command::Emergency(args) => emergency::run(args, output).await,
         Command::Refused(args) => refused::run(args, output).await,

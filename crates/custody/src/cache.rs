@@ -1,6 +1,6 @@
 //! Patients that were looked at lately, so that a directive is compiled once and not at each request.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sealwort_proto::Pseudonym;
@@ -17,6 +17,8 @@ pub(crate) struct WardCache(Mutex<Kept>);
 struct Kept {
     wards: HashMap<Pseudonym, (u64, Arc<Ward>)>,
     clock: u64,
+    /// Erased since the start: a reading from before must not bring one back.
+    erased: HashSet<Pseudonym>,
 }
 
 impl WardCache {
@@ -30,12 +32,20 @@ impl WardCache {
         })
     }
 
+    /// Lets go of an erased patient for good.
+    pub(crate) fn erase(&self, patient: Pseudonym) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.erased.insert(patient);
+        kept.wards.remove(&patient);
+    }
+
     /// Keeps a ward unless a newer directive of the same patient is there already.
     pub(crate) fn put(&self, patient: Pseudonym, ward: Arc<Ward>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clock += 1;
         let now = kept.clock;
-        if kept.wards.get(&patient).is_some_and(|(_, there)| there.version() > ward.version()) {
+        let newer = kept.wards.get(&patient).is_some_and(|(_, there)| there.version() > ward.version());
+        if newer || kept.erased.contains(&patient) {
             return;
         }
         if kept.wards.len() >= WARDS_MAX {

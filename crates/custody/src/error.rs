@@ -23,6 +23,9 @@ pub enum CustodyError {
     /// The patient is not registered.
     #[error("no such patient is registered")]
     UnknownPatient,
+    /// The patient was erased.
+    #[error("the patient was erased")]
+    Erased,
     /// The request names something that no directive can grant.
     #[error("{0}")]
     Request(&'static str),
@@ -45,6 +48,7 @@ impl CustodyError {
             }
             Self::Compile(_) => Refusal::new(by, "directive-invalid", self.to_string(), "sign a valid directive"),
             Self::UnknownPatient => Refusal::new(by, "patient-unknown", self.to_string(), "register the patient first"),
+            Self::Erased => erased_refusal(by),
             Self::Request(_) => Refusal::new(by, "request-invalid", self.to_string(), "correct the request"),
             Self::Inconsistent(_) => {
                 Refusal::new(by, "storage-failed", "stored data is inconsistent", "the operator's log names the cause")
@@ -54,12 +58,18 @@ impl CustodyError {
     }
 }
 
+fn erased_refusal(by: Fault) -> Refusal {
+    let remedy = "nothing is left to be read; a new registration of the same person begins a new record";
+    Refusal::new(by, "patient-erased", "the patient was erased", remedy)
+}
+
 /// What a gateway is told of a storage failure: no paths, no internals.
 pub(crate) fn store_refusal(by: Fault, error: &StoreError) -> Refusal {
     match error {
         StoreError::Conflict(reason) => {
             Refusal::new(by, "conflict", *reason, "look at what is stored, then decide anew")
         }
+        StoreError::Erased => erased_refusal(by),
         StoreError::Full => Refusal::new(by, "disk-full", "the disk is full", "ask the operator to free space"),
         _ => Refusal::new(by, "storage-failed", "storage failed", "the operator's log names the cause"),
     }

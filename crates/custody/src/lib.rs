@@ -3,6 +3,7 @@
 //! cannot drift apart; two processes, two stores, two key-encryption keys, so that neither can open a record.
 
 mod cache;
+mod erase;
 mod error;
 
 use std::sync::Arc;
@@ -110,7 +111,7 @@ impl Custody {
         let patient = verified.patient();
         let ward = Arc::new(self.ward(verified, registration, directive)?);
         check_successor(None, ward.directive.directive())?;
-        self.check_date(ward.directive.directive())?;
+        self.check_date(ward.directive.directive().issued_at())?;
         let half = self.fresh_half(patient, ward.epoch());
         let registered = self
             .store
@@ -141,7 +142,7 @@ impl Custody {
         let before = current.directive.directive();
         let predecessor = Predecessor { directive: before, digest: directive_digest(before) };
         let change = check_successor(Some(predecessor), next.directive.directive())?;
-        self.check_date(next.directive.directive())?;
+        self.check_date(next.directive.directive().issued_at())?;
         let half = (next.epoch() != current.epoch()).then(|| self.fresh_half(patient, next.epoch()));
         self.store
             .direct(DirectiveUpdate {
@@ -161,7 +162,10 @@ impl Custody {
         if let Some(ward) = self.wards.get(patient) {
             return Ok(Some(ward));
         }
-        let Some(kept) = self.store.patient(patient).await? else { return Ok(None) };
+        let Some(kept) = self.store.patient(patient).await? else {
+            let erased = self.store.tombstone(patient).await?.is_some();
+            return if erased { Err(CustodyError::Erased) } else { Ok(None) };
+        };
         let party = self.member.party();
         let verified = self.member.with_peers(|peers| {
             registration::verify(&kept.registration, party.exchange(), Moment::Reading, peers, &party.operations)
@@ -239,9 +243,9 @@ impl Custody {
         })
     }
 
-    fn check_date(&self, directive: &Directive) -> Result<(), CustodyError> {
+    fn check_date(&self, issued_at: u64) -> Result<(), CustodyError> {
         let now = self.member.trust().now().as_secs();
-        let ahead = directive.issued_at().saturating_sub(now);
+        let ahead = issued_at.saturating_sub(now);
         if ahead > DIRECTIVE_AHEAD_SECONDS_MAX {
             return Err(ErrorKind::Clock { seconds: ahead, limit: DIRECTIVE_AHEAD_SECONDS_MAX }.into());
         }

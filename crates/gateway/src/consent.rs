@@ -163,6 +163,10 @@ impl Gateway {
         if known.directive.0.is_empty() {
             return Err(authority_elsewhere());
         }
+        // A directive after the erasure's would be newer than what the erasure ends.
+        if self.roster.is_erased(patient) {
+            return Err(GatewayError::erased_patient());
+        }
         let Some(mut book) = self.roster.consents(patient).await? else { return self.sign_next(known, next).await };
         // Beside Consents a command changes what stands beside them.
         if let Some(withdrawal) = withdrawal {
@@ -180,7 +184,7 @@ impl Gateway {
     }
 
     /// The newest directive of a patient whose consent authority this hospital is.
-    async fn newest_directive(&self, known: &Known) -> Result<Directive, GatewayError> {
+    pub(crate) async fn newest_directive(&self, known: &Known) -> Result<Directive, GatewayError> {
         let waiting = self.outbox.newest_directive(&consent_line(known.patient)).await?;
         self.own_directive(waiting.as_ref().unwrap_or(&known.directive).as_ref())
     }
@@ -351,7 +355,7 @@ fn directive_digest(directive: &Directive) -> [u8; 32] {
 }
 
 /// Directives wait in a line of their own, so that no refused write holds back a withdrawal.
-fn consent_line(patient: Pseudonym) -> Vec<u8> {
+pub(crate) fn consent_line(patient: Pseudonym) -> Vec<u8> {
     [b"consent".as_slice(), patient.as_bytes()].concat()
 }
 

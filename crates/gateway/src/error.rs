@@ -156,6 +156,17 @@ impl GatewayError {
         )
     }
 
+    /// The record was erased.
+    pub fn erased_patient() -> Self {
+        Self::request(
+            410,
+            IssueCode::Deleted,
+            "patient-erased",
+            "the patient was erased",
+            "nothing is left to be read; register the person again to begin a new record",
+        )
+    }
+
     /// The refusal of another party, where there is one.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self.root() {
@@ -224,6 +235,7 @@ impl GatewayError {
             Self::Protocol(_) | Self::Exchange(_) => match self.code() {
                 code if code.starts_with("consent-") => 403,
                 "patient-unknown" => 404,
+                "patient-erased" => 410,
                 "conflict" => 409,
                 "disk-full" => 507,
                 "audit-unavailable" => 503,
@@ -253,6 +265,7 @@ impl GatewayError {
                 404 => IssueCode::NotFound,
                 409 => IssueCode::Conflict,
                 429 => IssueCode::Throttled,
+                410 => IssueCode::Deleted,
                 502 if self.is_tampering() => IssueCode::Security,
                 503 => IssueCode::Transient,
                 507 => IssueCode::NoStore,

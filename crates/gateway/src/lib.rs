@@ -11,6 +11,7 @@ mod consent;
 mod deposit;
 mod directory;
 mod emergency;
+mod erase;
 mod error;
 mod face;
 mod feeds;
@@ -64,6 +65,7 @@ pub use config::{
     MqttConfig, OpenConfig,
 };
 pub use consent::{ConsentChange, ConsentShown, ProvisionShown};
+pub use erase::{ErasureRequest, ErasureShown};
 pub use error::GatewayError;
 pub use feeds::mqtt::MqttError;
 pub use keys::KeysError;
@@ -322,6 +324,7 @@ pub fn serve(
         };
         let base = format!("{root}{}", face::BASE);
         let roster = Roster::new(store.clone(), Arc::clone(&member), keys.roster.clone());
+        roster.load_erased().await?;
         let people = People::load(&roster, &base).await?;
         emergency::check(&config.emergency).map_err(StartError::Emergency)?;
         let emergencies = Emergencies::load(&config.emergency, &roster).await?;

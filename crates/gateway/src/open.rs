@@ -442,8 +442,17 @@ impl Gateway {
         }
     }
 
-    /// Steps 1 to 6 of the transmission.
+    /// Steps 1 to 6 of the transmission. Whoever turns out to be erased is forgotten here as well.
     pub(crate) async fn authorise(&self, session: &Arc<Session>, sought: Sought) -> Result<Authority, GatewayError> {
+        let patient = sought.patient;
+        let outcome = self.six_steps(session, sought).await;
+        if outcome.as_ref().is_err_and(|error| error.code() == "patient-erased") {
+            self.found_erased(patient).await?;
+        }
+        outcome
+    }
+
+    async fn six_steps(&self, session: &Arc<Session>, sought: Sought) -> Result<Authority, GatewayError> {
         use sealwort_proto::message::FromBroker;
         let (party, established) = (&session.party, &session.established);
         let report = |step, route, what, bytes, begun: Instant| {

@@ -42,6 +42,9 @@ pub(crate) enum Outgoing {
     /// A FHIR transaction of a feed.
     #[n(2)]
     Transaction(#[n(0)] WaitingTransaction),
+    /// A signed erasure.
+    #[n(3)]
+    Erasure(#[n(0)] Blob),
 }
 
 /// A transaction that waits: whom it is about shows when it is carried out.
@@ -180,7 +183,7 @@ impl Outbox {
         let Some(newest) = waiting.iter().rfind(|item| item.patient == line) else { return Ok(None) };
         match self.open(newest.id, &newest.sealed)? {
             Outgoing::Directive(directive) => Ok(Some(directive)),
-            Outgoing::Deposit(_) | Outgoing::Transaction(_) => {
+            Outgoing::Deposit(_) | Outgoing::Transaction(_) | Outgoing::Erasure(_) => {
                 Err(GatewayError::Kept("an item of the outbox stands in the wrong line"))
             }
         }
@@ -210,6 +213,22 @@ impl Outbox {
         };
         let waiting = self.store.pending(usize::MAX).await?;
         Ok(waiting.into_iter().find(|item| item.id == id).map(|item| (id, item.sealed)))
+    }
+
+    /// Forgets what waits of an erased patient: consents, and writes under these identifiers.
+    pub(crate) async fn purge(&self, consent_line: &[u8], locators: &[Locator]) -> Result<(), GatewayError> {
+        let consent_line = self.patient_key(consent_line);
+        for item in self.store.pending(usize::MAX).await? {
+            let of_patient = match self.open(item.id, &item.sealed)? {
+                Outgoing::Deposit(waiting) => waiting.locators.iter().any(|locator| locators.contains(locator)),
+                Outgoing::Directive(_) => item.patient == consent_line,
+                Outgoing::Transaction(_) | Outgoing::Erasure(_) => false,
+            };
+            if of_patient {
+                self.done(item.id).await?;
+            }
+        }
+        Ok(())
     }
 
     fn patient_key(&self, patient: &[u8]) -> [u8; 32] {
@@ -310,12 +329,12 @@ impl Gateway {
     /// signed consent is not given up: this hospital acts by it already.
     pub(crate) async fn give_up(&self, id: &str) -> Result<bool, GatewayError> {
         let Some((id, sealed)) = self.outbox.refused_item(id).await? else { return Ok(false) };
-        if let Outgoing::Directive(_) = self.outbox.open(id, &sealed)? {
+        if let Outgoing::Directive(_) | Outgoing::Erasure(_) = self.outbox.open(id, &sealed)? {
             return Err(GatewayError::request(
                 409,
                 IssueCode::BusinessRule,
                 "consent-waits",
-                "this is a signed consent, and it cannot be taken back",
+                "this is a signed consent or erasure, and it cannot be taken back",
                 "mend what its reason names; it is sent again by itself",
             ));
         }
@@ -339,6 +358,7 @@ impl Gateway {
     async fn send(&self, id: DepositId, sealed: &[u8]) -> Result<(), GatewayError> {
         match self.outbox.open(id, sealed)? {
             Outgoing::Directive(directive) => self.send_directive(directive.as_ref()).await,
+            Outgoing::Erasure(erasure) => self.send_erasure(erasure.as_ref()).await,
             Outgoing::Transaction(waiting) => {
                 let gateway = self.me.upgrade().ok_or(GatewayError::Kept("the gateway is stopping"))?;
                 let mut asking = Asking::itself(waiting.user, waiting.user_role, waiting.purpose);

@@ -117,6 +117,9 @@ impl Gateway {
             let kind = ErrorKind::Statement("the broker handed out the registration of another patient");
             return Err(sealwort_proto::ProtocolError::new(sealwort_proto::Step::Consent, Fault::Broker, kind).into());
         }
+        if self.roster.is_erased(verified.patient()) {
+            return Err(GatewayError::erased_patient());
+        }
         let known = Known { patient: verified.patient(), registration, directive: Blob::default(), registered: true };
         self.roster.put(&known, &verified.registration().locators).await?;
         Ok(known)

@@ -1,7 +1,7 @@
 //! The hospital's roster: which patients it knows, under which pseudonym, and which resource is whose. On disk
 //! it is sealed under the key-encryption key and indexed by keyed hashes, so that the folder names nobody.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minicbor::{Decode, Encode};
@@ -34,6 +34,27 @@ pub(crate) struct Known {
     pub(crate) registered: bool,
 }
 
+/// What remains of a patient who was erased.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Erased {
+    /// The pseudonym.
+    #[n(0)]
+    pub(crate) patient: Pseudonym,
+    /// The signed erasure; empty where another hospital is the consent authority.
+    #[n(1)]
+    pub(crate) erasure: Blob,
+    /// The archive's and the broker's certificates, once both are there.
+    #[n(2)]
+    pub(crate) certificates: Vec<Blob>,
+}
+
+impl Erased {
+    fn read(row: &[u8]) -> Result<Self, GatewayError> {
+        from_bytes(row, 3 * STATEMENT_BYTES_MAX).map_err(|_| GatewayError::Kept("a row of the roster cannot be read"))
+    }
+}
+
 /// The roster over the gateway's store.
 pub(crate) struct Roster {
     store: Arc<dyn GatewayStore>,
@@ -41,6 +62,8 @@ pub(crate) struct Roster {
     index: Secret,
     /// Which patient resources belong to, as it was looked up last.
     remembered: Mutex<HashMap<[u8; 32], Pseudonym>>,
+    /// Who was erased: nothing leads to them any more.
+    erased: Mutex<HashSet<Pseudonym>>,
 }
 
 /// Most look-ups that are remembered.
@@ -50,7 +73,7 @@ const CONSENTS_BYTES_MAX: usize = 1 << 20;
 
 impl Roster {
     pub(crate) fn new(store: Arc<dyn GatewayStore>, member: Arc<Member>, index: Secret) -> Self {
-        Self { store, member, index, remembered: Mutex::default() }
+        Self { store, member, index, remembered: Mutex::default(), erased: Mutex::default() }
     }
 
     /// Keeps a patient and the identifiers that lead to it.
@@ -59,6 +82,59 @@ impl Roster {
         let mut rows = vec![self.row(RosterKind::Pseudonym, patient, &to_bytes(known))];
         rows.extend(locators.iter().map(|l| self.row(RosterKind::Locator, l.as_bytes(), patient)));
         Ok(self.store.put_roster(rows).await?)
+    }
+
+    /// Reads who was erased; once, at the start.
+    pub(crate) async fn load_erased(&self) -> Result<(), GatewayError> {
+        for erased in self.all_erased().await? {
+            self.erased.lock().unwrap_or_else(PoisonError::into_inner).insert(erased.patient);
+        }
+        Ok(())
+    }
+
+    /// What remains of everybody who was erased.
+    pub(crate) async fn all_erased(&self) -> Result<Vec<Erased>, GatewayError> {
+        let rows = self.rows(RosterKind::Erased).await?;
+        rows.iter().map(|row| Erased::read(row)).collect()
+    }
+
+    /// What remains of one.
+    pub(crate) async fn erased(&self, patient: Pseudonym) -> Result<Option<Erased>, GatewayError> {
+        self.read(RosterKind::Erased, patient.as_bytes()).await?.map(|row| Erased::read(&row)).transpose()
+    }
+
+    /// Keeps what remains. From now on no identifier and no resource leads to the patient.
+    pub(crate) async fn put_erased(&self, erased: &Erased) -> Result<(), GatewayError> {
+        let row = self.row(RosterKind::Erased, erased.patient.as_bytes(), &to_bytes(erased));
+        self.store.put_roster(vec![row]).await?;
+        self.erased.lock().unwrap_or_else(PoisonError::into_inner).insert(erased.patient);
+        Ok(())
+    }
+
+    /// Whether a patient was erased.
+    pub(crate) fn is_erased(&self, patient: Pseudonym) -> bool {
+        self.erased.lock().unwrap_or_else(PoisonError::into_inner).contains(&patient)
+    }
+
+    /// Whether a resource was of a patient who was erased.
+    pub(crate) async fn was_erased(&self, kind: &str, id: &str) -> Result<bool, GatewayError> {
+        let found = self.pseudonym(RosterKind::Resource, format!("{kind}/{id}").as_bytes()).await?;
+        Ok(found.is_some_and(|patient| self.is_erased(patient)))
+    }
+
+    /// Removes a patient with its Consents and the identifiers that lead there.
+    pub(crate) async fn remove(&self, patient: Pseudonym, locators: &[Locator]) -> Result<(), GatewayError> {
+        for locator in locators {
+            // The person may have come back meanwhile.
+            if self.pseudonym(RosterKind::Locator, locator.as_bytes()).await? == Some(patient) {
+                let key = self.key(RosterKind::Locator, locator.as_bytes());
+                self.store.remove_roster(RosterKind::Locator, key).await?;
+            }
+        }
+        for kind in [RosterKind::Consents, RosterKind::Pseudonym] {
+            self.store.remove_roster(kind, self.key(kind, patient.as_bytes())).await?;
+        }
+        Ok(())
     }
 
     /// Keeps which patient some resources belong to, that this hospital writes.
@@ -263,7 +339,8 @@ impl Roster {
 
     /// The patient that an identifier leads to.
     pub(crate) async fn by_locator(&self, locator: Locator) -> Result<Option<Pseudonym>, GatewayError> {
-        self.pseudonym(RosterKind::Locator, locator.as_bytes()).await
+        let found = self.pseudonym(RosterKind::Locator, locator.as_bytes()).await?;
+        Ok(found.filter(|patient| !self.is_erased(*patient)))
     }
 
     /// The patient that a resource belongs to.
@@ -271,9 +348,9 @@ impl Roster {
         let name = format!("{kind}/{id}");
         let key = self.key(RosterKind::Resource, name.as_bytes());
         if let Some(patient) = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(Some(*patient));
+            return Ok(Some(*patient).filter(|patient| !self.is_erased(*patient)));
         }
-        let found = self.pseudonym(RosterKind::Resource, name.as_bytes()).await?;
+        let found = self.pseudonym(RosterKind::Resource, name.as_bytes()).await?.filter(|p| !self.is_erased(*p));
         if let Some(patient) = found {
             self.remember(std::iter::once(key), patient);
         }
@@ -310,6 +387,7 @@ impl Roster {
             RosterKind::Emergency => b"emergency",
             RosterKind::EmergencyReport => b"emergency report",
             RosterKind::EmergencyNotice => b"emergency notice",
+            RosterKind::Erased => b"erased",
         };
         mac(&self.index, "sealwort roster v1", &[kind, name])
     }

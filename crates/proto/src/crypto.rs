@@ -223,6 +223,15 @@ pub fn pseudonym(key: &Secret, locator: &Locator) -> Pseudonym {
     Pseudonym::new(mac(key, "sealwort pseudonym v1", &[locator.as_bytes()]))
 }
 
+/// The pseudonym of a patient who comes back after so many erasures, from 1: halves and entries of an old backup belong
+/// to another pseudonym and open nothing.
+pub fn pseudonym_after(key: &Secret, locator: &Locator, erasures: u64) -> Pseudonym {
+    if erasures == 0 {
+        return pseudonym(key, locator);
+    }
+    Pseudonym::new(mac(key, "sealwort pseudonym v1", &[locator.as_bytes(), &erasures.to_be_bytes()]))
+}
+
 /// HKDF-Extract with a salt.
 pub fn extract(salt: &[u8], secret: &[u8]) -> Prk {
     #[cfg(any(test, feature = "testing"))]

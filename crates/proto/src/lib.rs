@@ -11,6 +11,7 @@
 pub mod channel;
 pub mod codec;
 pub mod crypto;
+pub mod erasure;
 pub mod error;
 pub mod frame;
 pub mod halves;

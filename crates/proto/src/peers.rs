@@ -55,7 +55,17 @@ impl Peers<'_> {
     /// Verifies the author of something signed in the past, at the time of signing: path, role and validity
     /// then. Revocation is judged when a statement is accepted, not when it is read years later.
     pub fn verify_author(&self, chain: &CertificateChain, at: UnixTime) -> Result<VerifiedParty, CertificateError> {
-        let expected = Expected { roles: &[Role::Gateway], name: None, key_use: KeyUse::Statement };
+        self.verify_past(chain, Role::Gateway, at)
+    }
+
+    /// The same for a signer of another role.
+    pub fn verify_past(
+        &self,
+        chain: &CertificateChain,
+        role: Role,
+        at: UnixTime,
+    ) -> Result<VerifiedParty, CertificateError> {
+        let expected = Expected { roles: &[role], name: None, key_use: KeyUse::Statement };
         self.trust.verify_past(chain, &expected, at)
     }
 }

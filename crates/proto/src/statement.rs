@@ -33,12 +33,25 @@ pub enum Kind {
     Entry,
     /// An archive's receipt.
     Receipt,
+    /// A consent authority's order to erase its patient.
+    Erasure,
+    /// A party's certificate of what it destroyed.
+    ErasureCertificate,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Request, Self::Token, Self::Possession, Self::Registration, Self::Directive, Self::Entry, Self::Receipt];
+    pub const ALL: [Self; 9] = [
+        Self::Request,
+        Self::Token,
+        Self::Possession,
+        Self::Registration,
+        Self::Directive,
+        Self::Entry,
+        Self::Receipt,
+        Self::Erasure,
+        Self::ErasureCertificate,
+    ];
 
     /// The COSE content type.
     pub const fn content_type(self) -> &'static str {
@@ -50,6 +63,8 @@ impl Kind {
             Self::Directive => "application/sealwort-directive+cbor",
             Self::Entry => "application/sealwort-entry+cbor",
             Self::Receipt => "application/sealwort-receipt+cbor",
+            Self::Erasure => "application/sealwort-erasure+cbor",
+            Self::ErasureCertificate => "application/sealwort-erasure-certificate+cbor",
         }
     }
 }

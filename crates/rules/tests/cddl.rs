@@ -21,9 +21,12 @@ const PRODUCT: [&str; 15] = [
 ];
 /// Types that never leave a gateway: its roster, its outbox and what it refused, wrapped at rest, and the handles that
 /// it gives to clients, which it alone reads.
-const LOCAL: [&str; 11] = [
+const LOCAL: [&str; 14] = [
+    "Book",
     "Cursor",
+    "Erased",
     "Export",
+    "KeptConsent",
     "Known",
     "Outgoing",
     "Person",

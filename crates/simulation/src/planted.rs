@@ -8,8 +8,8 @@ use sealwort_proto::receipt::Witness;
 use sealwort_proto::{DepositId, Digest, Locator, Pseudonym};
 use sealwort_store::memory::MemoryStore;
 use sealwort_store::{
-    Advance, Append, Appended, DirectiveUpdate, LogStore, NewPatient, Patient, PatientStore, Registered, StoreError,
-    StoredEntry, WitnessStore, WrappedHalf,
+    Advance, Append, Appended, DirectiveUpdate, LogStore, NewErasure, NewPatient, Patient, PatientStore, Registered,
+    StoreError, StoredEntry, Tombstone, WitnessStore, WrappedHalf,
 };
 
 /// A fault.
@@ -140,5 +140,13 @@ impl PatientStore for Planted {
 
     async fn halves(&self, patient: Pseudonym) -> Result<Vec<WrappedHalf>, StoreError> {
         self.store.halves(patient).await
+    }
+
+    async fn erase(&self, erasure: NewErasure) -> Result<Tombstone, StoreError> {
+        self.store.erase(erasure).await
+    }
+
+    async fn tombstone(&self, patient: Pseudonym) -> Result<Option<Tombstone>, StoreError> {
+        self.store.tombstone(patient).await
     }
 }

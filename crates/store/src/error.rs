@@ -42,6 +42,9 @@ pub enum StoreError {
     /// No space left.
     #[error("the disk is full; nothing was written; free some space")]
     Full,
+    /// The patient was erased; nothing is kept under this pseudonym any more.
+    #[error("the patient was erased")]
+    Erased,
     /// The statement contradicts what is stored.
     #[error("{0}")]
     Conflict(&'static str),

@@ -29,6 +29,8 @@ pub enum RosterKind {
     EmergencyReport,
     /// A notice about an emergency access, by its id.
     EmergencyNotice,
+    /// What remains of an erased patient, by pseudonym.
+    Erased,
 }
 
 /// A write that waits for the exchange.

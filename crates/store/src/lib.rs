@@ -24,5 +24,5 @@ pub use error::StoreError;
 pub use folder::DataFolder;
 pub use gateway::{GatewayStore, OutboxItem, RosterKind};
 pub use log::{Append, Appended, LogStore, NewEntry, StoredEntry};
-pub use patient::{DirectiveUpdate, NewPatient, Patient, PatientStore, Registered, WrappedHalf};
+pub use patient::{DirectiveUpdate, NewErasure, NewPatient, Patient, PatientStore, Registered, Tombstone, WrappedHalf};
 pub use witness::{Advance, WitnessStore};

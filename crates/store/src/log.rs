@@ -45,6 +45,8 @@ pub enum Appended {
     Known(Witness),
     /// Another entry came first; the head now.
     Conflict(Witness),
+    /// The patient was erased.
+    Erased,
 }
 
 /// An entry as stored.

@@ -2,6 +2,7 @@
 //! half per epoch.
 
 use async_trait::async_trait;
+use sealwort_proto::erasure::Destroyed;
 use sealwort_proto::{Locator, Pseudonym};
 
 use crate::StoreError;
@@ -69,6 +70,26 @@ pub struct DirectiveUpdate {
     pub half: Option<WrappedHalf>,
 }
 
+/// An erasure to be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewErasure {
+    /// The patient.
+    pub patient: Pseudonym,
+    /// The signed erasure.
+    pub erasure: Vec<u8>,
+    /// Unix seconds.
+    pub erased_at: u64,
+}
+
+/// What remains of an erased patient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The signed erasure.
+    pub erasure: Vec<u8>,
+    /// What was destroyed.
+    pub destroyed: Destroyed,
+}
+
 /// Patients, their consent and this party's halves.
 #[async_trait]
 pub trait PatientStore: Send + Sync {
@@ -83,4 +104,10 @@ pub trait PatientStore: Send + Sync {
     async fn direct(&self, update: DirectiveUpdate) -> Result<(), StoreError>;
     /// This party's halves of a patient, by epoch.
     async fn halves(&self, patient: Pseudonym) -> Result<Vec<WrappedHalf>, StoreError>;
+    /// Destroys everything that is kept of a patient: registration, locators, directive, halves, log and witnessed heads.
+    /// On return none of it is in the files, the write-ahead log included, and nothing can be stored under this pseudonym
+    /// any more. Of a patient who was erased before, what remains is given again.
+    async fn erase(&self, erasure: NewErasure) -> Result<Tombstone, StoreError>;
+    /// What remains of a patient who was erased.
+    async fn tombstone(&self, patient: Pseudonym) -> Result<Option<Tombstone>, StoreError>;
 }

@@ -16,8 +16,8 @@ use sealwort_proto::receipt::Witness;
 use sealwort_proto::{Digest, Locator, Pseudonym};
 use sealwort_store::memory::MemoryStore;
 use sealwort_store::{
-    Append, Appended, DirectiveUpdate, LogStore, NewPatient, Patient, PatientStore, Registered, StoreError,
-    StoredEntry, WrappedHalf,
+    Append, Appended, DirectiveUpdate, LogStore, NewErasure, NewPatient, Patient, PatientStore, Registered, StoreError,
+    StoredEntry, Tombstone, WrappedHalf,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -129,6 +129,14 @@ impl PatientStore for LyingStore {
 
     async fn halves(&self, patient: Pseudonym) -> Result<Vec<WrappedHalf>, StoreError> {
         self.truth.halves(patient).await
+    }
+
+    async fn erase(&self, erasure: NewErasure) -> Result<Tombstone, StoreError> {
+        self.truth.erase(erasure).await
+    }
+
+    async fn tombstone(&self, patient: Pseudonym) -> Result<Option<Tombstone>, StoreError> {
+        self.truth.tombstone(patient).await
     }
 }
 

@@ -9,13 +9,15 @@ use sealwort_consent::{
     Purpose, Request, Terms, check_successor,
 };
 use sealwort_pki::testing::TEST_NOW;
-use sealwort_pki::{PublicKey, SigningKey};
+use sealwort_pki::{PublicKey, Role, SigningKey};
 use sealwort_proto::codec::to_bytes;
+use sealwort_proto::erasure::{self, Certificate, Destroyed, Erasure};
 use sealwort_proto::handshake::Party;
 use sealwort_proto::log::{Authors, entry_hash};
 use sealwort_proto::message::{AccessRequest, Header};
 use sealwort_proto::operations::Operations;
-use sealwort_proto::receipt::{self, Receipt};
+use sealwort_proto::peers::chain_to_wire;
+use sealwort_proto::receipt::{self, Receipt, Witness};
 use sealwort_proto::record::{self, EntryHeader, Envelope};
 use sealwort_proto::registration::{self, LOCATORS_MAX, Moment, Registration};
 use sealwort_proto::statement::{self, Kind, STATEMENT_BYTES_MAX};
@@ -103,6 +105,20 @@ fn read_as(kind: Kind, bytes: &[u8]) -> bool {
             let token = statement::sign(Kind::Token, &payload(Kind::Token), signer(Kind::Token), &operations);
             let token = token::verify(&token.expect("a token"), &token_use(), &operations).expect("a good token");
             token::check_possession(bytes, &token, world.gateway.key.public_key(), &operations).is_ok()
+        }
+        Kind::Erasure => {
+            let read = erasure::verify(bytes, "demo", world.stranger.key.public_key(), &operations);
+            read.is_ok_and(|read| {
+                assert_eq!(read.erasure().exchange, "demo");
+                true
+            })
+        }
+        Kind::ErasureCertificate => {
+            let read = erasure::verify_certificate(bytes, "demo", Role::Archive, &world.peers(), &operations);
+            read.is_ok_and(|read| {
+                assert_eq!(read.certificate().party, world.archive.identity.to_string());
+                true
+            })
         }
         Kind::Receipt => {
             let name = world.archive.identity.to_string();
@@ -211,8 +227,8 @@ fn signer(kind: Kind) -> &'static SigningKey {
     let party: &Party = match kind {
         Kind::Request | Kind::Possession | Kind::Registration | Kind::Entry => &world.gateway,
         Kind::Token => &world.broker,
-        Kind::Receipt => &world.archive,
-        Kind::Directive => &world.stranger,
+        Kind::Receipt | Kind::ErasureCertificate => &world.archive,
+        Kind::Directive | Kind::Erasure => &world.stranger,
     };
     &party.key
 }
@@ -293,6 +309,27 @@ pub fn payload(kind: Kind) -> Vec<u8> {
             head: Digest::ZERO,
             deposit: Some(DepositId::new([2; 16])),
             issued_at: TEST_NOW.as_secs(),
+        }),
+        Kind::Erasure => to_bytes(&Erasure {
+            exchange: "demo".into(),
+            patient: PATIENT,
+            version: 2,
+            reason: "patient-request".into(),
+            issued_at: TEST_NOW.as_secs(),
+        }),
+        Kind::ErasureCertificate => to_bytes(&Certificate {
+            exchange: "demo".into(),
+            patient: PATIENT,
+            erasure: Digest::ZERO,
+            destroyed: Destroyed {
+                halves: 1,
+                entries: 2,
+                head: Witness { sequence: 2, head: Digest::ZERO },
+                erased_at: TEST_NOW.as_secs(),
+            },
+            party: name(&world.archive),
+            issued_at: TEST_NOW.as_secs(),
+            certificate: chain_to_wire(&world.archive.chain),
         }),
         Kind::Entry => {
             let header = to_bytes(&entry_header());

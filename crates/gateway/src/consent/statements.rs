@@ -99,6 +99,9 @@ impl Gateway {
         let Some(known) = self.roster.known(patient).await?.filter(|known| !known.directive.0.is_empty()) else {
             return Ok(());
         };
+        if self.roster.is_erased(patient) {
+            return Err(GatewayError::erased_patient());
+        }
         let current = self.newest_directive(&known).await?;
         let kept = self.roster.consents(patient).await?;
         let had = kept.is_some();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{LetIn, Shared, failed};
 use crate::Gateway;
 use crate::consent::{ConsentChange, ConsentShown};
+use crate::erase::ErasureRequest;
 use crate::error::GatewayError;
 use crate::trail::Trail;
 
@@ -96,6 +97,25 @@ pub(super) async fn withdraw(
     let outcome = gateway.withdraw(&change).await;
     let entry = gateway.entry(EventKind::ConsentChanged, &asking).detail(Detail::Action, "withdraw");
     shown(&gateway, entry.detail(Detail::Recipient, &change.to), outcome).await
+}
+
+pub(super) async fn erase(
+    State(gateway): Shared,
+    LetIn(asking): LetIn,
+    Json(request): Json<ErasureRequest>,
+) -> Response {
+    let outcome = gateway.erase(&request).await;
+    let entry = gateway.entry(EventKind::PatientErased, &asking);
+    let trail = Trail::default();
+    outcome.iter().flat_map(|shown| shown.patient.parse()).for_each(|patient| trail.touches(patient));
+    if let Err(error) = gateway.keep_entry(entry, &trail, outcome.as_ref().err()).await {
+        return failed(&error);
+    }
+    outcome.map_or_else(|error| failed(&error), |shown| Json(shown).into_response())
+}
+
+pub(super) async fn erasures(State(gateway): Shared, _: LetIn) -> Response {
+    gateway.erasures().await.map_or_else(|error| failed(&error), |shown| Json(shown).into_response())
 }
 
 /// Answers when the entry is on disk.

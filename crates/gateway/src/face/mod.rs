@@ -62,6 +62,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/consent", get(local::consent))
         .route("/consent/grant", post(local::grant))
         .route("/consent/withdraw", post(local::withdraw))
+        .route("/erasure", get(local::erasures).post(local::erase))
         .merge(authorize::routes())
         .merge(sign_in::routes())
         .merge(feeds::routes())

@@ -173,7 +173,11 @@ impl Gateway {
         action: Action,
     ) -> Result<Seen, GatewayError> {
         check_scope(asking, action, kind)?;
-        let patient = self.patient_holding(kind, id.as_str(), &asking.purpose).await?.ok_or_else(not_found)?;
+        let Some(patient) = self.patient_holding(kind, id.as_str(), &asking.purpose).await? else {
+            // A token about one patient learns nothing of others, not even that they were erased.
+            let erased = asking.context.is_none() && self.roster.was_erased(kind.as_str(), id.as_str()).await?;
+            return Err(if erased { GatewayError::erased_patient() } else { not_found() });
+        };
         let view = self.open(patient, asking).await?;
         Seen::new(view, asking, action)
     }

@@ -79,6 +79,13 @@ pub enum ToArchive {
     /// Entries of the deposit announced before, in order.
     #[n(5)]
     Entries(#[n(0)] Vec<WireEntry>),
+    /// Erase a patient.
+    #[n(6)]
+    Erase {
+        /// An erasure statement.
+        #[n(0)]
+        erasure: Blob,
+    },
 }
 
 /// M → L inside their channel, relayed.
@@ -127,6 +134,13 @@ pub enum FromArchive {
     /// Refused.
     #[n(6)]
     Refused(#[n(0)] Refusal),
+    /// Erased, as this certificate says.
+    #[n(7)]
+    Erased {
+        /// A certificate of erasure.
+        #[n(0)]
+        certificate: Blob,
+    },
 }
 
 /// Step 6 of the transmission.

@@ -91,6 +91,13 @@ pub enum ToBroker {
         #[n(1)]
         after: u64,
     },
+    /// Erase a patient.
+    #[n(9)]
+    Erase {
+        /// An erasure statement.
+        #[n(0)]
+        erasure: Blob,
+    },
 }
 
 /// T → L inside their channel.
@@ -130,6 +137,13 @@ pub enum FromBroker {
     /// Witnessed heads, ascending, at most [`HEADS_PER_MESSAGE_MAX`]. Where there are as many, more may follow.
     #[n(8)]
     Heads(#[n(0)] Vec<Witness>),
+    /// Erased, as this certificate says.
+    #[n(9)]
+    Erased {
+        /// A certificate of erasure.
+        #[n(0)]
+        certificate: Blob,
+    },
 }
 
 /// Step 2 of the transmission: the policies that apply, a time stamp and a challenge.
@@ -189,7 +203,7 @@ pub enum Notice {
     /// Nothing happened; the broker is there. Sent at least every [`NOTICE_EVERY_SECONDS`].
     #[n(0)]
     Alive,
-    /// A patient's directive changed.
+    /// A patient's directive changed, or the patient was erased.
     #[n(1)]
     ConsentChanged(#[n(0)] Pseudonym),
     /// A patient's log grew.

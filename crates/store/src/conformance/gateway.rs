@@ -25,6 +25,7 @@ async fn roster(store: &dyn GatewayStore) {
         RosterKind::Emergency,
         RosterKind::EmergencyReport,
         RosterKind::EmergencyNotice,
+        RosterKind::Erased,
     ];
     // The suite may meet rows of an earlier run.
     let counted = store.roster_count(kinds[4]).await.unwrap();

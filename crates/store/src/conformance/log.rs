@@ -210,7 +210,7 @@ async fn no_lost_updates(store: &dyn LogStore) {
                     head
                 }
                 Appended::Conflict(head) => head,
-                Appended::Known(_) => panic!("a new deposit is not known"),
+                Appended::Known(_) | Appended::Erased => panic!("a new deposit of a patient is not known"),
             };
         }
         written

@@ -3,7 +3,7 @@
 use sealwort_proto::Pseudonym;
 
 use super::{expect_conflict, some_bytes, some_locator, some_patient};
-use crate::{DirectiveUpdate, NewPatient, Patient, PatientStore, Registered, WrappedHalf};
+use crate::{DirectiveUpdate, NewErasure, NewPatient, Patient, PatientStore, Registered, StoreError, WrappedHalf};
 
 /// Checks the rules of [`PatientStore`].
 pub async fn patient_store(store: &dyn PatientStore) {
@@ -12,6 +12,7 @@ pub async fn patient_store(store: &dyn PatientStore) {
     directives_succeed_each_other(store).await;
     epochs_and_halves(store).await;
     directives_race(store).await;
+    an_erased_patient_is_gone(store).await;
 }
 
 pub(super) fn new_patient() -> NewPatient {
@@ -45,6 +46,29 @@ pub(super) async fn assert_stored(store: &dyn PatientStore, new: &NewPatient) {
     for locator in &new.locators {
         assert_eq!(store.locate(&[*locator]).await.unwrap(), Some(new.patient), "and found by each locator");
     }
+}
+
+async fn an_erased_patient_is_gone(store: &dyn PatientStore) {
+    let new = new_patient();
+    let erasure = NewErasure { patient: new.patient, erasure: some_bytes(120), erased_at: 7 };
+    expect_conflict(&store.erase(erasure.clone()).await, "an unknown patient cannot be erased");
+    store.register(new.clone()).await.unwrap();
+    let next = update(new.patient, 1, 2, Some(half(2)));
+    store.direct(next.clone()).await.unwrap();
+    assert_eq!(store.tombstone(new.patient).await.unwrap(), None, "who is registered has no tombstone");
+    let tombstone = store.erase(erasure.clone()).await.unwrap();
+    assert_eq!(tombstone.erasure, erasure.erasure);
+    assert_eq!((tombstone.destroyed.halves, tombstone.destroyed.erased_at), (2, 7), "the halves of both epochs");
+    let again = NewErasure { erased_at: 9, ..erasure };
+    assert_eq!(store.erase(again).await.unwrap(), tombstone, "erasing again changes nothing");
+    assert_eq!(store.tombstone(new.patient).await.unwrap(), Some(tombstone));
+    assert_eq!(store.patient(new.patient).await.unwrap(), None, "the patient is gone");
+    assert_eq!(store.halves(new.patient).await.unwrap(), [], "and the halves");
+    assert_eq!(store.locate(&new.locators).await.unwrap(), None, "and the locators");
+    expect_conflict(&store.direct(next).await, "an erased patient has no directives");
+    assert_eq!(store.register(new.clone()).await, Err(StoreError::Erased), "a pseudonym is used once");
+    let back = NewPatient { patient: some_patient(), ..new };
+    assert_eq!(store.register(back).await.unwrap(), Registered::New, "the locators are free again");
 }
 
 async fn registration_is_idempotent(store: &dyn PatientStore) {

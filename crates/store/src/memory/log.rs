@@ -13,6 +13,9 @@ impl LogStore for MemoryStore {
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
         check(&append)?;
         self.commit(|content| {
+            if content.erased.contains_key(&append.patient) {
+                return Ok(Appended::Erased);
+            }
             let start = empty(append.patient);
             let Some(log) = content.logs.get(&append.patient) else {
                 if append.after != start {

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sealwort_proto::receipt::Witness;
 use sealwort_proto::{DepositId, Digest, Locator, Pseudonym};
 
-use crate::{OutboxItem, Patient, RosterKind, StoredEntry, WrappedHalf};
+use crate::{OutboxItem, Patient, RosterKind, StoredEntry, Tombstone, WrappedHalf};
 
 /// Something to wait for at each side of a commit.
 pub type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -33,6 +33,7 @@ struct Content {
     patients: BTreeMap<Pseudonym, Registration>,
     locators: BTreeMap<Locator, Pseudonym>,
     logs: BTreeMap<Pseudonym, Log>,
+    erased: BTreeMap<Pseudonym, Tombstone>,
     authors: BTreeMap<Digest, Vec<u8>>,
     witnesses: BTreeMap<Pseudonym, BTreeMap<u64, Digest>>,
     roster: BTreeMap<(u8, [u8; 32]), Vec<u8>>,
@@ -128,5 +129,6 @@ const fn kind_number(kind: RosterKind) -> u8 {
         RosterKind::Emergency => 8,
         RosterKind::EmergencyReport => 9,
         RosterKind::EmergencyNotice => 10,
+        RosterKind::Erased => 11,
     }
 }

@@ -3,15 +3,23 @@
 use std::cmp::Ordering;
 
 use async_trait::async_trait;
+use sealwort_proto::erasure::Destroyed;
+use sealwort_proto::log::empty;
+use sealwort_proto::receipt::Witness;
 use sealwort_proto::{Locator, Pseudonym};
 
-use super::{MemoryStore, Registration};
-use crate::{DirectiveUpdate, NewPatient, Patient, PatientStore, Registered, StoreError, WrappedHalf};
+use super::{MemoryStore, Registration, witness};
+use crate::{
+    DirectiveUpdate, NewErasure, NewPatient, Patient, PatientStore, Registered, StoreError, Tombstone, WrappedHalf,
+};
 
 #[async_trait]
 impl PatientStore for MemoryStore {
     async fn register(&self, new: NewPatient) -> Result<Registered, StoreError> {
         self.commit(|content| {
+            if content.erased.contains_key(&new.patient) {
+                return Err(StoreError::Erased);
+            }
             if let Some(known) = content.patients.get(&new.patient) {
                 return if known.patient.registration == new.registration {
                     Ok(Registered::Known)
@@ -74,5 +82,33 @@ impl PatientStore for MemoryStore {
 
     async fn halves(&self, patient: Pseudonym) -> Result<Vec<WrappedHalf>, StoreError> {
         Ok(self.content().patients.get(&patient).map(|kept| kept.halves.clone()).unwrap_or_default())
+    }
+
+    async fn erase(&self, erasure: NewErasure) -> Result<Tombstone, StoreError> {
+        self.commit(|content| {
+            if let Some(tombstone) = content.erased.get(&erasure.patient) {
+                return Ok(tombstone.clone());
+            }
+            let kept = content.patients.remove(&erasure.patient);
+            let kept = kept.ok_or(StoreError::Conflict("the patient is not registered"))?;
+            content.locators.retain(|_, patient| *patient != erasure.patient);
+            let entries = content.logs.remove(&erasure.patient).map(|log| log.entries).unwrap_or_default();
+            let last = entries.last().map(|(hash, entry)| Witness { sequence: entry.sequence, head: *hash });
+            let heads = content.witnesses.remove(&erasure.patient).unwrap_or_default();
+            let destroyed = Destroyed {
+                halves: kept.halves.len() as u64,
+                entries: entries.len() as u64,
+                head: last.or_else(|| witness::newest(&heads)).unwrap_or_else(|| empty(erasure.patient)),
+                erased_at: erasure.erased_at,
+            };
+            let tombstone = Tombstone { erasure: erasure.erasure, destroyed };
+            content.erased.insert(erasure.patient, tombstone.clone());
+            Ok(tombstone)
+        })
+        .await
+    }
+
+    async fn tombstone(&self, patient: Pseudonym) -> Result<Option<Tombstone>, StoreError> {
+        Ok(self.content().erased.get(&patient).cloned())
     }
 }

@@ -5,7 +5,7 @@
 //! This runs inside the one writer's transaction, so nothing comes between reading and inserting. Any error takes
 //! the whole transaction down.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use sealwort_proto::log::empty;
@@ -13,6 +13,7 @@ use sealwort_proto::receipt::Witness;
 use sealwort_proto::{DepositId, Pseudonym};
 use sqlx::{Row as _, SqliteConnection};
 
+use super::erase::tombstone;
 use super::log::witness;
 use super::signed;
 use crate::{Append, Appended, NewEntry, StoreError};
@@ -26,6 +27,7 @@ const SHARED_TRIP_BYTES_MAX: usize = 64 * 1024;
 /// Runs appends that passed [`check`]; each sees the ones before it.
 pub(super) async fn run(c: &mut SqliteConnection, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {
     let mut logs = Logs::load(c, appends).await?;
+    logs.find_erased(c, appends).await?;
     let outcomes: Vec<Appended> = appends.iter().map(|append| logs.judge(append)).collect();
     let stored = || appends.iter().zip(&outcomes).filter(|(_, o)| matches!(o, Appended::Stored(_))).map(|(a, _)| a);
     let begun: Vec<_> = stored().filter(|append| append.after == empty(append.patient)).collect();
@@ -52,11 +54,12 @@ struct Logs {
     /// Logs without entries are absent.
     heads: HashMap<Pseudonym, Witness>,
     deposits: HashMap<(Pseudonym, DepositId), Witness>,
+    erased: HashSet<Pseudonym>,
 }
 
 impl Logs {
     async fn load(c: &mut SqliteConnection, appends: &[Append]) -> Result<Self, StoreError> {
-        let mut logs = Self { heads: HashMap::new(), deposits: HashMap::new() };
+        let mut logs = Self { heads: HashMap::new(), deposits: HashMap::new(), erased: HashSet::new() };
         let mut left = appends;
         while let Some((now, rest, statement)) = trip(left, &LOAD, |_| true) {
             let mut query = sqlx::query(statement);
@@ -76,7 +79,20 @@ impl Logs {
         Ok(logs)
     }
 
+    /// Which of those without a log were erased. Only a first deposit asks.
+    async fn find_erased(&mut self, c: &mut SqliteConnection, appends: &[Append]) -> Result<(), StoreError> {
+        for append in appends {
+            if !self.heads.contains_key(&append.patient) && tombstone(&mut *c, append.patient).await?.is_some() {
+                self.erased.insert(append.patient);
+            }
+        }
+        Ok(())
+    }
+
     fn judge(&mut self, append: &Append) -> Appended {
+        if self.erased.contains(&append.patient) {
+            return Appended::Erased;
+        }
         let deposit = (append.patient, append.deposit);
         if let Some(head) = self.deposits.get(&deposit) {
             return Appended::Known(*head);

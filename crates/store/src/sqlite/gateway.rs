@@ -146,5 +146,6 @@ const fn kind_number(kind: RosterKind) -> i64 {
         RosterKind::Emergency => 8,
         RosterKind::EmergencyReport => 9,
         RosterKind::EmergencyNotice => 10,
+        RosterKind::Erased => 11,
     }
 }

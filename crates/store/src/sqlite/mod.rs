@@ -4,6 +4,7 @@
 mod append;
 mod audit;
 mod ca;
+mod erase;
 mod gateway;
 mod log;
 mod patient;
@@ -57,6 +58,8 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("cache_size", WRITER_CACHE)
+            // What is deleted is overwritten: erasing a patient rests on it.
+            .pragma("secure_delete", "ON")
             // What a statement or savepoint needs for its undoing is kept in memory, not in a file.
             .pragma("temp_store", "MEMORY");
         let mut connection = SqliteConnection::connect_with(&writing).await.map_err(|e| damaged_or_io(&file, &e))?;

@@ -7,8 +7,10 @@ use futures::FutureExt as _;
 use sealwort_proto::{Locator, Pseudonym};
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{SqliteStore, fixed, signed, unsigned};
-use crate::{DirectiveUpdate, NewPatient, Patient, PatientStore, Registered, StoreError, WrappedHalf};
+use super::{SqliteStore, erase, fixed, signed, unsigned};
+use crate::{
+    DirectiveUpdate, NewErasure, NewPatient, Patient, PatientStore, Registered, StoreError, Tombstone, WrappedHalf,
+};
 
 #[async_trait]
 impl PatientStore for SqliteStore {
@@ -56,10 +58,24 @@ impl PatientStore for SqliteStore {
             .await?;
         rows.iter().map(|row| Ok(WrappedHalf { epoch: unsigned(row.try_get(0)?)?, wrapped: row.try_get(1)? })).collect()
     }
+
+    async fn erase(&self, erasure: NewErasure) -> Result<Tombstone, StoreError> {
+        let tombstone = self.writer.submit(move |c| async move { erase::run(c, &erasure).await }.boxed()).await?;
+        // Each time, because a crash may have come between the two.
+        self.writer.scrub().await?;
+        Ok(tombstone)
+    }
+
+    async fn tombstone(&self, patient: Pseudonym) -> Result<Option<Tombstone>, StoreError> {
+        erase::tombstone(&self.readers, patient).await
+    }
 }
 
 async fn register(c: &mut SqliteConnection, patient: &NewPatient) -> Result<Registered, StoreError> {
     let pseudonym = patient.patient.as_bytes().to_vec();
+    if erase::tombstone(&mut *c, patient.patient).await?.is_some() {
+        return Err(StoreError::Erased);
+    }
     let known = sqlx::query("SELECT registration FROM patient WHERE pseudonym = ?")
         .bind(&pseudonym)
         .fetch_optional(&mut *c)

@@ -14,7 +14,7 @@ const APPLICATION_ID: i64 = 0x534c_5754;
 const AUDIT_FORMAT: i64 = 1;
 
 /// One step per format; a file of format `n` needs the steps from index `n` on.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE patient (
         pseudonym     BLOB PRIMARY KEY,
@@ -111,6 +111,18 @@ const STEPS: [&str; 2] = [
     ) STRICT, WITHOUT ROWID;
     INSERT INTO witness SELECT patient, sequence, head FROM newest_witness;
     DROP TABLE newest_witness;
+    ",
+    // What remains of erased patients.
+    "
+    CREATE TABLE erased (
+        pseudonym  BLOB PRIMARY KEY,
+        erasure    BLOB NOT NULL,
+        halves     INTEGER NOT NULL,
+        entries    INTEGER NOT NULL,
+        sequence   INTEGER NOT NULL,
+        head       BLOB NOT NULL,
+        erased_at  INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
     ",
 ];
 

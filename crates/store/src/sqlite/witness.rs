@@ -6,6 +6,7 @@ use sealwort_proto::Pseudonym;
 use sealwort_proto::receipt::Witness;
 use sqlx::Row as _;
 
+use super::erase::tombstone;
 use super::log::witness;
 use super::{SqliteStore, signed};
 use crate::{Advance, StoreError, WitnessStore};
@@ -16,6 +17,10 @@ impl WitnessStore for SqliteStore {
         self.writer
             .submit(move |c| {
                 async move {
+                    // Nothing is kept of an erased patient, whatever comes late.
+                    if tombstone(&mut *c, patient).await?.is_some() {
+                        return Ok(Advance::Known);
+                    }
                     let patient = patient.as_bytes().to_vec();
                     let sequence = signed(head.sequence)?;
                     let known = sqlx::query("SELECT sequence, head FROM witness WHERE patient = ? AND sequence = ?")

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{Connection as _, Row as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::append;
@@ -75,6 +75,13 @@ impl Writer {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Empties the write-ahead log, so that nothing deleted before is left in it. Fails where a reader stands in the way
+    /// for longer than [`SCRUB_ATTEMPTS`] allow.
+    pub(super) async fn scrub(&self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Message::Scrub(reply), answer).await
+    }
+
     /// Finishes what was queued before, and closes the connection.
     pub(super) async fn close(&self) {
         let (reply, done) = oneshot::channel();
@@ -87,6 +94,7 @@ impl Writer {
 enum Message {
     Job(Box<dyn Job>),
     Append(Append, Reply<Appended>),
+    Scrub(Reply<()>),
     Close(oneshot::Sender<()>),
 }
 
@@ -160,7 +168,7 @@ struct WalLimit {
 
 async fn run(mut state: State, mut queue: mpsc::Receiver<Message>) {
     let mut messages = Vec::with_capacity(BATCH_MAX);
-    let mut closing = Vec::new();
+    let (mut closing, mut scrubbing) = (Vec::new(), Vec::new());
     while closing.is_empty() && queue.recv_many(&mut messages, BATCH_MAX).await > 0 {
         // Callers just answered tend to come back at once; a turn for them saves them an fsync.
         tokio::task::yield_now().await;
@@ -177,12 +185,17 @@ async fn run(mut state: State, mut queue: mpsc::Receiver<Message>) {
                     work.appends.push(append);
                     work.replies.push(reply);
                 }
+                Message::Scrub(reply) => scrubbing.push(reply),
                 Message::Close(reply) => closing.push(reply),
             }
         }
         if !work.jobs.is_empty() || !work.appends.is_empty() {
             transaction(&mut state, work).await;
             shorten_wal(&mut state.connection, &mut state.limit).await;
+        }
+        if !scrubbing.is_empty() {
+            let scrubbed = scrub(&mut state.connection).await;
+            scrubbing.drain(..).for_each(|reply: Reply<()>| drop(reply.send(scrubbed.clone())));
         }
     }
     drop(queue);
@@ -267,6 +280,27 @@ async fn shorten_wal(connection: &mut SqliteConnection, limit: &mut WalLimit) {
     // Where a reader stood in the way, not every commit tries again.
     limit.bytes_max = size(&limit.wal) + limit.step;
 }
+
+/// Moves the whole write-ahead log into the database and cuts it to nothing.
+async fn scrub(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    execute(connection, CHECKPOINT_PATIENCE).await?;
+    let mut emptied = Ok(false);
+    for _ in 0..SCRUB_ATTEMPTS {
+        emptied = match sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await {
+            // Its first column is 1 where a reader stood in the way.
+            Ok(row) => Ok(row.try_get::<i64, _>(0)? == 0),
+            Err(error) => Err(StoreError::from(error)),
+        };
+        if emptied != Ok(false) {
+            break;
+        }
+    }
+    execute(connection, PATIENCE).await?;
+    if emptied? { Ok(()) } else { Err(StoreError::Io("a long reading keeps the write-ahead log".to_owned())) }
+}
+
+/// How often emptying the write-ahead log is tried before its caller is told to come again.
+const SCRUB_ATTEMPTS: usize = 10;
 
 /// How long the ordinary statement waits for a lock of another process, in milliseconds; and how long emptying the
 /// write-ahead log waits for readers, because writers wait with it.

@@ -9,7 +9,7 @@ use super::Maker;
 use super::directives::{Directive, sign_directive};
 use super::logs::{receipt, signed};
 use super::records::{PATIENT, log};
-use super::statements::{registration, sign_registration};
+use super::statements::{registration, sign_registration, signed_erasure};
 use crate::cbor;
 use crate::check::Library;
 use crate::setting::{EXCHANGE, NOW, after};
@@ -49,6 +49,7 @@ fn messages(m: &mut Maker<'_>, library: &Library) {
     let registered = cbor::bytes(sign_registration(&registration(library), &own.key));
     let directed = cbor::bytes(sign_directive(library, &Directive::first()));
     let receipt = cbor::bytes(bytes(&signed(library, &receipt(), "archive")));
+    let [erasure, certificate] = signed_erasure(library).map(cbor::bytes);
     let half = json!([1, b(0x21, 16), null, b(0x51, 32)]);
     let patient = cbor::bytes(PATIENT);
     for (name, rule, section, content) in [
@@ -59,6 +60,8 @@ fn messages(m: &mut Maker<'_>, library: &Library) {
         ("consent-asked", "to-broker", "7.1", json!([4, [patient]])),
         ("witness-told", "to-broker", "7.1", json!([7, [receipt]])),
         ("witnessed-asked", "to-broker", "7.1", json!([8, [patient, 300]])),
+        ("erase-at-broker", "to-broker", "7.1", json!([9, [erasure]])),
+        ("erased-at-broker", "from-broker", "7.1", json!([9, [certificate]])),
         ("heads-told", "from-broker", "7.1", json!([8, [[[301, b(7, 32)], [305, b(8, 32)]]]])),
         ("no-heads-told", "from-broker", "7.1", json!([8, [[]]])),
         ("located", "from-broker", "7.1", json!([0, [registered]])),
@@ -72,6 +75,8 @@ fn messages(m: &mut Maker<'_>, library: &Library) {
         ("fetch", "to-archive", "7.3", json!([3, [b(5, 16), 300]])),
         ("deposit", "to-archive", "7.3", json!([4, [b(5, 16), b(6, 16), 0, b(7, 32), 2]])),
         ("entries-sent", "to-archive", "7.3", json!([5, [[entry]]])),
+        ("erase-at-archive", "to-archive", "7.3", json!([6, [erasure]])),
+        ("erased-at-archive", "from-archive", "7.3", json!([7, [certificate]])),
         ("kept-at-archive", "from-archive", "7.3", json!([0, []])),
         ("entries-with-authors", "from-archive", "7.3", json!([2, [[entry], authors]])),
         ("entries-withheld", "from-archive", "7.3", json!([2, [[[envelope]], []]])),

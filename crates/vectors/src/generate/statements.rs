@@ -2,7 +2,9 @@
 
 use sealwort_pki::{KeyUse, SigningKey};
 use sealwort_proto::codec::{Blob, to_bytes};
+use sealwort_proto::erasure::{Certificate, Destroyed, Erasure};
 use sealwort_proto::operations::Operations;
+use sealwort_proto::receipt::Witness;
 use sealwort_proto::registration::Registration;
 use sealwort_proto::statement::{self, Kind, key_id};
 use sealwort_proto::token::Token;
@@ -39,7 +41,7 @@ fn kinds(m: &mut Maker<'_>, library: &Library) {
         let name = kind.content_type().trim_start_matches("application/sealwort-").trim_end_matches("+cbor");
         let party = match name {
             "token" => "broker",
-            "receipt" => "archive",
+            "receipt" | "erasure-certificate" => "archive",
             _ => "hospital-a",
         };
         let seed = library.setting.credential(party, KeyUse::Statement).seed;
@@ -75,6 +77,46 @@ fn payload(library: &Library, kind: Kind) -> Vec<u8> {
         Kind::Directive => Directive::first().encode(),
         Kind::Entry => crate::vector::bytes(&log(library, 1)[0]["envelope"]),
         Kind::Receipt => to_bytes(&receipt()),
+        Kind::Erasure => to_bytes(&erasure()),
+        Kind::ErasureCertificate => to_bytes(&erasure_certificate(library)),
+    }
+}
+
+/// A signed erasure, and the archive's signed certificate.
+pub(super) fn signed_erasure(library: &Library) -> [Vec<u8>; 2] {
+    let operations = Operations::default();
+    let certificate = to_bytes(&erasure_certificate(library));
+    [
+        statement::sign(Kind::Erasure, &to_bytes(&erasure()), &library.setting.key("hospital-a"), &operations).unwrap(),
+        statement::sign(Kind::ErasureCertificate, &certificate, &library.setting.key("archive"), &operations).unwrap(),
+    ]
+}
+
+fn erasure() -> Erasure {
+    Erasure {
+        exchange: EXCHANGE.into(),
+        patient: Pseudonym::new(PATIENT),
+        version: 3,
+        reason: "patient-request".into(),
+        issued_at: NOW.as_secs(),
+    }
+}
+
+fn erasure_certificate(library: &Library) -> Certificate {
+    let archive = library.setting.credential("archive", KeyUse::Statement);
+    Certificate {
+        exchange: EXCHANGE.into(),
+        patient: Pseudonym::new(PATIENT),
+        erasure: statement::digest(b"an erasure statement"),
+        destroyed: Destroyed {
+            halves: 2,
+            entries: 7,
+            head: Witness { sequence: 7, head: statement::digest(b"a head") },
+            erased_at: NOW.as_secs(),
+        },
+        party: format!("sealwort://{EXCHANGE}/archive/archive"),
+        issued_at: NOW.as_secs() + 60,
+        certificate: archive.chain.certificates().iter().map(|der| Blob(der.clone())).collect(),
     }
 }
 
