@@ -7,7 +7,7 @@ use std::fmt;
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
     ParsedPublicKey, VerificationAlgorithm,
 };
 use thiserror::Error;
@@ -241,6 +241,15 @@ impl PublicKey {
         self.parsed.verify_sig(message, signature).map_err(|_| BadSignature)
     }
 
+    /// Checks a signature in the form of [`SigningKey::sign_x509`].
+    pub fn verify_x509(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        if self.algorithm == KeyAlgorithm::Ed25519 {
+            return self.verify(message, signature);
+        }
+        let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.spki).map_err(|_| BadSignature)?;
+        key.verify_sig(message, signature).map_err(|_| BadSignature)
+    }
+
     fn parse(algorithm: KeyAlgorithm, spki: &[u8]) -> Option<Self> {
         if spki.len() > PUBLIC_KEY_BYTES_MAX {
             return None;
@@ -308,6 +317,8 @@ mod tests {
             assert_eq!(key.public_key().verify(&message, &fixed), Ok(()));
             let x509 = key.sign_x509(&message).unwrap();
             assert!(der.verify_sig(&message, &x509).is_ok());
+            assert_eq!(key.public_key().verify_x509(&message, &x509), Ok(()));
+            assert_eq!(key.public_key().verify_x509(&message, &fixed), Err(BadSignature));
             assert_eq!(key.public_key().verify(&message, &x509), Err(BadSignature));
         }
     }

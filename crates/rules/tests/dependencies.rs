@@ -8,12 +8,13 @@ use sealwort_rules::{check, licence, read};
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("pki", &[]),
     ("proto", &["pki"]),
+    ("audit", &["proto", "pki"]),
     ("consent", &[]),
     ("fhir", &[]),
     ("hl7v2", &[]),
     ("devices", &["fhir"]),
     ("smart", &["fhir"]),
-    ("store", &["proto"]),
+    ("store", &["audit", "proto"]),
     ("net", &["proto", "pki"]),
     ("custody", &["net", "store", "consent", "proto", "pki"]),
     ("gateway", &["net", "store", "fhir", "hl7v2", "devices", "smart", "consent", "proto", "pki"]),
@@ -23,8 +24,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "gateway", "broker", "archive", "ca", "net", "store", "fhir", "hl7v2", "devices", "smart", "consent",
-            "proto", "pki",
+            "gateway", "broker", "archive", "ca", "net", "store", "audit", "fhir", "hl7v2", "devices", "smart",
+            "consent", "proto", "pki",
         ],
     ),
     (
@@ -41,7 +42,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 const TEST_CRATES: [&str; 5] = ["attacks", "corpora", "secrets", "simulation", "vectors"];
 
 /// Crates that get bytes and the time, and give back bytes and facts.
-const PURE: [&str; 7] = ["pki", "proto", "consent", "fhir", "hl7v2", "devices", "smart"];
+const PURE: [&str; 8] = ["pki", "proto", "audit", "consent", "fhir", "hl7v2", "devices", "smart"];
 /// What a pure crate must not reach: runtimes, sockets, HTTP, TLS and databases.
 const IMPURE: [&str; 18] = [
     "async-io",
