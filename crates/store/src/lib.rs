@@ -4,6 +4,7 @@
 //!
 //! A write that returned is on disk.
 
+mod audit;
 mod ca;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -17,6 +18,7 @@ mod patient;
 pub mod sqlite;
 mod witness;
 
+pub use audit::{AuditAppended, AuditBatch, AuditQuery, AuditStore, KeptCheckpoint};
 pub use ca::{CaStore, CertificateRow, CrlRow, InvitationRow, RevocationRow};
 pub use error::StoreError;
 pub use folder::DataFolder;

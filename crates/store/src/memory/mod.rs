@@ -2,6 +2,7 @@
 //! future that wrote it, as a disk outlives a process; a write whose future is dropped before its commit leaves
 //! nothing. Iteration is ordered everywhere, so that the same calls give the same answers.
 
+mod audit;
 mod gateway;
 mod log;
 mod patient;
@@ -37,6 +38,7 @@ struct Content {
     roster: BTreeMap<(u8, [u8; 32]), Vec<u8>>,
     outbox: Vec<OutboxItem>,
     last_position: u64,
+    audit: audit::Audit,
 }
 
 struct Registration {

@@ -2,6 +2,7 @@
 //! writer that commits many callers' writes with one fsync, and a few read-only connections beside it.
 
 mod append;
+mod audit;
 mod ca;
 mod gateway;
 mod log;
@@ -18,6 +19,7 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
 use crate::folder::DATABASE_FILE;
 use crate::{DataFolder, StoreError};
+pub use audit::SqliteAudit;
 use writer::Writer;
 
 /// Read connections.

@@ -10,6 +10,9 @@ use crate::StoreError;
 /// "SLWT": marks the file as ours.
 const APPLICATION_ID: i64 = 0x534c_5754;
 
+/// Format of the audit log's own file.
+const AUDIT_FORMAT: i64 = 1;
+
 /// One step per format; a file of format `n` needs the steps from index `n` on.
 const STEPS: [&str; 2] = [
     "
@@ -128,6 +131,20 @@ pub(super) async fn inspect(connection: &mut SqliteConnection, file: &Path, fini
     }
     if format > supported {
         return Err(StoreError::Newer { file: file.to_owned(), found: format, supported });
+    }
+    Ok(())
+}
+
+/// Refuses an audit log that is not ours or is newer.
+pub(super) async fn inspect_audit(connection: &mut SqliteConnection, file: &Path) -> Result<(), StoreError> {
+    let application = number(connection, file, "PRAGMA application_id").await?;
+    let found = number(connection, file, "PRAGMA user_version").await?;
+    if application != APPLICATION_ID || found < 1 {
+        let reason = "it is not a Sealwort audit log, or was emptied".to_owned();
+        return Err(StoreError::Damaged { file: file.to_owned(), reason });
+    }
+    if found > AUDIT_FORMAT {
+        return Err(StoreError::Newer { file: file.to_owned(), found, supported: AUDIT_FORMAT });
     }
     Ok(())
 }
