@@ -8,8 +8,10 @@
 //! Read `event`, then `tree`, `checkpoint`, `witness`; `export` and `check` are the auditor's side.
 
 mod at_rest;
+mod check;
 mod checkpoint;
 mod event;
+mod export;
 mod line;
 mod note;
 mod row;
@@ -18,7 +20,10 @@ mod vocabulary;
 mod witness;
 
 pub use at_rest::{AtRest, AtRestError};
+pub use check::{Fault, Passed, Verdict, Walk, WitnessFile, Witnessed, verify_export};
+pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use event::{ENTRY_BYTES_MAX, Event, Nonce, Outcome};
+pub use export::{Coverage, Export, PROOF_BYTES_MAX, Proof, Selected, export_line};
 pub use line::Line;
 pub use note::{Chains, Cosigner, Note, NoteError, SignatureKind};
 pub use row::{Index, Row};
