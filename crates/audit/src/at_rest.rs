@@ -53,7 +53,9 @@ impl AtRest {
     pub fn patient(&self, patient: Pseudonym) -> Digest {
         match self {
             Self::Clear => Digest::new(*patient.as_bytes()),
-            Self::Sealed(keys) => Digest::new(crypto::mac(&keys.index, "sealwort audit patient v1", &[patient.as_bytes()])),
+            Self::Sealed(keys) => {
+                Digest::new(crypto::mac(&keys.index, "sealwort audit patient v1", &[patient.as_bytes()]))
+            }
         }
     }
 

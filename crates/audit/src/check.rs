@@ -130,7 +130,10 @@ impl WitnessFile {
                 continue;
             }
             if !note.cosigners(&chains, trust)?.iter().any(|one| one.name == self.witness) {
-                return Err(Verdict::unverifiable(format!("a note of the witness file is not cosigned by {}", self.witness)));
+                return Err(Verdict::unverifiable(format!(
+                    "a note of the witness file is not cosigned by {}",
+                    self.witness
+                )));
             }
             found.push(Witnessed { size: checkpoint.size, root: checkpoint.root, by: self.witness.clone() });
         }
@@ -188,7 +191,9 @@ impl<'a> Walk<'a> {
     /// Whether the log ends where it must: `size` is that of its own newest checkpoint.
     pub fn finish(&self, size: u64) -> Result<(), Verdict> {
         let end = self.tree.size();
-        if let Some((size, by)) = self.known.range(end + 1..).next_back().and_then(|(size, by)| Some((size, by.first()?))) {
+        if let Some((size, by)) =
+            self.known.range(end + 1..).next_back().and_then(|(size, by)| Some((size, by.first()?)))
+        {
             let reason = format!("the log ends at {end} entries; {} has seen {size}: it was cut", by.by);
             return Err(Verdict::tampered(end, reason));
         }
@@ -207,7 +212,11 @@ impl<'a> Walk<'a> {
             None => Ok(()),
             Some(one) => Err(Verdict::tampered(
                 size - 1,
-                format!("the first {size} entries are not those that {} signed: the log was rewritten at or before entry {}", one.by, size - 1),
+                format!(
+                    "the first {size} entries are not those that {} signed: the log was rewritten at or before entry {}",
+                    one.by,
+                    size - 1
+                ),
             )),
         }
     }
@@ -249,7 +258,10 @@ pub fn verify_export(
             return Err(Verdict::tampered(None, "the cosigned checkpoint is that of another log"));
         }
         check_consistency(&consistency, (own.size, own.root), (old.size, old.root)).map_err(|_| {
-            Verdict::tampered(None, format!("the checkpoint does not continue the cosigned one of {} entries", old.size))
+            Verdict::tampered(
+                None,
+                format!("the checkpoint does not continue the cosigned one of {} entries", old.size),
+            )
         })?;
         vouch(earlier.note(), old.size)?;
         known.push(Witnessed { size: old.size, root: old.root, by: origin.clone() });
@@ -279,7 +291,8 @@ pub fn verify_export(
 
     let entries = match export.coverage {
         Coverage::Range { from, below, edge, consistency } => {
-            let tree = Tree::from_edge(from, &edge).map_err(|_| Verdict::unverifiable("the proof of the range has not the hashes it needs"))?;
+            let tree = Tree::from_edge(from, &edge)
+                .map_err(|_| Verdict::unverifiable("the proof of the range has not the hashes it needs"))?;
             let mut walk = Walk { tree, at_rest: &AtRest::Clear, known: Walk::new(&AtRest::Clear, remembered).known };
             for line in lines_of(lines)? {
                 let leaf = line_leaf(line, walk.size())?;
@@ -287,7 +300,8 @@ pub fn verify_export(
                 walk.compare()?;
             }
             if walk.size() != below {
-                let reason = format!("the export ends before entry {}; it should hold those up to {below}", walk.size());
+                let reason =
+                    format!("the export ends before entry {}; it should hold those up to {below}", walk.size());
                 return Err(Verdict::tampered(walk.size(), reason));
             }
             check_consistency(&consistency, (own.size, own.root), (below, walk.tree.root())).map_err(|_| {
@@ -311,7 +325,11 @@ pub fn verify_export(
         }
     };
     if vouching.len() < witnesses_min {
-        let given = if files.is_empty() { "no witness file was given" } else { "no witness file knows a checkpoint to compare with" };
+        let given = if files.is_empty() {
+            "no witness file was given"
+        } else {
+            "no witness file knows a checkpoint to compare with"
+        };
         return Err(Verdict::unverifiable(format!(
             "{} of at least {witnesses_min} other parties vouch for this log, and {given}: only its own party's word is left",
             vouching.len()

@@ -99,9 +99,10 @@ impl Export {
     /// The proof file.
     pub fn to_proof(&self) -> Proof {
         let (range, selected) = match &self.coverage {
-            Coverage::Range { from, below, edge, consistency } => {
-                (Some(RangeText { from: *from, below: *below, edge: texts(edge), consistency: texts(consistency) }), None)
-            }
+            Coverage::Range { from, below, edge, consistency } => (
+                Some(RangeText { from: *from, below: *below, edge: texts(edge), consistency: texts(consistency) }),
+                None,
+            ),
             Coverage::Selected(all) => {
                 let one = |one: &Selected| SelectedText { number: one.number, inclusion: texts(&one.proof) };
                 (None, Some(all.iter().map(one).collect()))

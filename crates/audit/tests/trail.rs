@@ -73,8 +73,7 @@ impl Trail {
 
     fn export(&self, coverage: Coverage, witnessed: Option<u64>) -> Export {
         let size = self.rows.len() as u64;
-        let witnessed =
-            witnessed.map(|old| (self.cosigned(old), self.answer(Question::Consistency { size, old })));
+        let witnessed = witnessed.map(|old| (self.cosigned(old), self.answer(Question::Consistency { size, old })));
         Export { note: self.note(size), witnessed, coverage, chains: self.chains() }
     }
 
@@ -184,8 +183,13 @@ fn a_rewritten_log_needs_its_witnesses() {
     assert_eq!(fault(honest.verify(&lines, &alone, &[])), Fault::Unverifiable, "the log's own word alone");
     assert_eq!(honest.verify(&lines, &alone, std::slice::from_ref(&file)).unwrap().witnesses.len(), 1);
 
-    let rewritten =
-        Trail { exchange: honest.exchange, log: honest.log, witness: honest.witness, rows: forged.rows, events: forged.events };
+    let rewritten = Trail {
+        exchange: honest.exchange,
+        log: honest.log,
+        witness: honest.witness,
+        rows: forged.rows,
+        events: forged.events,
+    };
     let (lines, export) = rewritten.range(0, 21);
     let alone = Export { witnessed: None, ..export };
     assert_eq!(fault(rewritten.verify(&lines, &alone, &[])), Fault::Unverifiable);
