@@ -9,6 +9,7 @@
     reason = "a test kit: a panic is how a test fails"
 )]
 
+mod audit;
 mod gateway;
 mod log;
 mod patient;
@@ -20,6 +21,7 @@ use sealwort_proto::{DepositId, Digest, LabelTag, Locator, Pseudonym, crypto};
 
 use crate::{Append, NewEntry, StoreError, StoredEntry};
 
+pub use audit::audit_store;
 pub use gateway::gateway_store;
 pub use log::log_store;
 pub use patient::patient_store;

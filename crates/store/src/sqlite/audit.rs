@@ -162,9 +162,8 @@ impl AuditStore for SqliteAudit {
     }
 
     async fn newest_checkpoint(&self) -> Result<Option<KeptCheckpoint>, StoreError> {
-        let rows = sqlx::query("SELECT size, note FROM audit_checkpoint WHERE cosigned = 0")
-            .fetch_all(&self.readers)
-            .await?;
+        let rows =
+            sqlx::query("SELECT size, note FROM audit_checkpoint WHERE cosigned = 0").fetch_all(&self.readers).await?;
         rows.iter().map(checkpoint).next().transpose()
     }
 
@@ -194,23 +193,21 @@ impl AuditStore for SqliteAudit {
     }
 
     async fn remembered(&self, origin: &str, from: u64, most: usize) -> Result<Vec<KeptCheckpoint>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT size, note FROM audit_remembered WHERE origin = ? AND size >= ? ORDER BY size LIMIT ?",
-        )
-        .bind(origin)
-        .bind(signed(from)?)
-        .bind(limit(most))
-        .fetch_all(&self.readers)
-        .await?;
+        let rows =
+            sqlx::query("SELECT size, note FROM audit_remembered WHERE origin = ? AND size >= ? ORDER BY size LIMIT ?")
+                .bind(origin)
+                .bind(signed(from)?)
+                .bind(limit(most))
+                .fetch_all(&self.readers)
+                .await?;
         rows.iter().map(checkpoint).collect()
     }
 
     async fn newest_remembered(&self, origin: &str) -> Result<Option<KeptCheckpoint>, StoreError> {
-        let row =
-            sqlx::query("SELECT size, note FROM audit_remembered WHERE origin = ? ORDER BY size DESC LIMIT 1")
-                .bind(origin)
-                .fetch_optional(&self.readers)
-                .await?;
+        let row = sqlx::query("SELECT size, note FROM audit_remembered WHERE origin = ? ORDER BY size DESC LIMIT 1")
+            .bind(origin)
+            .fetch_optional(&self.readers)
+            .await?;
         row.as_ref().map(checkpoint).transpose()
     }
 
@@ -312,8 +309,7 @@ async fn remember(
 }
 
 async fn size(c: &mut SqliteConnection) -> Result<u64, StoreError> {
-    let last: Option<i64> =
-        sqlx::query("SELECT max(number) FROM audit_entry").fetch_one(c).await?.try_get(0)?;
+    let last: Option<i64> = sqlx::query("SELECT max(number) FROM audit_entry").fetch_one(c).await?.try_get(0)?;
     last.map_or(Ok(0), |last| Ok(unsigned(last)?.saturating_add(1)))
 }
 
