@@ -119,6 +119,9 @@ impl WitnessFile {
 
     /// The checkpoints of this log that the party vouches for, its cosignature under each verified.
     pub fn of(&self, origin: &str, trust: &Trust) -> Result<Vec<Witnessed>, Verdict> {
+        if self.witness == origin {
+            return Err(Verdict::unverifiable(format!("the witness file is from {origin} itself, whose log it is")));
+        }
         let chains = chains_from_text(&self.chains)?;
         let mut found = Vec::new();
         for note in &self.notes {

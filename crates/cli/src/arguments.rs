@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::audit::AuditArgs;
 use crate::ca::CaArgs;
 use crate::config::ConfigCommandArgs;
 use crate::consent::ConsentArgs;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Grant, withdraw and list a patient's consents.
     Consent(ConsentArgs),
+    /// A party's audit log: search, export, verify.
+    Audit(AuditArgs),
     /// Devices that send a patient's measurements: enrol, list, revoke.
     Device(DeviceArgs),
     /// What a gateway refused of what came in, and keeps: list, replay, discard.
