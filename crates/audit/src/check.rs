@@ -275,8 +275,8 @@ pub fn verify_export(
         remembered.extend(file.of(&origin, trust)?);
     }
     let walked = match &export.coverage {
-        Coverage::Range { from, below, .. } => *from..=*below,
-        Coverage::Selected(_) => 1..=0,
+        Coverage::Range { from, below, .. } => Some(*from..=*below),
+        Coverage::Selected(_) => None,
     };
     for one in &remembered {
         let same = known.iter().find(|known| known.size == one.size);
@@ -286,7 +286,7 @@ pub fn verify_export(
                 format!("{} has seen another log of {} entries: it was rewritten", one.by, one.size),
             ));
         }
-        if same.is_some() || (walked.contains(&one.size) && one.size > 0) {
+        if same.is_some() || (one.size > 0 && walked.as_ref().is_some_and(|walked| walked.contains(&one.size))) {
             let newest = vouching.entry(one.by.clone()).or_default();
             *newest = one.size.max(*newest);
         }
