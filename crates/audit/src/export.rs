@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::check::{Verdict, chains_from_text, chains_to_text};
 use crate::event::Event;
+use crate::line::Line;
 use crate::note::{Chains, Note};
 
 /// Largest proof file, in bytes.
@@ -160,10 +161,10 @@ pub fn export_line(number: u64, event: &Event) -> String {
     put("kind", json!(event.kind.as_str()));
     put("outcome", json!(event.outcome.as_str()));
     put("code", json!(event.outcome.code()));
-    put("peer", json!(event.peer.as_ref().map(|text| text.as_str())));
-    put("user", json!(event.user.as_ref().map(|text| text.as_str())));
-    put("role", json!(event.role.as_ref().map(|text| text.as_str())));
-    put("purpose", json!(event.purpose.as_ref().map(|text| text.as_str())));
+    put("peer", json!(event.peer.as_ref().map(Line::as_str)));
+    put("user", json!(event.user.as_ref().map(Line::as_str)));
+    put("role", json!(event.role.as_ref().map(Line::as_str)));
+    put("purpose", json!(event.purpose.as_ref().map(Line::as_str)));
     put("patient", json!(event.patient.map(|id| id.to_string())));
     put("request", json!(event.request.map(|id| id.to_string())));
     put("token", json!(event.token.map(|id| id.to_string())));

@@ -97,8 +97,8 @@ impl Note {
     /// A cosignature line for it, as another party's answer to *add-checkpoint*.
     pub fn cosign(&self, signer: &Identity, key: &SigningKey, now: UnixTime) -> Result<String, NoteError> {
         let name = signer.to_string();
-        let signed = key.sign(&cosigned(&self.text, now.as_secs())).map_err(|_| NoteError::Library)?;
-        let signature = [&now.as_secs().to_be_bytes()[..], &signed].concat();
+        let bytes = key.sign(&cosigned(&self.text, now.as_secs())).map_err(|_| NoteError::Library)?;
+        let signature = [&now.as_secs().to_be_bytes()[..], &bytes].concat();
         let key_id = key_id(SignatureKind::Cosignature, &name, key.public_key());
         Ok(Line { name, key_id, signature }.to_string())
     }
@@ -197,7 +197,7 @@ fn worse(one: NoteError, other: NoteError) -> NoteError {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n", self.text)?;
+        writeln!(f, "{}", self.text)?;
         self.signatures.iter().try_for_each(|line| write!(f, "{line}"))
     }
 }

@@ -183,6 +183,11 @@ fn a_rewritten_log_needs_its_witnesses() {
     assert_eq!(fault(honest.verify(&lines, &alone, &[])), Fault::Unverifiable, "the log's own word alone");
     assert_eq!(honest.verify(&lines, &alone, std::slice::from_ref(&file)).unwrap().witnesses.len(), 1);
 
+    // What the log's own party says it remembers of itself is still its own word.
+    let itself =
+        WitnessFile::new(&honest.log.identity.to_string(), vec![honest.cosigned(18).to_string()], &honest.chains());
+    assert_eq!(fault(honest.verify(&lines, &alone, &[itself])), Fault::Unverifiable);
+
     let rewritten = Trail {
         exchange: honest.exchange,
         log: honest.log,

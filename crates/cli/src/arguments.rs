@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::audit::AuditArgs;
 use crate::ca::CaArgs;
 use crate::config::ConfigCommandArgs;
 use crate::consent::ConsentArgs;
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Consent(ConsentArgs),
     /// Erase a patient everywhere, with signed certificates.
     Erase(EraseArgs),
+    /// A party's audit log: search, export, verify.
+    Audit(AuditArgs),
     /// Devices that send a patient's measurements: enrol, list, revoke.
     Device(DeviceArgs),
     /// Emergency access (break-glass): ask, approve, end, list, report, review.

@@ -2,6 +2,7 @@
 //! scripts what happened. The work is in the modules, one a command; the services are crates of their own.
 
 mod arguments;
+mod audit;
 mod ca;
 mod client;
 mod config;
@@ -65,6 +66,7 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Get(args) => get::run(args, output).await,
         Command::Consent(args) => consent::run(args, output).await,
         Command::Erase(args) => erase::run(args, output).await,
+        Command::Audit(args) => audit::run(args, output).await,
         Command::Device(args) => device::run(args, output).await,
         Command::Emergency(args) => emergency::run(args, output).await,
         Command::Refused(args) => refused::run(args, output).await,

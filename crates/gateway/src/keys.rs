@@ -29,8 +29,6 @@ pub(crate) struct Keys {
     pub(crate) roster: Secret,
     /// Bearer tokens.
     pub(crate) bearer: Secret,
-    /// Entries of the audit log at rest.
-    pub(crate) audit: Secret,
     /// Identity tokens for apps (OpenID Connect): PKCS#8 of a P-256 key.
     pub(crate) identity: Zeroizing<Vec<u8>>,
     /// The consent authority of the patients registered here.
@@ -50,7 +48,6 @@ impl Keys {
             identity,
             roster: secret("roster.key")?,
             bearer: secret("bearer.key")?,
-            audit: secret("audit.key")?,
             authority: SigningKey::from_pkcs8(&authority)?,
         })
     }

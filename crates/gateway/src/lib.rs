@@ -310,7 +310,7 @@ pub fn serve(
         let journal = Journal::open(Opening {
             store: audit,
             voice: Arc::clone(&member) as _,
-            at_rest: AtRest::sealed(&keys.audit),
+            at_rest: AtRest::sealed(&member.audit_key()?),
             evidence: Some(config.folder.join(EVIDENCE_FOLDER)),
             readiness: readiness.clone(),
         })

@@ -36,6 +36,9 @@ const MEMBERSHIP_FILE: &str = "membership.json";
 const CRL_FILE: &str = "crl.json";
 /// The key-encryption key, 32 bytes in hexadecimal.
 const KEK_FILE: &str = "kek.key";
+/// The audit log's key where entries are sealed, wrapped under the key-encryption key.
+pub const AUDIT_KEY_FILE: &str = "audit.key";
+const AUDIT_KEY_CONTEXT: &[u8] = b"sealwort audit key v1";
 /// Time to wait for the CA's answer.
 const CA_PATIENCE: Duration = Duration::from_secs(20);
 /// Shortest time between two attempts to renew.
@@ -75,6 +78,9 @@ pub enum MemberError {
     /// The key-encryption key is not 32 bytes in hexadecimal.
     #[error("{0} is not a key of 32 bytes in hexadecimal; restore it from a backup")]
     KeyEncryptionKey(String),
+    /// The audit log's key does not open.
+    #[error("{0} does not open under the folder's key-encryption key; restore both from a backup")]
+    AuditKey(String),
     /// Key and certificate do not belong together.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
@@ -170,6 +176,11 @@ impl Member {
     /// Certificates and keys as they are now.
     pub fn membership(&self) -> Arc<Membership> {
         Arc::clone(&self.membership.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The key that its audit log is sealed under, as [`audit_key`] gives it.
+    pub fn audit_key(&self) -> Result<Secret, MemberError> {
+        audit_key_under(&self.kek, &self.folder)
     }
 
     /// The key under which it wraps what it keeps.
@@ -318,6 +329,21 @@ fn key_encryption_key(file: &Path) -> Result<KeyEncryptionKey, MemberError> {
     hex::decode_to_slice(text.trim_ascii(), bytes.as_mut())
         .map_err(|_| MemberError::KeyEncryptionKey(file.display().to_string()))?;
     Ok(KeyEncryptionKey::new(Secret::new(*bytes)))
+}
+
+/// The key that the audit log of this folder is sealed under; made where there is none.
+pub fn audit_key(folder: &Path) -> Result<Secret, MemberError> {
+    audit_key_under(&key_encryption_key(&folder.join(KEK_FILE))?, folder)
+}
+
+fn audit_key_under(kek: &KeyEncryptionKey, folder: &Path) -> Result<Secret, MemberError> {
+    let file = folder.join(AUDIT_KEY_FILE);
+    if !file.exists() {
+        secret_file::create(&file, &kek.wrap(&[AUDIT_KEY_CONTEXT], Secret::random().expose()))?;
+    }
+    let key = kek.unwrap(&[AUDIT_KEY_CONTEXT], &secret_file::read(&file)?).ok();
+    let key = key.and_then(|key| <[u8; 32]>::try_from(key.as_slice()).ok());
+    key.map(Secret::new).ok_or_else(|| MemberError::AuditKey(file.display().to_string()))
 }
 
 async fn renewal(member: Arc<Member>, client: HopClient, ca: Endpoint, shutdown: Shutdown) {

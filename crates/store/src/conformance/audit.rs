@@ -15,7 +15,8 @@ pub async fn audit_store(store: &dyn AuditStore) {
     let mut tree = Tree::empty();
     let mut batch = |numbers: std::ops::Range<u64>| {
         let event = |number: u64| {
-            let event = Event::new(EventKind::Read, 1000 + number).patient(if number % 2 == 0 { ada } else { bob });
+            let event =
+                Event::new(EventKind::Read, 1000 + number).patient(if number.is_multiple_of(2) { ada } else { bob });
             if number == 4 { event.refused("consent-missing").user("dr-eve", "nurse") } else { event }
         };
         let row = |number| Row::append(&mut tree, &event(number), &AtRest::Clear).unwrap();
@@ -61,7 +62,9 @@ pub async fn audit_store(store: &dyn AuditStore) {
     let hashes: Vec<(u64, Hashes)> = store.audit_hashes(&needs).await.unwrap();
     assert_eq!(Tree::open(103, &hashes).unwrap().root(), {
         let mut tree = Tree::empty();
-        all.iter().for_each(|row| drop(tree.append(row.hashes.leaf()).unwrap()));
+        for row in &all {
+            tree.append(row.hashes.leaf()).unwrap();
+        }
         tree.root()
     });
     assert_eq!(store.audit_hashes(&[103]).await.unwrap(), []);

@@ -313,7 +313,7 @@ async fn size(c: &mut SqliteConnection) -> Result<u64, StoreError> {
     last.map_or(Ok(0), |last| Ok(unsigned(last)?.saturating_add(1)))
 }
 
-async fn rows(c: &mut SqliteConnection, query: &AuditQuery, most: usize) -> Result<Vec<Row>, StoreError> {
+pub(super) async fn rows(c: &mut SqliteConnection, query: &AuditQuery, most: usize) -> Result<Vec<Row>, StoreError> {
     let mut select = QueryBuilder::<Sqlite>::new(
         "SELECT number, hashes, stored, time, kind, outcome, patient, user FROM audit_entry WHERE number >= ",
     );

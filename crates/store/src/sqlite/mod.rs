@@ -3,6 +3,8 @@
 
 mod append;
 mod audit;
+#[cfg(test)]
+mod audit_tampering;
 mod ca;
 mod erase;
 mod gateway;

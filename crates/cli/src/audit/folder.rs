@@ -1,0 +1,255 @@
+//! A party's log as its folder holds it, opened beside the service if that runs.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sealwort_audit::{
+    AtRest, Chains, Checkpoint, Detail, Event, EventKind, Hashes, Note, NoteError, Question, Row, SignedCheckpoint,
+    Tree, Verdict,
+};
+use sealwort_net::member::{AUDIT_KEY_FILE, audit_key};
+use sealwort_net::{Clock, SystemClock, secret_file};
+use sealwort_pki::Role;
+use sealwort_pki::enrolment::Membership;
+use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
+use sealwort_proto::message::HANDSHAKE_BYTES_MAX;
+use sealwort_proto::peers::{chain_from_wire, chain_to_wire};
+use sealwort_proto::{Digest, Pseudonym};
+use sealwort_store::sqlite::SqliteAudit;
+use sealwort_store::{AuditAppended, AuditBatch, AuditQuery, AuditStore as _, KeptCheckpoint, StoreError};
+
+use crate::error::CliError;
+
+/// Whose log.
+#[derive(Debug, Args)]
+pub(super) struct LogArgs {
+    /// Data folder of the party whose log it is.
+    #[arg(long, value_name = "DIR")]
+    pub(super) folder: PathBuf,
+    /// Where the log lies, where that is not the data folder.
+    #[arg(long, value_name = "DIR")]
+    pub(super) log: Option<PathBuf>,
+}
+
+/// A party's log.
+pub(super) struct Log {
+    pub(super) store: SqliteAudit,
+    pub(super) at_rest: AtRest,
+    pub(super) membership: Membership,
+}
+
+/// A checkpoint that others cosigned, each cosignature verified.
+pub(super) struct Cosigned {
+    pub(super) checkpoint: Checkpoint,
+    pub(super) note: Note,
+    pub(super) by: Vec<String>,
+}
+
+impl LogArgs {
+    /// Opens it.
+    pub(super) async fn open(&self) -> Result<Log, CliError> {
+        open(&self.folder, self.log.as_ref().unwrap_or(&self.folder)).await
+    }
+}
+
+/// Opens the log of the party with this data folder; `place` is where its file lies.
+pub(super) async fn open(folder: &Path, place: &Path) -> Result<Log, CliError> {
+    let membership = Membership::from_json(&secret_file::read(&folder.join(MEMBERSHIP_FILE))?)?;
+    if !folder.join(BEGUN_FILE).exists() && !place.join(LOG_FILE).exists() {
+        let place = place.display();
+        return Err(CliError::Local(format!(
+            "{place} holds no audit log; a service begins one when it starts, in audit.folder of its configuration or in its data folder"
+        )));
+    }
+    let at_rest = match membership.identity.role {
+        Role::Gateway if !folder.join(AUDIT_KEY_FILE).exists() => {
+            let file = folder.join(AUDIT_KEY_FILE);
+            return Err(CliError::Local(format!("{} is missing; restore it from a backup", file.display())));
+        }
+        Role::Gateway => AtRest::sealed(&audit_key(folder)?),
+        _ => AtRest::Clear,
+    };
+    let store = SqliteAudit::open_beside(place).await.map_err(damage)?;
+    Ok(Log { store, at_rest, membership })
+}
+
+/// What the store finds damaged was altered, as far as a log's reader can tell.
+pub(super) fn damage(error: StoreError) -> CliError {
+    match error {
+        StoreError::Damaged { file, reason } => tampered(None, format!("{}: {reason}", file.display())),
+        error => error.into(),
+    }
+}
+
+pub(super) fn tampered(number: Option<u64>, reason: String) -> CliError {
+    Verdict { fault: sealwort_audit::Fault::Tampered, number, reason }.into()
+}
+
+impl Log {
+    /// Whose log it is.
+    pub(super) fn origin(&self) -> String {
+        self.membership.identity.to_string()
+    }
+
+    /// Appends that the log is read, before anything of it is shown; gives the checkpoint over it all.
+    pub(super) async fn enter(
+        &self,
+        kind: EventKind,
+        patient: Option<Pseudonym>,
+        terms: &str,
+    ) -> Result<Note, CliError> {
+        let (now, own) = (SystemClock.now_millis(), &self.membership.statement);
+        if SystemClock.now() > own.not_after {
+            return Err(CliError::Local(format!(
+                "the party's certificates ended at {}, and reading the log is entered under them; start the service, which renews them",
+                own.not_after
+            )));
+        }
+        let event = Event::new(kind, now).user(&reader()?, "operator").detail(Detail::Method, "command");
+        let mut event = event.detail(Detail::Query, terms);
+        event.patient = patient;
+        let (identity, name) = (&self.membership.identity, Digest::new(*own.chain.fingerprint().as_bytes()));
+        self.store.put_audit_chain(name, to_bytes(&chain_to_wire(&own.chain))).await?;
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(mut tree) = self.tree().await? else { continue };
+            let row = Row::append(&mut tree, &event, &self.at_rest).map_err(local)?;
+            let note = Checkpoint::of(&tree, identity, now).sign(&own.key).map_err(local)?;
+            let checkpoint = KeptCheckpoint { size: tree.size(), note: note.to_string() };
+            let batch = AuditBatch { rows: vec![row], checkpoint };
+            if self.store.append_audit(batch).await.map_err(damage)? == AuditAppended::Stored {
+                return Ok(note);
+            }
+        }
+        Err(CliError::Local("the service appends to the log all the time; try again".to_owned()))
+    }
+
+    /// The tree as it lies on the disk, for which the newest checkpoint must vouch; none where the service just appended.
+    async fn tree(&self) -> Result<Option<Tree>, CliError> {
+        // In this order: the checkpoint is never older than the size.
+        let size = self.store.audit_size().await.map_err(damage)?;
+        let Some(own) = self.newest().await? else {
+            return if size == 0 { Ok(Some(Tree::empty())) } else { Err(uncovered(size, 0)) };
+        };
+        let covered = own.checkpoint().size;
+        if covered > size && self.store.audit_size().await.map_err(damage)? > size {
+            return Ok(None);
+        }
+        if covered != size {
+            return Err(uncovered(size, covered));
+        }
+        let hashes = self.hashes(Question::Root { size }.needs()).await?;
+        let tree = Tree::open(size, &hashes).map_err(|error| tampered(None, error.to_string()))?;
+        if tree.root() == own.checkpoint().root {
+            Ok(Some(tree))
+        } else {
+            Err(tampered(None, "the entries are not those that the log's own checkpoint was made over".to_owned()))
+        }
+    }
+
+    /// The newest own checkpoint, verified.
+    pub(super) async fn newest(&self) -> Result<Option<SignedCheckpoint>, CliError> {
+        let Some(kept) = self.store.newest_checkpoint().await.map_err(damage)? else { return Ok(None) };
+        let chains = self.chains().await?;
+        let signed =
+            SignedCheckpoint::verify_past(kept.note.parse().map_err(altered)?, &chains, &self.membership.trust);
+        let signed = signed.map_err(Verdict::from)?;
+        if signed.checkpoint().origin == self.membership.identity {
+            Ok(Some(signed))
+        } else {
+            Err(tampered(None, format!("the newest checkpoint is that of {}", signed.checkpoint().origin)))
+        }
+    }
+
+    /// The newest checkpoints that others cosigned, ascending. Each vouches for all entries before it, so that older
+    /// ones add nothing.
+    pub(super) async fn cosigned(&self) -> Result<Vec<Cosigned>, CliError> {
+        let (mut newest, mut from) = (VecDeque::new(), 0);
+        loop {
+            let page = self.store.cosigned(from, PAGE).await.map_err(damage)?;
+            let Some(last) = page.last() else { break };
+            from = last.size + 1;
+            newest.extend(page);
+            newest.drain(..newest.len().saturating_sub(COSIGNED_MAX));
+        }
+        let chains = self.chains().await?;
+        let (origin, trust) = (self.origin(), &self.membership.trust);
+        let mut found = Vec::new();
+        for kept in newest {
+            let note: Note = kept.note.parse().map_err(altered)?;
+            let signed = SignedCheckpoint::verify_past(note.clone(), &chains, trust).map_err(Verdict::from)?;
+            let cosigners = note.cosigners(&chains, trust).map_err(Verdict::from)?;
+            let by: Vec<_> = cosigners.into_iter().map(|one| one.name).filter(|name| *name != origin).collect();
+            if !by.is_empty() && signed.checkpoint().origin == self.membership.identity {
+                found.push(Cosigned { checkpoint: signed.checkpoint().clone(), note, by });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The certificates behind all signatures.
+    pub(super) async fn chains(&self) -> Result<Chains, CliError> {
+        let read = |bytes: Vec<u8>| {
+            let wire = from_bytes::<Vec<Blob>>(&bytes, HANDSHAKE_BYTES_MAX).ok()?;
+            chain_from_wire(&wire).ok()
+        };
+        let chains = self.store.audit_chains().await.map_err(damage)?;
+        // One that cannot be read explains no signature, which then fails by itself.
+        Ok(chains.into_iter().filter_map(read).collect())
+    }
+
+    /// Stored hashes, each asked for once.
+    pub(super) async fn hashes(&self, numbers: Vec<u64>) -> Result<Vec<(u64, Hashes)>, CliError> {
+        let numbers: Vec<_> = numbers.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        self.store.audit_hashes(&numbers).await.map_err(damage)
+    }
+
+    /// A proof from stored hashes.
+    pub(super) async fn answer(&self, question: Question) -> Result<Vec<Digest>, CliError> {
+        let hashes = self.hashes(question.needs()).await?;
+        question.answer(&hashes).map_err(|error| tampered(None, error.to_string()))
+    }
+
+    /// A page of rows.
+    pub(super) async fn rows(&self, query: AuditQuery, most: usize) -> Result<Vec<Row>, CliError> {
+        self.store.audit_rows(query, most).await.map_err(damage)
+    }
+
+    /// The event of a row.
+    pub(super) fn event(&self, row: &Row) -> Result<Event, CliError> {
+        let number = row.number;
+        let wrong = |error: String| tampered(Some(number), format!("entry {number} was altered: {error}"));
+        let leaf = self.at_rest.open(&row.stored).map_err(|error| wrong(error.to_string()))?;
+        Event::from_bytes(&leaf).map_err(|error| wrong(error.to_string()))
+    }
+}
+
+fn uncovered(size: u64, covered: u64) -> CliError {
+    tampered(Some(size.min(covered)), format!("the log holds {size} entries, its newest checkpoint covers {covered}"))
+}
+
+fn altered(error: NoteError) -> CliError {
+    tampered(None, format!("a checkpoint of the log was altered: {error}"))
+}
+
+fn local(error: impl std::fmt::Display) -> CliError {
+    CliError::Local(error.to_string())
+}
+
+/// Who reads: the user of the operating system that this process runs as, by number.
+fn reader() -> Result<String, CliError> {
+    let process = std::fs::metadata("/proc/self").map_err(|error| CliError::Local(format!("/proc/self: {error}")))?;
+    Ok(format!("uid {}", process.uid()))
+}
+
+const MEMBERSHIP_FILE: &str = "membership.json";
+const LOG_FILE: &str = "audit.sqlite";
+/// In the data folder once a log was begun.
+const BEGUN_FILE: &str = "audit";
+/// Rows at once.
+pub(super) const PAGE: usize = 1000;
+/// Cosigned checkpoints that are verified: the newest of each of the few parties that cosign is among them.
+const COSIGNED_MAX: usize = 64;
+/// Times that the service may get in between.
+const ATTEMPTS_MAX: usize = 20;

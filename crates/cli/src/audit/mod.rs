@@ -1,0 +1,78 @@
+//! `sealwort audit`: a party's audit log, searched, exported and verified. The commands work beside a running service:
+//! the log is a file of its own, and whoever appends names the size that the entry follows. Whoever reads entries
+//! is entered first.
+
+mod export;
+mod folder;
+mod moment;
+mod search;
+mod verify;
+mod witnessed;
+
+use clap::{Args, Subcommand};
+use sealwort_audit::{Fault, Passed, Verdict};
+
+use crate::error::{CliError, Refused};
+use crate::output::Output;
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Write entries into a file, with a proof that verifies offline.
+    Export(export::ExportArgs),
+    /// Verify an export offline, or the whole log in a data folder. Exit code 5: altered; 6: it cannot be told.
+    Verify(verify::VerifyArgs),
+    /// Find entries.
+    Search(search::SearchArgs),
+    /// Write down what this party remembers of the logs of others, for whoever verifies those.
+    Witnessed(witnessed::WitnessedArgs),
+}
+
+pub(crate) async fn run(args: AuditArgs, output: Output) -> Result<(), CliError> {
+    match args.command {
+        AuditCommand::Export(args) => export::run(&args, output).await,
+        AuditCommand::Verify(args) => verify::run(&args, output).await,
+        AuditCommand::Search(args) => search::run(&args, output).await,
+        AuditCommand::Witnessed(args) => witnessed::run(&args, output).await,
+    }
+}
+
+impl From<Verdict> for CliError {
+    fn from(verdict: Verdict) -> Self {
+        let refused = |code: &str, remedy: &str| Refused {
+            code: code.to_owned(),
+            message: verdict.reason.clone(),
+            remedy: Some(remedy.to_owned()),
+        };
+        match verdict.fault {
+            Fault::Tampered => Self::Tampered(refused(
+                "audit-tampered",
+                "keep the file as it is, as evidence; compare it with backups and with what other parties remember",
+            )),
+            Fault::Unverifiable => Self::Unverifiable(refused(
+                "audit-unverifiable",
+                "ask another party for its file, which it makes with sealwort audit witnessed, and give it with --witness",
+            )),
+        }
+    }
+}
+
+/// How far others vouch, in words.
+fn vouching(passed: &Passed) -> String {
+    let Passed { size, witnessed, witnesses, .. } = passed;
+    if witnesses.is_empty() {
+        return "no other party vouches for the log: there is only its own party's word".to_owned();
+    }
+    let by = witnesses.join(", ");
+    match size - witnessed {
+        0 => format!("others vouch for all {size} entries of the log: {by}"),
+        rest => format!(
+            "others vouch for the first {witnessed} of the log's {size} entries: {by}; for the newest {rest} there is only its own party's word so far"
+        ),
+    }
+}

@@ -1,0 +1,152 @@
+//! `sealwort audit verify`: an export offline, or the whole log in a data folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sealwort_audit::{Checkpoint, Fault, Note, Passed, Verdict, Walk, WitnessFile, Witnessed, verify_export};
+use sealwort_pki::Trust;
+use sealwort_store::{AuditQuery, AuditStore as _};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::export::LEFT_OUT;
+use super::folder::{self, Log, PAGE, damage, tampered};
+use super::vouching;
+use crate::error::CliError;
+use crate::output::Output;
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// An export.
+    #[arg(value_name = "EXPORT", required_unless_present = "folder", requires_all = ["proof", "root"])]
+    export: Option<PathBuf>,
+    /// Its proof.
+    #[arg(long, value_name = "FILE", requires = "export")]
+    proof: Option<PathBuf>,
+    /// The root certificate of the exchange, PEM or DER, from its operator and not from whoever made the export.
+    #[arg(long, value_name = "FILE", requires = "export")]
+    root: Option<PathBuf>,
+    /// What another party remembers of the log, from its `sealwort audit witnessed`. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    witness: Vec<PathBuf>,
+    /// In place of an export: the data folder of the party whose whole log is to be verified.
+    #[arg(long, value_name = "DIR", conflicts_with = "export")]
+    folder: Option<PathBuf>,
+    /// Where that log lies, where that is not the data folder.
+    #[arg(long, value_name = "DIR", requires = "folder")]
+    log: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: &VerifyArgs, output: Output) -> Result<(), CliError> {
+    let files: Vec<_> =
+        args.witness.iter().map(|file| Ok(WitnessFile::from_json(&read(file)?)?)).collect::<Result<_, CliError>>()?;
+    let passed = match (&args.folder, &args.export, &args.proof, &args.root) {
+        (Some(folder), ..) => {
+            let log = folder::open(folder, args.log.as_ref().unwrap_or(folder)).await?;
+            let passed = whole(&log, &files).await;
+            log.store.close().await;
+            passed?
+        }
+        (None, Some(export), Some(proof), Some(root)) => {
+            let proof = read(proof)?;
+            let head = head(&proof)?;
+            let passed = verify_export(&read(export)?, &proof, &head.trust(root)?, &files, WITNESSES_MIN)?;
+            if head.selected.is_some() {
+                output.message(LEFT_OUT);
+            }
+            passed
+        }
+        _ => return Err(CliError::Local("name an export with --proof and --root, or a data folder".to_owned())),
+    };
+    output.data(&passed, || {
+        format!("{} entries of {} are as they were signed\n{}", passed.entries, passed.origin, vouching(&passed))
+    })
+}
+
+/// Walks a whole log. Nothing of it is shown, so nothing is entered either, and a log that was altered is not touched.
+async fn whole(log: &Log, files: &[WitnessFile]) -> Result<Passed, CliError> {
+    let origin = log.origin();
+    let (mut known, mut vouching) = (Vec::new(), BTreeMap::<String, u64>::new());
+    // All of these before the own checkpoint, which may move on while the service runs.
+    for one in log.cosigned().await? {
+        let Checkpoint { size, root, .. } = one.checkpoint;
+        known.extend(one.by.into_iter().map(|by| Witnessed { size, root, by }));
+    }
+    for file in files {
+        known.extend(file.of(&origin, &log.membership.trust)?);
+    }
+    for one in &known {
+        let newest = vouching.entry(one.by.clone()).or_default();
+        *newest = one.size.max(*newest);
+    }
+    let held = log.store.audit_size().await.map_err(damage)?;
+    let mut size = 0;
+    if let Some(own) = log.newest().await? {
+        size = own.checkpoint().size;
+        known.push(Witnessed { size, root: own.checkpoint().root, by: origin.clone() });
+    }
+    if held > size {
+        let reason = format!("the log holds {held} entries, its newest checkpoint covers {size}");
+        return Err(tampered(Some(size), reason));
+    }
+    let mut walk = Walk::new(&log.at_rest, known);
+    loop {
+        let query = AuditQuery { from: walk.size(), below: Some(size), ..AuditQuery::default() };
+        let rows = log.rows(query, PAGE).await?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in &rows {
+            walk.take(row)?;
+        }
+    }
+    walk.finish(size)?;
+    if vouching.len() < WITNESSES_MIN {
+        let reason = "the log is in itself right, but no other party has cosigned it, and no witness file knows it: only its own party's word is left, which whoever holds its keys can forge";
+        return Err(Verdict { fault: Fault::Unverifiable, number: None, reason: reason.to_owned() }.into());
+    }
+    let witnessed = vouching.values().copied().max().unwrap_or(0);
+    Ok(Passed { origin, entries: size, size, witnessed, witnesses: vouching.into_keys().collect() })
+}
+
+/// What of a proof is needed before it is verified.
+#[derive(Deserialize)]
+struct Head {
+    checkpoint: String,
+    selected: Option<IgnoredAny>,
+}
+
+fn head(proof: &[u8]) -> Result<Head, CliError> {
+    serde_json::from_slice(proof).map_err(|error| unreadable(&format!("the proof cannot be read: {error}")))
+}
+
+impl Head {
+    /// The exchange whose root this is. Its name is the proof's word; who its members are is the root's alone.
+    fn trust(&self, root: &Path) -> Result<Trust, CliError> {
+        let note: Note = self.checkpoint.parse().map_err(|_| unreadable("the proof holds no checkpoint"))?;
+        let checkpoint: Checkpoint = note.text().parse().map_err(|_| unreadable("the proof holds no checkpoint"))?;
+        let wrong = |error: String| CliError::Local(format!("{} is no root certificate: {error}", root.display()));
+        let bytes = read(root)?;
+        let der = if bytes.starts_with(PEM_BEGIN) {
+            CertificateDer::from_pem_slice(&bytes).map_err(|error| wrong(error.to_string()))?.to_vec()
+        } else {
+            bytes
+        };
+        Trust::new(checkpoint.origin.exchange, &der).map_err(|error| wrong(error.to_string()))
+    }
+}
+
+fn unreadable(reason: &str) -> CliError {
+    Verdict { fault: Fault::Unverifiable, number: None, reason: reason.to_owned() }.into()
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, CliError> {
+    std::fs::read(file).map_err(|error| CliError::Local(format!("cannot read {}: {error}", file.display())))
+}
+
+/// Other parties that must vouch.
+const WITNESSES_MIN: usize = 1;
+const PEM_BEGIN: &[u8] = b"-----BEGIN";
