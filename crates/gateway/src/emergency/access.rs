@@ -112,11 +112,13 @@ pub(crate) enum Standing {
 impl Access {
     /// How it stands at a time: it ends by itself, whether or not somebody has noted that.
     pub(crate) fn standing(&self, now: u64) -> Standing {
-        match (&self.ended, self.until) {
-            (Some(_), _) => Standing::Ended,
-            (None, Some(until)) if now < until => Standing::Active,
-            (None, None) if now < self.requested.saturating_add(APPROVAL_SECONDS_MAX) => Standing::Awaited,
-            (None, _) => Standing::Ended,
+        let end = self.until.unwrap_or(self.requested.saturating_add(APPROVAL_SECONDS_MAX));
+        if self.ended.is_some() || now >= end {
+            Standing::Ended
+        } else if self.until.is_some() {
+            Standing::Active
+        } else {
+            Standing::Awaited
         }
     }
 

@@ -42,6 +42,7 @@ struct Signed {
 
 /// A report as it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(clippy::struct_field_names, reason = "the names of the answer's members")]
 pub(crate) struct Report {
     report: Value,
     signed: Signed,
