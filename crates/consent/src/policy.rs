@@ -90,7 +90,7 @@ impl CompiledDirective {
             entities.push(provision_entity(&names, provision)?);
             policies.push((provision, provision_policy(directive.patient(), provision)?));
         }
-        let index = |meant: &dyn Fn(&Among<Party>) -> bool| {
+        let indexed = |meant: &dyn Fn(&Among<Party>) -> bool| {
             let mut by_action: BTreeMap<Action, Vec<Policy>> = BTreeMap::new();
             for (provision, policy) in policies.iter().filter(|(it, _)| meant(it.terms().grantees())) {
                 for action in provision.terms().actions() {
@@ -100,13 +100,13 @@ impl CompiledDirective {
             let set = |(action, list)| Ok((action, PolicySet::from_policies(list).map_err(cedar)?));
             by_action.into_iter().map(set).collect::<Result<Policies, CompileError>>()
         };
-        let named = directive.provisions().iter().flat_map(|it| it.terms().grantees().names());
-        let named: BTreeSet<&Party> = named.collect();
+        let parties = directive.provisions().iter().flat_map(|it| it.terms().grantees().names());
+        let parties: BTreeSet<&Party> = parties.collect();
         let mut grantees = BTreeMap::new();
-        for party in named {
-            grantees.insert(party.clone(), index(&|among| among.holds(party))?);
+        for party in parties {
+            grantees.insert(party.clone(), indexed(&|among| among.holds(party))?);
         }
-        let others = index(&|among| matches!(among, Among::AllBut(_)))?;
+        let others = indexed(&|among| matches!(among, Among::AllBut(_)))?;
         Ok(Self {
             directive: directive.clone(),
             authorizer: Authorizer::new(),
@@ -222,19 +222,18 @@ fn provision_policy(patient: Patient, provision: &Provision) -> Result<Policy, C
     let period = terms.period();
     let when = |body: Value| json!({ "kind": "when", "body": body });
     let mut conditions = Vec::new();
-    let named = compare("contains", own("hospitals"), json!({ "Var": "principal" }));
-    let principal = match terms.grantees() {
-        Among::These(names) => match names.as_slice() {
-            // Cedar evaluates `==` faster than a condition.
-            [only] => json!({ "op": "==", "entity": entity(PARTY, only.as_str()) }),
-            _ => {
-                conditions.push(when(named));
-                json!({ "op": "is", "entity_type": PARTY })
-            }
-        },
-        Among::AllBut(_) => {
-            conditions.push(json!({ "kind": "unless", "body": named }));
-            json!({ "op": "is", "entity_type": PARTY })
+    let listed = compare("contains", own("hospitals"), json!({ "Var": "principal" }));
+    let anybody = json!({ "op": "is", "entity_type": PARTY });
+    let principal = match (terms.grantees(), terms.grantees().names()) {
+        // Cedar evaluates `==` faster than a condition.
+        (Among::These(_), [only]) => json!({ "op": "==", "entity": entity(PARTY, only.as_str()) }),
+        (Among::These(_), _) => {
+            conditions.push(when(listed));
+            anybody
+        }
+        (Among::AllBut(_), _) => {
+            conditions.push(json!({ "kind": "unless", "body": listed }));
+            anybody
         }
     };
     if !terms.roles().holds_unnamed() {

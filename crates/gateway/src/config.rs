@@ -7,6 +7,8 @@ use sealwort_net::config::{AuditConfig, ByteCount, CaConfig, Interval, LimitsCon
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
 
+use crate::sign_in::SignInConfig;
+
 /// Options of `sealwort gateway`, read from TOML, the environment (`SEALWORT_GATEWAY__…`) and flags.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Config {

@@ -80,7 +80,7 @@ impl Book {
 impl Gateway {
     /// Refuses a Consent that this hospital could not enforce exactly.
     pub(crate) async fn check_consent(&self, consent: &Resource, known: Option<Pseudonym>) -> Result<(), GatewayError> {
-        let Some(rule) = self.privacy_rule(consent)? else { return Ok(()) };
+        let Some(rule) = privacy_rule(consent)? else { return Ok(()) };
         self.rules(&rule)?;
         let elsewhere = match known {
             Some(patient) => self.roster.known(patient).await?.is_some_and(|known| known.directive.0.is_empty()),
@@ -108,7 +108,7 @@ impl Gateway {
         let mut book = kept.unwrap_or_else(|| Book::beginning(&current));
         for (id, consent) in stored {
             let in_force = match consent {
-                Some(consent) if self.privacy_rule(consent)?.is_some() => Some(consent.bytes().clone()),
+                Some(consent) if privacy_rule(consent)?.is_some() => Some(consent.bytes().clone()),
                 _ => None,
             };
             book.take(id.as_str(), in_force);
@@ -165,22 +165,11 @@ impl Gateway {
         let mut statements = Vec::new();
         for kept in &book.consents {
             let consent = Resource::parse(Bytes::copy_from_slice(kept.content.as_ref()))?;
-            if let Some(rule) = self.privacy_rule(&consent)? {
+            if let Some(rule) = privacy_rule(&consent)? {
                 statements.extend(self.rules(&rule)?.into_iter().map(|rule| self.tagged(patient, rule)));
             }
         }
         compile(&everything, &standing, &statements).map_err(|e| wrong(&e))
-    }
-
-    /// What a Consent says, where it is about a patient's privacy and in force.
-    fn privacy_rule(&self, consent: &Resource) -> Result<Option<ConsentRule>, GatewayError> {
-        if patient_references(consent).is_empty() {
-            return Ok(None);
-        }
-        match read_consent(&read_json(consent.bytes(), "Consent")?).map_err(refused)? {
-            ConsentReading::Active(rule) => Ok(Some(rule)),
-            ConsentReading::Document | ConsentReading::Inactive => Ok(None),
-        }
     }
 
     /// The rule once for each kind of actor that it names.
@@ -227,6 +216,17 @@ impl Gateway {
         });
         let exceptions = exceptions.into_iter().map(|exception| self.tagged(patient, exception)).collect();
         Rule { tags, exceptions, ..rule }
+    }
+}
+
+/// What a Consent says, where it is about a patient's privacy and in force.
+fn privacy_rule(consent: &Resource) -> Result<Option<ConsentRule>, GatewayError> {
+    if patient_references(consent).is_empty() {
+        return Ok(None);
+    }
+    match read_consent(&read_json(consent.bytes(), "Consent")?).map_err(refused)? {
+        ConsentReading::Active(rule) => Ok(Some(rule)),
+        ConsentReading::Document | ConsentReading::Inactive => Ok(None),
     }
 }
 

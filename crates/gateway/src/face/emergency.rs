@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use sealwort_fhir::IssueCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -52,16 +52,12 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
         .route("/emergency/{id}/review", post(review))
 }
 
-async fn list(State(gateway): Shared, LetIn: LetIn, headers: HeaderMap) -> Response {
-    match gateway.let_in(&headers) {
-        Ok(asking) => Json(gateway.list_emergencies(&asking)).into_response(),
-        Err(error) => failed(&error),
-    }
+async fn list(State(gateway): Shared, LetIn(asking): LetIn) -> Response {
+    Json(gateway.list_emergencies(&asking)).into_response()
 }
 
-async fn report(State(gateway): Shared, LetIn: LetIn, headers: HeaderMap, Path(id): Path<String>) -> Response {
-    let found = async { gateway.emergency_report(&id, &gateway.let_in(&headers)?).await };
-    match found.await {
+async fn report(State(gateway): Shared, LetIn(asking): LetIn, Path(id): Path<String>) -> Response {
+    match gateway.emergency_report(&id, &asking).await {
         Ok(report) => Json(report).into_response(),
         Err(error) => failed(&error),
     }
@@ -76,13 +72,11 @@ struct Finding {
 
 async fn review(
     State(gateway): Shared,
-    LetIn: LetIn,
-    headers: HeaderMap,
+    LetIn(asking): LetIn,
     Path(id): Path<String>,
     Json(body): Json<Finding>,
 ) -> Response {
-    let reviewed = async { gateway.review_emergency(&id, &body.finding, &gateway.let_in(&headers)?).await };
-    match reviewed.await {
+    match gateway.review_emergency(&id, &body.finding, &asking).await {
         Ok(shown) => Json(shown).into_response(),
         Err(error) => failed(&error),
     }
