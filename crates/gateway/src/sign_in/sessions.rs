@@ -227,7 +227,9 @@ mod tests {
         assert!(matches!(sessions.sweep(at(130)).as_slice(), [(_, Ending::Lifetime)]));
 
         let (cookie, id) = begin("dr-a", 200);
-        for wrong in ["", ".", id.as_str(), &format!("{id}."), &format!("{cookie}0"), &cookie.replace('.', "")] {
+        for wrong in
+            ["", ".", id.as_str(), &format!("{id}."), &format!("{}0", cookie.as_str()), &cookie.replace('.', "")]
+        {
             assert!(sessions.of_cookie(wrong, at(200)).is_none(), "{wrong}");
         }
         assert!(sessions.of_cookie(&cookie, at(210)).is_none());
