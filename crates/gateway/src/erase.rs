@@ -195,6 +195,11 @@ impl Gateway {
     /// Takes note that a patient was erased by another hospital, which an access has shown.
     pub(crate) async fn found_erased(&self, patient: Pseudonym) -> Result<(), GatewayError> {
         if self.roster.erased(patient).await?.is_none() {
+            // Of its own patients this hospital alone can have ordered it: another party's word for it is not believed.
+            if self.roster.known(patient).await?.is_some_and(|known| !known.directive.0.is_empty()) {
+                tracing::warn!(%patient, "a party says that a patient was erased whom only this hospital can erase");
+                return Ok(());
+            }
             let erased = Erased { patient, erasure: Blob::default(), certificates: Vec::new() };
             self.roster.put_erased(&erased).await?;
         }
