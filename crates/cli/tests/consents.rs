@@ -46,6 +46,7 @@ fn consent(id: &str, provision: Value) -> Value {
     let concept = |system: &str, code: &str| json!({"coding": [{"system": system, "code": code}]});
     json!({
         "resourceType": "Consent", "id": id, "status": "active",
+        "meta": {"profile": ["https://profiles.ihe.net/ITI/PCF/StructureDefinition/IHE.PCF.consentAdvanced"]},
         "scope": concept("http://terminology.hl7.org/CodeSystem/consentscope", "patient-privacy"),
         "category": [concept("http://loinc.org", "59284-0")],
         "patient": {"reference": "Patient/consents"}, "dateTime": "2026-01-01",

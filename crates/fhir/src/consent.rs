@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use crate::label::{CONFIDENTIALITY_SYSTEM, SENSITIVITY_SYSTEM};
 use crate::{Issue, IssueCode, Label, Severity};
+/// How the profiles of Privacy Consent on FHIR begin (IHE PCF, consentBasic, consentIntermediate, consentAdvanced).
+const PROFILES: &str = "https://profiles.ihe.net/ITI/PCF/StructureDefinition/IHE.PCF.consent";
 
 /// Code system of purposes of use.
 pub const PURPOSE_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
@@ -69,7 +71,7 @@ pub struct ConsentRule {
 /// What a Consent comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConsentReading {
-    /// It is about something else than privacy: a document and no more.
+    /// It is about something else than privacy, or does not claim a profile of IHE PCF: a document and no more.
     Document,
     /// It is about privacy and not in force.
     Inactive,
@@ -85,7 +87,10 @@ pub fn read_consent(consent: &Value) -> Result<ConsentReading, Issue> {
     let scope = |coding: &Value| {
         text(coding, "system") == Some(SCOPE_SYSTEM) && text(coding, "code") == Some("patient-privacy")
     };
-    if !codings(consent.get("scope")).any(scope) {
+    // Whoever claims the profile means these rules. Other Consents tell of what was agreed elsewhere, by other rules.
+    let profiles = consent.get("meta").and_then(|meta| meta.get("profile")).and_then(Value::as_array);
+    let claimed = profiles.into_iter().flatten().filter_map(Value::as_str).any(|it| it.starts_with(PROFILES));
+    if !claimed || !codings(consent.get("scope")).any(scope) {
         return Ok(ConsentReading::Document);
     }
     if text(consent, "status") != Some("active") {

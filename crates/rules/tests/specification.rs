@@ -190,7 +190,7 @@ const BOUNDS: [(&str, &str, &str); 21] = [
     ("registration", "locators", "LOCATORS_MAX"),
     ("to-broker-locate", "locators", "LOCATORS_MAX"),
     ("directive", "provisions", "PROVISIONS_MAX"),
-    ("provision", "grantee", "PARTY_BYTES_MAX"),
+    ("among-name", "", "PARTY_BYTES_MAX"),
     ("from-broker-heads", "heads", "HEADS_PER_MESSAGE_MAX"),
     ("to-archive-deposit", "entries", "DEPOSIT_ENTRIES_MAX"),
     ("ciphertext", "", "CIPHERTEXT_BYTES_MAX"),

@@ -2,6 +2,8 @@
 //! Release 2, that concern a secure exchange, each with the tests that show it, what it still lacks, or why it is
 //! refused. `tests/evaluate.rs` finds tests that do not exist.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use super::tables::wrapped;
@@ -95,13 +97,13 @@ fn text(judged: &[Judged<'_>]) -> String {
     text.push_str(&table(&["criterion", "met", "asks for"], &rows));
     for met in [Met::Shown, Met::InPart, Met::Missing, Met::Refused] {
         let count = judged.iter().filter(|one| one.met == met).count();
-        text.push_str(&format!("{}: {count}  ", met.as_str()));
+        let _ = write!(text, "{}: {count}  ", met.as_str());
     }
     text.push('\n');
     for Judged { criterion, .. } in judged {
-        text.push_str(&format!("\n{}\n", criterion.id));
+        let _ = writeln!(text, "\n{}", criterion.id);
         for test in &criterion.tests {
-            text.push_str(&format!("  test     {test}\n"));
+            let _ = writeln!(text, "  test     {test}");
         }
         for (head, words) in [("  lacks    ", &criterion.lacks), ("  refused  ", &criterion.refused)] {
             if let Some(words) = words {
