@@ -197,7 +197,8 @@ fn list(body: &[u8], output: Output) -> Result<(), CliError> {
 /// A report as its reader wants it.
 #[derive(Deserialize)]
 struct Report {
-    report: Content,
+    #[serde(rename = "report")]
+    content: Content,
     review: Option<Review>,
     notices: Vec<Notice>,
 }
@@ -235,7 +236,7 @@ fn report(body: &[u8], output: Output) -> Result<(), CliError> {
     if output.is_json() {
         return output.raw(body);
     }
-    let Report { report, review, notices } = serde_json::from_slice(body).map_err(unreadable)?;
+    let Report { content: report, review, notices } = serde_json::from_slice(body).map_err(unreadable)?;
     let time = |at: Option<u64>| at.map_or_else(|| "-".to_owned(), |at| UnixTime::from_secs(at).to_string());
     let mut rows = vec![
         ("hospital", report.hospital),

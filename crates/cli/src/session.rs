@@ -92,7 +92,7 @@ pub(crate) async fn run(args: SessionArgs, output: Output) -> Result<(), CliErro
                 (None, user) => format!("/sessions?user={}", encode(user.as_deref().unwrap_or_default())),
             };
             args.client.client()?.ask(Question { method: Method::DELETE, ..Question::get(&path) }).await?;
-            output.message("ended; nothing of it works any more".to_owned());
+            output.message("ended; nothing of it works any more");
             Ok(())
         }
         SessionCommand::Locked { client } => {

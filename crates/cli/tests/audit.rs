@@ -25,7 +25,7 @@ use support::{Answer, Party, World, bundle, identifier};
 /// The database in a party's folder.
 const FILE: &str = "audit.sqlite";
 /// Rounds of cosigning come every second here.
-const COSIGNED_WITHIN: Duration = Duration::from_secs(60);
+const COSIGNED_WITHIN: Duration = Duration::from_mins(1);
 
 #[test]
 fn what_is_asked_and_refused_stands_in_the_logs_of_all_three() {

@@ -42,7 +42,7 @@ fn record() -> Value {
     json!({"resourceType": "Bundle", "type": "transaction", "entry": entries})
 }
 
-fn consent(id: &str, provision: Value) -> Value {
+fn consent(id: &str, provision: &Value) -> Value {
     let concept = |system: &str, code: &str| json!({"coding": [{"system": system, "code": code}]});
     json!({
         "resourceType": "Consent", "id": id, "status": "active",
@@ -77,18 +77,18 @@ fn treatment(label: &str) -> Value {
 fn stored_narrowed_and_withdrawn(a: &Client, b: &Client) {
     assert_eq!(b.get(PATIENT).refusal().0, 403, "before");
     let seen = || b.get("/fhir/Observation?patient.identifier=urn:consents%7C1").with(200).names();
-    put(a, &consent("treat", treatment("R"))).with(201);
+    put(a, &consent("treat", &treatment("R"))).with(201);
     b.get(PATIENT).with(200);
     assert_eq!(seen(), ["Observation/plain", "Observation/mind"]);
     // Narrowed: the label's key is not handed out any more.
-    put(a, &consent("treat", treatment("N"))).with(200);
+    put(a, &consent("treat", &treatment("N"))).with(200);
     assert_eq!(seen(), ["Observation/plain"]);
     b.get("/fhir/Observation/mind").with(404);
-    let mut inactive = consent("treat", treatment("N"));
+    let mut inactive = consent("treat", &treatment("N"));
     inactive["status"] = json!("inactive");
     put(a, &inactive).with(200);
     assert_eq!(b.get(PATIENT).refusal().0, 403, "inactive");
-    put(a, &consent("treat", treatment("N"))).with(200);
+    put(a, &consent("treat", &treatment("N"))).with(200);
     assert_eq!(seen(), ["Observation/plain"]);
     a.send("DELETE", "/fhir/Consent/treat", &[], "").with(204);
     assert_eq!(b.get(PATIENT).refusal().0, 403, "deleted");
@@ -97,7 +97,7 @@ fn stored_narrowed_and_withdrawn(a: &Client, b: &Client) {
 fn a_denial_goes_before_a_grant(world: &World, a: &Client, b: &Client) {
     world.consent(Party::HospitalA, "grant", "urn:consents|1", Party::HospitalB).unwrap().done();
     b.get(PATIENT).with(200);
-    put(a, &consent("dissent", json!({"type": "deny"}))).with(201);
+    put(a, &consent("dissent", &json!({"type": "deny"}))).with(201);
     assert_eq!(b.get(PATIENT).refusal().0, 403, "denied");
     // The hospital that keeps the consent goes on with its own record, the Consent included.
     a.get("/fhir/Observation/mind").with(200);
@@ -106,7 +106,7 @@ fn a_denial_goes_before_a_grant(world: &World, a: &Client, b: &Client) {
     a.send("DELETE", "/fhir/Consent/dissent", &[], "").with(204);
     b.get(PATIENT).with(200);
     // What a Consent permits is taken back by that Consent.
-    put(a, &consent("treat-again", treatment("N"))).with(201);
+    put(a, &consent("treat-again", &treatment("N"))).with(201);
     let withdrawn = world.consent(Party::HospitalA, "withdraw", "urn:consents|1", Party::HospitalB).unwrap();
     assert_eq!((withdrawn.refusal().0, withdrawn.code().as_str()), (409, "consent-in-force"));
     a.send("DELETE", "/fhir/Consent/treat-again", &[], "").with(204);
@@ -119,12 +119,12 @@ fn refused(a: &Client) {
     single["data"] = json!([{"meaning": "instance", "reference": {"reference": "Observation/plain"}}]);
     let mut elsewhere = treatment("N");
     elsewhere["actor"][0]["reference"]["identifier"]["value"] = json!("sealwort://other/gateway/hospital-b");
-    let answer = put(a, &consent("bad", elsewhere));
+    let answer = put(a, &consent("bad", &elsewhere));
     assert_eq!((answer.refusal().0, answer.code().as_str()), (422, "grantee-unknown"));
     let mut stranger = treatment("N");
     stranger["actor"][0]["reference"] = json!({"reference": "Organization/nobody"});
     for (provision, element) in [(single, "Consent.provision.data"), (stranger, "Consent.provision.actor[0]")] {
-        let answer = put(a, &consent("bad", provision)).with(422);
+        let answer = put(a, &consent("bad", &provision)).with(422);
         assert!(answer.text().contains(element), "{}", answer.text());
         a.get("/fhir/Consent/bad").with(404);
     }

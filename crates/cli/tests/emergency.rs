@@ -14,7 +14,7 @@ use support::{Answer, Client, Party, SYSTEM, World, encode, errors, exit, free_a
 
 const GLASS: [(&str, &str); 1] = [("Purpose-Of-Use", "BTG")];
 const TEXT: &str = "found unconscious on the street";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[test]
 fn the_glass_breaks_by_the_rules_and_for_nobody_else() {

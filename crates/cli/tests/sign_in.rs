@@ -55,9 +55,10 @@ impl Provider {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let (commands, answers) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+        let (commands, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         let mut provider = Self { child, commands, answers, issuer: String::new() };
-        provider.issuer = provider.answer()["issuer"].as_str().unwrap().to_owned();
+        let issuer = provider.answer()["issuer"].as_str().unwrap().to_owned();
+        provider.issuer = issuer;
         Some(provider)
     }
 
@@ -130,7 +131,7 @@ impl Browser {
     }
 
     /// Begins at the gateway and does what the provider's pages want: who, and yes. The address that leads back.
-    fn to_callback(&mut self, gateway: &str, user: &str, query: &str) -> String {
+    fn reach_callback(&mut self, gateway: &str, user: &str, query: &str) -> String {
         let callback = format!("{gateway}/auth/login/callback");
         let (mut url, mut answer) = self.go(&format!("{gateway}/auth/login{query}"), None, &callback);
         for _ in 0..3 {
@@ -146,7 +147,7 @@ impl Browser {
     }
 
     fn sign_in(&mut self, gateway: &str, user: &str) -> Answer {
-        let url = self.to_callback(gateway, user, "");
+        let url = self.reach_callback(gateway, user, "");
         self.go(&url, None, "").1
     }
 
@@ -226,7 +227,7 @@ fn people_sign_in_at_a_real_provider() {
     with_token(&world, &token).with(200);
     for (name, attribute) in [("HttpOnly", "httponly"), ("SameSite=Lax", "samesite=lax")] {
         let mut other = Browser::default();
-        let url = other.to_callback(&gateway, "dr-a", "");
+        let url = other.reach_callback(&gateway, "dr-a", "");
         let (host, path) = split(&url);
         let answer = other.send(&host, &path, None);
         let cookie = answer.fields("set-cookie").find(|cookie| cookie.starts_with("sealwort-session")).unwrap();
@@ -235,15 +236,15 @@ fn people_sign_in_at_a_real_provider() {
 
     // An answer counts once, in the browser that began, with the provider's own code and name.
     let mut other = Browser::default();
-    let url = other.to_callback(&gateway, "dr-a", "");
+    let url = other.reach_callback(&gateway, "dr-a", "");
     Browser::default().go(&url, None, "").1.with(401);
     other.go(&url, None, "").1.with(401);
-    let url = other.to_callback(&gateway, "dr-a", "");
+    let url = other.reach_callback(&gateway, "dr-a", "");
     other.go(&url, None, "").1.with(200);
     other.go(&url, None, "").1.with(401);
     for change in [("code=", "code=x"), ("state=", "state=x"), ("iss=http", "iss=https"), ("iss=", "was=")] {
         let mut one = Browser::default();
-        let url = one.to_callback(&gateway, "dr-a", "");
+        let url = one.reach_callback(&gateway, "dr-a", "");
         assert!(url.contains(change.0), "{url}");
         one.go(&url.replacen(change.0, change.1, 1), None, "").1.with(401);
     }
@@ -251,11 +252,11 @@ fn people_sign_in_at_a_real_provider() {
     // Roles: the one asked for, none, and changed at the provider from the next sign-in on.
     let mut both = Browser::default();
     assert!(both.sign_in(&gateway, "both").with(200).text().contains("nurse"));
-    let url = both.to_callback(&gateway, "both", "?role=physician");
+    let url = both.reach_callback(&gateway, "both", "?role=physician");
     assert!(both.go(&url, None, "").1.with(200).text().contains("physician"));
     let mut guest = Browser::default();
     assert!(guest.sign_in(&gateway, "guest").with(401).text().contains("role"));
-    let url = Browser::default().to_callback(&gateway, "ned", "?role=physician");
+    let url = Browser::default().reach_callback(&gateway, "ned", "?role=physician");
     Browser::default().go(&url, None, "").1.with(401);
     provider.tell(&json!({"roles": {"dr-a": ["nurses"], "ned": ["nurses"]}}));
     assert!(dr_a.page(&gateway).with(200).text().contains("physician"));

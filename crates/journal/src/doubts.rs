@@ -55,9 +55,10 @@ impl Doubts {
             for file in std::fs::read_dir(folder).map_err(failed)? {
                 let file = file.map_err(failed)?.path();
                 let read = secret_file::read(&file).ok().and_then(|json| serde_json::from_slice::<Doubt>(&json).ok());
-                match (read, file.file_stem()) {
-                    (Some(doubt), Some(name)) => drop(known.insert(name.to_string_lossy().into_owned(), doubt)),
-                    _ => tracing::warn!(file = %file.display(), "this is no evidence of ours and is passed over"),
+                if let (Some(doubt), Some(name)) = (read, file.file_stem()) {
+                    known.insert(name.to_string_lossy().into_owned(), doubt);
+                } else {
+                    tracing::warn!(file = %file.display(), "this is no evidence of ours and is passed over");
                 }
             }
         }

@@ -229,6 +229,7 @@ fn uncovered(size: u64, covered: u64) -> CliError {
     tampered(Some(size.min(covered)), format!("the log holds {size} entries, its newest checkpoint covers {covered}"))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "used as map_err(altered)")]
 fn altered(error: NoteError) -> CliError {
     tampered(None, format!("a checkpoint of the log was altered: {error}"))
 }

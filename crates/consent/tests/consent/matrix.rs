@@ -80,8 +80,8 @@ fn rule(effect: Effect) -> Rule {
     }
 }
 
-fn roles(names: &[&str]) -> Option<Among<UserRole>> {
-    Some(Among::these(names.iter().map(|name| UserRole::new(*name).unwrap())))
+fn roles(names: &[&str]) -> Among<UserRole> {
+    Among::these(names.iter().map(|name| UserRole::new(*name).unwrap()))
 }
 
 fn consented(until: Option<u64>, hospitals: Option<Among<Party>>) -> Rule {
@@ -89,7 +89,7 @@ fn consented(until: Option<u64>, hospitals: Option<Among<Party>>) -> Rule {
     Rule {
         exceptions: vec![
             Rule {
-                roles: roles(&["physician", "nurse"]),
+                roles: Some(roles(&["physician", "nurse"])),
                 actions: Some(vec![Action::Read]),
                 purposes: Some(vec![Purpose::Treatment, Purpose::EmergencyTreatment]),
                 hospitals: hospitals.clone(),
@@ -97,7 +97,7 @@ fn consented(until: Option<u64>, hospitals: Option<Among<Party>>) -> Rule {
                 ..rule(Effect::Permit)
             },
             Rule {
-                roles: roles(&["physician"]),
+                roles: Some(roles(&["physician"])),
                 purposes: Some(vec![Purpose::BreakTheGlass]),
                 hospitals,
                 period,
@@ -131,7 +131,7 @@ fn directive(situation: Situation) -> (Directive, Party) {
         Situation::Labelled => {
             let psychiatry = Rule {
                 tags: Some(tags(&[2])),
-                exceptions: vec![Rule { roles: roles(&["physician"]), ..rule(Effect::Permit) }],
+                exceptions: vec![Rule { roles: Some(roles(&["physician"])), ..rule(Effect::Permit) }],
                 ..rule(Effect::Deny)
             };
             let hiv = Rule { tags: Some(tags(&[3])), ..rule(Effect::Deny) };

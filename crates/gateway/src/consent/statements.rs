@@ -308,6 +308,8 @@ mod tests {
     use super::*;
 
     const EMERGENCY_PHYSICIAN: &str = "emergency-physician";
+    /// Hospital, role, purpose, label and time, and whether it is permitted.
+    type Rows<'a> = Vec<((&'a str, &'a str, &'a str, Label, u64), bool)>;
     /// 2023-06-01.
     const NOW: u64 = 1_685_577_600;
 
@@ -403,7 +405,6 @@ mod tests {
             (("b", "nurse", "TREAT", general, 1_672_531_199), true),
             (("b", "nurse", "TREAT", general, 1_672_531_200), false),
         ];
-        type Rows<'a> = Vec<((&'a str, &'a str, &'a str, Label, u64), bool)>;
         let expected: Vec<(&str, Result<Rows<'_>, &str>)> = vec![
             ("advanced-normal-break-glass-restricted", Ok([&normal[..], &glass].concat())),
             ("advanced-normal-focused-psy", Err("Consent.provision.provision[0].actor[0]")),

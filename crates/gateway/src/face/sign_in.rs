@@ -49,9 +49,8 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
 /// `GET /auth/login?role=…`: the role is for users who have several.
 async fn login(State(gateway): Shared, RawQuery(query): RawQuery, parts: Parts) -> Response {
     let form = pairs(query.unwrap_or_default().as_bytes());
-    let role = match only(&form, "role").map(str::parse).transpose() {
-        Ok(role) => role,
-        Err(_) => return told(StatusCode::BAD_REQUEST, "role is not the name of a role"),
+    let Ok(role) = only(&form, "role").map(str::parse).transpose() else {
+        return told(StatusCode::BAD_REQUEST, "role is not the name of a role");
     };
     depart(&gateway, &parts, Next::Session, role).await
 }

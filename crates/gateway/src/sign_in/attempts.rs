@@ -147,18 +147,18 @@ impl Attempts {
     /// Up to `free` failures cost nothing; then the wait doubles from a second on, until at `most` it is a lockout.
     fn count(&mut self, counted: Counted, free: u32, most: u32, now: UnixTime) -> Option<Duration> {
         self.make_room(now);
-        let counter = self.counters.entry(counted).or_insert(Counter { failures: 0, last: now, waits_until: now });
-        if now >= counter.last.plus(LOCKOUT) {
-            counter.failures = 0;
+        let tally = self.counters.entry(counted).or_insert(Counter { failures: 0, last: now, waits_until: now });
+        if now >= tally.last.plus(LOCKOUT) {
+            tally.failures = 0;
         }
-        counter.failures = counter.failures.saturating_add(1);
-        counter.last = now;
-        let wait = match counter.failures {
+        tally.failures = tally.failures.saturating_add(1);
+        tally.last = now;
+        let wait = match tally.failures {
             failures if failures >= most => LOCKOUT,
             failures if failures <= free => return None,
             failures => Duration::from_secs(1 << (failures - free - 1).min(9)),
         };
-        counter.waits_until = now.plus(wait);
+        tally.waits_until = now.plus(wait);
         Some(wait)
     }
 

@@ -1,8 +1,9 @@
-//! What happens to people's access, told in one place: the log line now, and whatever else must learn of it.
+//! What happens to people's access, told in one place: a line of the service's output, and an entry of the audit log.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_smart::{SessionId, User};
 
 use crate::Gateway;
@@ -40,18 +41,42 @@ pub(crate) enum Ending<'a> {
 impl Gateway {
     /// Every such event passes here.
     pub(crate) fn note_access(&self, event: &PersonEvent<'_>) {
-        match event {
+        let about = |kind, account: Option<&str>, source: &Option<IpAddr>| {
+            let mut entry: Event = self.journal.event(kind);
+            entry.user = account.map(Into::into);
+            entry.note(Detail::Address, source.map(|address| address.to_string()).unwrap_or_default());
+            entry
+        };
+        let entry = match event {
             PersonEvent::SignedIn { user, source } => {
                 let session = user.session.as_ref().map(ToString::to_string);
+                let mut entry = about(EventKind::SignedIn, Some(&user.name.to_string()), source);
+                entry.role = Some(user.role.to_string().as_str().into());
+                entry.note(Detail::Session, session.as_deref().unwrap_or_default());
                 tracing::info!(user = %user.name, role = %user.role, session, ?source, "a user signed in");
+                entry
             }
             PersonEvent::Refused { what, account, source, reason } => {
                 tracing::warn!(what, account, ?source, reason, "access was refused");
+                if *what == "token" {
+                    // Who is turned away with a bad token has an entry before the answer.
+                    return;
+                }
+                about(EventKind::SignedIn, *account, source)
+                    .refused("access-refused")
+                    .detail(Detail::Method, what)
+                    .detail(Detail::Reason, reason)
             }
             PersonEvent::LockedOut { account, source, wait } => {
                 tracing::warn!(account, ?source, ?wait, "too many failures; there is a wait now");
+                about(EventKind::LockedOut, *account, source).detail(Detail::Until, format!("{} s", wait.as_secs()))
             }
-            PersonEvent::Unlocked { account, by } => tracing::info!(account, by, "a lockout was ended"),
+            PersonEvent::Unlocked { account, by } => {
+                tracing::info!(account, by, "a lockout was ended");
+                about(EventKind::LockedOut, Some(by), &None)
+                    .detail(Detail::Action, "ended")
+                    .detail(Detail::Subject, account)
+            }
             PersonEvent::SessionEnded { session, user, why } => {
                 let (why, by) = match why {
                     Ending::SignedOut => ("signed out", None),
@@ -61,7 +86,13 @@ impl Gateway {
                     Ending::By(name) => ("by command", Some(*name)),
                 };
                 tracing::info!(%session, user, why, by, "a session ended");
+                let kind = if by.is_some() { EventKind::SignInEnded } else { EventKind::SignedOut };
+                about(kind, Some(by.unwrap_or(user)), &None)
+                    .detail(Detail::Session, session)
+                    .detail(Detail::Subject, user)
+                    .detail(Detail::Reason, why)
             }
-        }
+        };
+        self.journal.note(entry);
     }
 }
