@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 use sealwort_audit::{AtRest, Detail, Event, EventKind, Outcome};
 use sealwort_net::SystemClock;
 use sealwort_net::member::Member;
-use sealwort_net::secret_file;
 use sealwort_pki::Role;
-use sealwort_proto::crypto::Secret;
 use sealwort_proto::policy::Policies;
 use sealwort_store::sqlite::SqliteAudit;
 use sealwort_store::{AuditQuery, AuditStore as _};
@@ -196,9 +194,7 @@ fn events(world: &World, party: Party) -> Vec<Event> {
 fn sealed(world: &World, party: Party) -> AtRest {
     let folder = world.folder(party);
     let member = Member::load(&folder, Role::Gateway, Policies::standard(), Arc::new(SystemClock)).unwrap();
-    let wrapped = secret_file::read(&folder.join("audit.key")).unwrap();
-    let key = member.kek().unwrap(&[b"gateway secret", b"audit.key"], &wrapped).unwrap();
-    AtRest::sealed(&Secret::from_slice(&key).unwrap())
+    AtRest::sealed(&member.audit_key().unwrap())
 }
 
 fn with_log<T>(world: &World, party: Party, ask: impl AsyncFnOnce(&SqliteAudit) -> T) -> T {

@@ -113,7 +113,10 @@ impl Log {
         let (identity, name) = (&self.membership.identity, Digest::new(*own.chain.fingerprint().as_bytes()));
         self.store.put_audit_chain(name, to_bytes(&chain_to_wire(&own.chain))).await?;
         for _ in 0..ATTEMPTS_MAX {
-            let Some(mut tree) = self.tree().await? else { continue };
+            let Some(mut tree) = self.tree().await? else {
+                tokio::time::sleep(RETRY_AFTER).await;
+                continue;
+            };
             let row = Row::append(&mut tree, &event, &self.at_rest).map_err(local)?;
             let note = Checkpoint::of(&tree, identity, now).sign(&own.key).map_err(local)?;
             let checkpoint = KeptCheckpoint { size: tree.size(), note: note.to_string() };
@@ -121,6 +124,7 @@ impl Log {
             if self.store.append_audit(batch).await.map_err(damage)? == AuditAppended::Stored {
                 return Ok(note);
             }
+            tokio::time::sleep(RETRY_AFTER).await;
         }
         Err(CliError::Local("the service appends to the log all the time; try again".to_owned()))
     }
@@ -252,5 +256,7 @@ const BEGUN_FILE: &str = "audit";
 pub(super) const PAGE: usize = 1000;
 /// Cosigned checkpoints that are verified: the newest of each of the few parties that cosign is among them.
 const COSIGNED_MAX: usize = 64;
+/// How long the service is let go on before the next try, twice the time of a commit.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(20);
 /// Times that the service may get in between.
-const ATTEMPTS_MAX: usize = 20;
+const ATTEMPTS_MAX: usize = 100;
