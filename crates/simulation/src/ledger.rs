@@ -56,6 +56,8 @@ pub(crate) struct Change {
 #[derive(Default)]
 struct Book {
     writes: BTreeMap<String, Write>,
+    /// How often a Patient was sent, by hospital and patient.
+    registrations: BTreeMap<(usize, usize), usize>,
     changes: Vec<Change>,
     longest: BTreeMap<usize, Vec<String>>,
     codes: BTreeMap<String, u64>,
@@ -112,6 +114,15 @@ impl Ledger {
         if answer.is_some_and(|answer| !answer.is_good() && !is_named(&answer.code)) {
             self.violation(format!("{what} was refused without a name that is known: {text}"));
         }
+    }
+
+    pub(crate) fn registration_begins(&self, hospital: usize, patient: usize) {
+        *self.book().registrations.entry((hospital, patient)).or_default() += 1;
+    }
+
+    /// How often a hospital sent a Patient: what was not answered may have been kept each time.
+    pub(crate) fn registrations(&self, hospital: usize, patient: usize) -> usize {
+        self.book().registrations.get(&(hospital, patient)).copied().unwrap_or_default()
     }
 
     pub(crate) fn write_begins(&self, id: &str, hospital: usize, patient: usize) {

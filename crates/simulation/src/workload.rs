@@ -83,6 +83,7 @@ impl People {
     /// Sends the Patient until it is accepted: somebody would.
     async fn register(&self, hospital: usize, patient: usize) {
         loop {
+            self.ledger.registration_begins(hospital, patient);
             let answer = self.door(hospital).register(&self.name(patient)).await;
             self.ledger.answered(&format!("register {patient} at {hospital}"), answer.as_ref());
             let rivals = self.plan.patients.get(patient).is_some_and(|patient| patient.rivals);
@@ -171,7 +172,8 @@ impl People {
         self.ledger.violation(format!("liveness: not everything was sent in time: {left:?}"));
     }
 
-    /// A patient's later writes wait behind one that was refused for want of consent.
+    /// A patient's later writes wait behind one that was refused for want of consent; where two hospitals register one
+    /// person, so does each Patient that the slower one sent.
     fn waits_behind_denied(&self, hospital: usize, waiting: u64, denied: usize) -> bool {
         let authority = |write: &Write| self.plan.patients.get(write.patient).map(|patient| patient.authority);
         let foreign = self
@@ -180,7 +182,9 @@ impl People {
             .values()
             .filter(|w| w.hospital == hospital && (authority(w) != Some(hospital) || self.is_rivals(w.patient)))
             .count();
-        denied > 0 && waiting <= foreign as u64
+        let rivals = (0..self.plan.patients.len()).filter(|patient| self.is_rivals(*patient));
+        let sent: usize = rivals.map(|patient| self.ledger.registrations(hospital, patient)).sum();
+        denied > 0 && waiting <= (foreign + sent) as u64
     }
 
     /// Everything that was accepted for a patient is in the log once, in one order for everybody who may see it.
