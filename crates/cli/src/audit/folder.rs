@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use sealwort_audit::{
@@ -11,14 +12,14 @@ use sealwort_audit::{
 };
 use sealwort_net::member::{AUDIT_KEY_FILE, audit_key};
 use sealwort_net::{Clock, SystemClock, secret_file};
-use sealwort_pki::Role;
 use sealwort_pki::enrolment::Membership;
+use sealwort_pki::{Identity, Role, Trust};
 use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
 use sealwort_proto::message::HANDSHAKE_BYTES_MAX;
 use sealwort_proto::peers::{chain_from_wire, chain_to_wire};
 use sealwort_proto::{Digest, Pseudonym};
-use sealwort_store::sqlite::SqliteAudit;
-use sealwort_store::{AuditAppended, AuditBatch, AuditQuery, AuditStore as _, KeptCheckpoint, StoreError};
+use sealwort_store::sqlite::{SqliteAudit, Standing};
+use sealwort_store::{AuditBatch, AuditQuery, AuditStore as _, KeptCheckpoint, StoreError};
 
 use crate::error::CliError;
 
@@ -36,7 +37,7 @@ pub(super) struct LogArgs {
 /// A party's log.
 pub(super) struct Log {
     pub(super) store: SqliteAudit,
-    pub(super) at_rest: AtRest,
+    pub(super) at_rest: Arc<AtRest>,
     pub(super) membership: Membership,
 }
 
@@ -72,7 +73,7 @@ pub(super) async fn open(folder: &Path, place: &Path) -> Result<Log, CliError> {
         _ => AtRest::Clear,
     };
     let store = SqliteAudit::open_beside(place).await.map_err(damage)?;
-    Ok(Log { store, at_rest, membership })
+    Ok(Log { store, at_rest: Arc::new(at_rest), membership })
 }
 
 /// What the store finds damaged was altered, as far as a log's reader can tell.
@@ -112,58 +113,22 @@ impl Log {
         event.patient = patient;
         let (identity, name) = (&self.membership.identity, Digest::new(*own.chain.fingerprint().as_bytes()));
         self.store.put_audit_chain(name, to_bytes(&chain_to_wire(&own.chain))).await?;
-        for _ in 0..ATTEMPTS_MAX {
-            let Some(mut tree) = self.tree().await? else {
-                tokio::time::sleep(RETRY_AFTER).await;
-                continue;
-            };
-            let row = Row::append(&mut tree, &event, &self.at_rest).map_err(local)?;
-            let note = Checkpoint::of(&tree, identity, now).sign(&own.key).map_err(local)?;
+        let (at_rest, own, trust) = (Arc::clone(&self.at_rest), own.clone(), self.membership.trust.clone());
+        let identity = identity.clone();
+        let append = move |standing: &Standing| {
+            let mut tree = tree(standing, &identity, &trust)?;
+            let row = Row::append(&mut tree, &event, &at_rest).map_err(local)?;
+            let note = Checkpoint::of(&tree, &identity, now).sign(&own.key).map_err(local)?;
             let checkpoint = KeptCheckpoint { size: tree.size(), note: note.to_string() };
-            let batch = AuditBatch { rows: vec![row], checkpoint };
-            if self.store.append_audit(batch).await.map_err(damage)? == AuditAppended::Stored {
-                return Ok(note);
-            }
-            tokio::time::sleep(RETRY_AFTER).await;
-        }
-        Err(CliError::Local("the service appends to the log all the time; try again".to_owned()))
-    }
-
-    /// The tree as it lies on the disk, for which the newest checkpoint must vouch; none where the service just appended.
-    async fn tree(&self) -> Result<Option<Tree>, CliError> {
-        // In this order: the checkpoint is never older than the size.
-        let size = self.store.audit_size().await.map_err(damage)?;
-        let Some(own) = self.newest().await? else {
-            return if size == 0 { Ok(Some(Tree::empty())) } else { Err(uncovered(size, 0)) };
+            Ok::<_, CliError>((AuditBatch { rows: vec![row], checkpoint }, note))
         };
-        let covered = own.checkpoint().size;
-        if covered > size && self.store.audit_size().await.map_err(damage)? > size {
-            return Ok(None);
-        }
-        if covered != size {
-            return Err(uncovered(size, covered));
-        }
-        let hashes = self.hashes(Question::Root { size }.needs()).await?;
-        let tree = Tree::open(size, &hashes).map_err(|error| tampered(None, error.to_string()))?;
-        if tree.root() == own.checkpoint().root {
-            Ok(Some(tree))
-        } else {
-            Err(tampered(None, "the entries are not those that the log's own checkpoint was made over".to_owned()))
-        }
+        self.store.append_upon(append).await.map_err(damage)?
     }
 
     /// The newest own checkpoint, verified.
     pub(super) async fn newest(&self) -> Result<Option<SignedCheckpoint>, CliError> {
         let Some(kept) = self.store.newest_checkpoint().await.map_err(damage)? else { return Ok(None) };
-        let chains = self.chains().await?;
-        let signed =
-            SignedCheckpoint::verify_past(kept.note.parse().map_err(altered)?, &chains, &self.membership.trust);
-        let signed = signed.map_err(Verdict::from)?;
-        if signed.checkpoint().origin == self.membership.identity {
-            Ok(Some(signed))
-        } else {
-            Err(tampered(None, format!("the newest checkpoint is that of {}", signed.checkpoint().origin)))
-        }
+        verified(&kept, &self.chains().await?, &self.membership.identity, &self.membership.trust).map(Some)
     }
 
     /// The newest checkpoints that others cosigned, ascending. Each vouches for all entries before it, so that older
@@ -194,13 +159,7 @@ impl Log {
 
     /// The certificates behind all signatures.
     pub(super) async fn chains(&self) -> Result<Chains, CliError> {
-        let read = |bytes: Vec<u8>| {
-            let wire = from_bytes::<Vec<Blob>>(&bytes, HANDSHAKE_BYTES_MAX).ok()?;
-            chain_from_wire(&wire).ok()
-        };
-        let chains = self.store.audit_chains().await.map_err(damage)?;
-        // One that cannot be read explains no signature, which then fails by itself.
-        Ok(chains.into_iter().filter_map(read).collect())
+        Ok(read_chains(&self.store.audit_chains().await.map_err(damage)?))
     }
 
     /// Stored hashes, each asked for once.
@@ -227,6 +186,49 @@ impl Log {
         let leaf = self.at_rest.open(&row.stored).map_err(|error| wrong(error.to_string()))?;
         Event::from_bytes(&leaf).map_err(|error| wrong(error.to_string()))
     }
+}
+
+/// The tree as it stands, for which the newest checkpoint must vouch.
+fn tree(standing: &Standing, identity: &Identity, trust: &Trust) -> Result<Tree, CliError> {
+    let size = standing.size;
+    let Some(kept) = &standing.newest else {
+        return if size == 0 { Ok(Tree::empty()) } else { Err(uncovered(size, 0)) };
+    };
+    let newest = verified(kept, &read_chains(&standing.chains), identity, trust)?;
+    if newest.checkpoint().size != size {
+        return Err(uncovered(size, newest.checkpoint().size));
+    }
+    let tree = Tree::open(size, &standing.hashes).map_err(|error| tampered(None, error.to_string()))?;
+    if tree.root() == newest.checkpoint().root {
+        Ok(tree)
+    } else {
+        Err(tampered(None, "the entries are not those that the log's own checkpoint was made over".to_owned()))
+    }
+}
+
+/// A checkpoint of this party's.
+fn verified(
+    kept: &KeptCheckpoint,
+    chains: &Chains,
+    identity: &Identity,
+    trust: &Trust,
+) -> Result<SignedCheckpoint, CliError> {
+    let signed = SignedCheckpoint::verify_past(kept.note.parse().map_err(altered)?, chains, trust);
+    let signed = signed.map_err(Verdict::from)?;
+    if signed.checkpoint().origin == *identity {
+        Ok(signed)
+    } else {
+        Err(tampered(None, format!("the newest checkpoint is that of {}", signed.checkpoint().origin)))
+    }
+}
+
+/// One that cannot be read explains no signature, which then fails by itself.
+fn read_chains(kept: &[Vec<u8>]) -> Chains {
+    let read = |bytes: &Vec<u8>| {
+        let wire = from_bytes::<Vec<Blob>>(bytes, HANDSHAKE_BYTES_MAX).ok()?;
+        chain_from_wire(&wire).ok()
+    };
+    kept.iter().filter_map(read).collect()
 }
 
 fn uncovered(size: u64, covered: u64) -> CliError {
@@ -256,7 +258,3 @@ const BEGUN_FILE: &str = "audit";
 pub(super) const PAGE: usize = 1000;
 /// Cosigned checkpoints that are verified: the newest of each of the few parties that cosign is among them.
 const COSIGNED_MAX: usize = 64;
-/// How long the service is let go on before the next try, twice the time of a commit.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(20);
-/// Times that the service may get in between.
-const ATTEMPTS_MAX: usize = 100;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use sealwort_audit::{Hashes, Index, Row};
+use sealwort_audit::{Hashes, Index, Question, Row};
 use sealwort_proto::Digest;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
@@ -23,6 +23,18 @@ const FILE: &str = "audit.sqlite";
 const MARKER: &str = "audit";
 /// Connections that read.
 const READERS_MAX: u32 = 4;
+
+/// A log as it stands while one process appends to it.
+pub struct Standing {
+    /// Entries.
+    pub size: u64,
+    /// The newest own checkpoint.
+    pub newest: Option<KeptCheckpoint>,
+    /// The hashes from which the tree is opened.
+    pub hashes: Vec<(u64, Hashes)>,
+    /// Certificates behind signatures.
+    pub chains: Vec<Vec<u8>>,
+}
 
 /// The audit log of one party.
 #[derive(Clone)]
@@ -88,6 +100,18 @@ impl SqliteAudit {
         Ok(Self { writer: Writer::spawn(connection, wal), readers })
     }
 
+    /// Appends what `make` makes of the log as it stands; nobody comes in between. This is for a process beside the
+    /// service: with [`AuditStore::append_audit`] a busy one would be quicker every time. What `make` refuses is not
+    /// appended.
+    pub async fn append_upon<T, E, F>(&self, make: F) -> Result<Result<T, E>, StoreError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: FnOnce(&Standing) -> Result<(AuditBatch, T), E> + Send + 'static,
+    {
+        self.writer.submit(move |c| append_made(c, make).boxed()).await
+    }
+
     /// Finishes what was accepted, and closes the file.
     pub async fn close(&self) {
         self.readers.close().await;
@@ -147,24 +171,11 @@ impl AuditStore for SqliteAudit {
     }
 
     async fn audit_hashes(&self, numbers: &[u64]) -> Result<Vec<(u64, Hashes)>, StoreError> {
-        let mut connection = self.readers.acquire().await?;
-        let mut found = Vec::with_capacity(numbers.len());
-        for number in numbers {
-            let row = sqlx::query("SELECT hashes FROM audit_entry WHERE number = ?")
-                .bind(signed(*number)?)
-                .fetch_optional(&mut *connection)
-                .await?;
-            if let Some(row) = row {
-                found.push((*number, read_hashes(*number, row.try_get(0)?)?));
-            }
-        }
-        Ok(found)
+        hashes(&mut *self.readers.acquire().await?, numbers).await
     }
 
     async fn newest_checkpoint(&self) -> Result<Option<KeptCheckpoint>, StoreError> {
-        let rows =
-            sqlx::query("SELECT size, note FROM audit_checkpoint WHERE cosigned = 0").fetch_all(&self.readers).await?;
-        rows.iter().map(checkpoint).next().transpose()
+        newest(&mut *self.readers.acquire().await?).await
     }
 
     async fn put_cosigned(&self, checkpoint: KeptCheckpoint) -> Result<(), StoreError> {
@@ -235,8 +246,48 @@ impl AuditStore for SqliteAudit {
     }
 
     async fn audit_chains(&self) -> Result<Vec<Vec<u8>>, StoreError> {
-        let rows = sqlx::query("SELECT chain FROM audit_chain").fetch_all(&self.readers).await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        chains(&mut *self.readers.acquire().await?).await
+    }
+}
+
+async fn hashes(c: &mut SqliteConnection, numbers: &[u64]) -> Result<Vec<(u64, Hashes)>, StoreError> {
+    let mut found = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        let row = sqlx::query("SELECT hashes FROM audit_entry WHERE number = ?")
+            .bind(signed(*number)?)
+            .fetch_optional(&mut *c)
+            .await?;
+        if let Some(row) = row {
+            found.push((*number, read_hashes(*number, row.try_get(0)?)?));
+        }
+    }
+    Ok(found)
+}
+
+async fn newest(c: &mut SqliteConnection) -> Result<Option<KeptCheckpoint>, StoreError> {
+    let rows = sqlx::query("SELECT size, note FROM audit_checkpoint WHERE cosigned = 0").fetch_all(c).await?;
+    rows.iter().map(checkpoint).next().transpose()
+}
+
+async fn chains(c: &mut SqliteConnection) -> Result<Vec<Vec<u8>>, StoreError> {
+    let rows = sqlx::query("SELECT chain FROM audit_chain").fetch_all(c).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+async fn append_made<T, E>(
+    c: &mut SqliteConnection,
+    make: impl FnOnce(&Standing) -> Result<(AuditBatch, T), E>,
+) -> Result<Result<T, E>, StoreError> {
+    let size = size(c).await?;
+    let hashes = hashes(c, &Question::Root { size }.needs()).await?;
+    let standing = Standing { size, newest: newest(c).await?, hashes, chains: chains(c).await? };
+    let (batch, made) = match make(&standing) {
+        Ok(made) => made,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    match append(c, check(&batch)?, batch).await? {
+        AuditAppended::Stored => Ok(Ok(made)),
+        AuditAppended::Behind { .. } => Err(StoreError::Conflict("the entries do not follow the last one")),
     }
 }
 

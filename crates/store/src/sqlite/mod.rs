@@ -22,7 +22,7 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
 use crate::folder::DATABASE_FILE;
 use crate::{DataFolder, StoreError};
-pub use audit::SqliteAudit;
+pub use audit::{SqliteAudit, Standing};
 use writer::Writer;
 
 /// Read connections.
