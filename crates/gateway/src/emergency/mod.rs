@@ -7,16 +7,16 @@
 
 mod access;
 mod report;
+mod rule;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sealwort_consent::{Action, Among, LabelTag as ConsentTag, Period, Purpose, Terms};
-use sealwort_fhir::{IssueCode, Label};
+use sealwort_audit::{Detail, EventKind};
+use sealwort_fhir::IssueCode;
 use sealwort_net::Shutdown;
-use sealwort_pki::PartyName;
 use sealwort_proto::Pseudonym;
 use sealwort_proto::crypto::random;
 use serde::Serialize;
@@ -25,12 +25,12 @@ use tokio::sync::Notify;
 pub(crate) use access::{Access, How, Reason, Standing};
 use access::{Ended, Opened, Review, SecondPerson};
 pub(crate) use report::Report;
+pub(crate) use rule::check;
 use tell::Tell;
 
 use crate::Gateway;
 use crate::config::EmergencyConfig;
 use crate::error::GatewayError;
-use crate::patients::wrong;
 use crate::roster::Roster;
 use crate::user::{Asking, By};
 use crate::view::PatientView;
@@ -41,16 +41,10 @@ pub(crate) const BREAK_THE_GLASS: &str = "BTG";
 const EMERGENCY_TREATMENT: &str = "ETREAT";
 /// The action by which broker and archive decide.
 pub(crate) const ACTION: &str = "emergency";
-/// Most minutes that an emergency access lasts anywhere in an exchange.
-const MINUTES_MAX: u64 = 60;
 /// How often ends and untold notices are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest reason in words, and longest finding, in characters.
 const TEXT_CHARACTERS_MAX: usize = 4000;
-/// The name that stands for every hospital of the exchange.
-const ANY_HOSPITAL: &str = "*";
-/// Where the sentence to type has the patient.
-const PATIENT_IN_SENTENCE: &str = "{patient}";
 
 /// What somebody asks for.
 #[derive(Debug, Clone)]
@@ -136,39 +130,6 @@ impl Emergencies {
     fn is_officer(&self, asking: &Asking) -> bool {
         asking.by == By::User && self.config.officers.contains(&asking.role)
     }
-
-    fn sentence(&self, patient: &str) -> String {
-        let value = patient.rsplit_once('|').map_or(patient, |(_, value)| value);
-        self.config.sentence.replace(PATIENT_IN_SENTENCE, value)
-    }
-}
-
-/// Whether the hospital's rule can be kept, or which option is wrong.
-pub(crate) fn check(config: &EmergencyConfig) -> Result<(), &'static str> {
-    if !(1..=MINUTES_MAX).contains(&config.minutes) {
-        return Err("minutes is 1 to 60");
-    }
-    if config.reasons.is_empty() || config.reasons.iter().any(String::is_empty) {
-        return Err("reasons needs at least one code, and none is empty");
-    }
-    if !config.sentence.contains(PATIENT_IN_SENTENCE) {
-        return Err("sentence needs {patient}, so that nobody types it without thinking of whom");
-    }
-    if !config.notices_url.is_empty() && config.notices_url.parse::<tell::Target>().is_err() {
-        return Err("notices_url is http:// with an address on loopback and a port, or empty");
-    }
-    let at_registration = &config.at_registration;
-    let is_hospital = |name: &String| name == ANY_HOSPITAL || name.parse::<PartyName>().is_ok();
-    if !at_registration.hospitals.iter().all(is_hospital) {
-        return Err("at_registration.hospitals has names of hospitals, or \"*\" for every one");
-    }
-    if !at_registration.hospitals.is_empty() && at_registration.labels.is_empty() {
-        return Err("at_registration.labels is empty, so that its hospitals could open nothing");
-    }
-    if at_registration.labels.iter().any(|label| label.parse::<Label>().is_err()) {
-        return Err("at_registration.labels has a word that is no label");
-    }
-    Ok(())
 }
 
 /// Looks for ends, writes reports and tells, until `shutdown`. What a crash left undone is done at the first look.
@@ -367,91 +328,6 @@ impl Gateway {
         Ok(())
     }
 
-    async fn check_wanted(&self, wanted: &Wanted, asking: &Asking) -> Result<Pseudonym, GatewayError> {
-        let config = &self.emergencies.config;
-        self.check_person(asking)?;
-        let reason = &wanted.reason;
-        if !config.reasons.contains(&reason.code) {
-            return Err(refused(
-                422,
-                "emergency-reason-needed",
-                "an emergency access needs a reason out of this hospital's list",
-                format!("give one of: {}", config.reasons.join(", ")),
-            )
-            .at("Parameters.parameter.where(name = 'reason')"));
-        }
-        let characters = reason.text.trim().chars().count();
-        if characters < config.text_characters_min || characters > TEXT_CHARACTERS_MAX {
-            let least = config.text_characters_min;
-            return Err(refused(
-                422,
-                "emergency-reason-needed",
-                format!("the reason in words has {least} to {TEXT_CHARACTERS_MAX} characters"),
-                "say in your own words why the record is needed now",
-            )
-            .at("Parameters.parameter.where(name = 'text')"));
-        }
-        let sentence = self.emergencies.sentence(&wanted.patient);
-        if wanted.confirmation.trim() != sentence {
-            return Err(refused(
-                422,
-                "emergency-confirmation-wrong",
-                "the typed confirmation is not the sentence that this hospital asks for",
-                format!("type: {sentence}"),
-            )
-            .at("Parameters.parameter.where(name = 'confirmation')"));
-        }
-        let patient = self.patient_named(&wanted.patient, &asking.purpose).await?;
-        let now = self.sessions.now().as_secs();
-        let name = patient.to_string();
-        let same = |a: &&Access| a.patient == name && a.user == asking.user && a.standing(now) != Standing::Ended;
-        if let Some(access) = lock(&self.emergencies.accesses).values().find(same) {
-            return Err(refused(
-                409,
-                "emergency-exists",
-                format!("this user has an emergency access to this patient already: {}", access.id),
-                "use it, or end it first: sealwort emergency end",
-            ));
-        }
-        Ok(patient)
-    }
-
-    /// Whether somebody may open or approve emergency accesses at all.
-    fn check_person(&self, asking: &Asking) -> Result<(), GatewayError> {
-        let config = &self.emergencies.config;
-        if !config.enabled {
-            return Err(refused(
-                403,
-                "emergency-disabled",
-                "this hospital has no emergency access",
-                "its administrator can allow it: emergency.enabled",
-            ));
-        }
-        if asking.by != By::User || !config.roles.contains(&asking.role) {
-            return Err(refused(
-                403,
-                "emergency-role",
-                format!("emergency access is for users with one of these roles: {}", config.roles.join(", ")),
-                "ask a colleague who has one",
-            ));
-        }
-        Ok(())
-    }
-
-    /// What a first directive allows in an emergency: the hospitals and labels of the configuration.
-    pub(crate) fn emergency_terms(&self, patient: Pseudonym, period: Period) -> Result<Vec<Terms>, GatewayError> {
-        let config = &self.emergencies.config.at_registration;
-        let labels = Label::ALL.iter().filter(|label| config.labels.iter().any(|word| word == label.as_str()));
-        let tags: Vec<_> =
-            labels.map(|label| ConsentTag::new(*self.directory.tag(patient, *label).as_bytes())).collect();
-        let purposes = [Purpose::BreakTheGlass, Purpose::EmergencyTreatment];
-        let terms = |hospital: &String| {
-            let grantees = if hospital == ANY_HOSPITAL { Among::all() } else { self.hospital(hospital)?.into() };
-            Terms::new(grantees, [Action::Emergency], tags.clone(), purposes, period).map_err(|e| wrong(&e))
-        };
-        config.hospitals.iter().map(terms).collect()
-    }
-
     /// Keeps it, tells, and opens the record: what cannot be opened ends again at once.
     async fn begin_emergency(&self, patient: Pseudonym, access: Access) -> Result<Access, GatewayError> {
         let awaited = |before: Access| before.ended.is_none() && before.begun.is_none();
@@ -483,10 +359,15 @@ impl Gateway {
         if access.ended.is_some() {
             return Ok(access);
         }
+        // An end that nobody asked for has its entry here; the others have that of the request.
+        let by_itself = ended.by.is_none();
         access.ended = Some(ended);
         self.keep_emergency(&access).await?;
         self.patients.close_emergency(id);
         note("ended", &access);
+        if by_itself {
+            self.enter_emergency(EventKind::EmergencyEnded, &access).await?;
+        }
         self.settle(&access).await?;
         Ok(access)
     }
@@ -541,7 +422,15 @@ impl Gateway {
         let report = report::write(access, told, &party, self.sessions.now().as_secs())?;
         self.roster.put_emergency_report(&access.id, &report).await?;
         note("reported", access);
-        Ok(())
+        self.enter_emergency(EventKind::EmergencyReported, access).await
+    }
+
+    /// What happened to an emergency access by itself, in the audit log.
+    async fn enter_emergency(&self, kind: EventKind, access: &Access) -> Result<(), GatewayError> {
+        let mut entry = self.journal.event(kind).user(&access.user, &access.role).purpose(&access.purpose);
+        entry.patient = access.patient.parse().ok();
+        let entry = entry.detail(Detail::Subject, &access.id).detail(Detail::Reason, &access.reason.code);
+        Ok(self.journal.append(entry).await?)
     }
 
     /// On disk first, then in force.
@@ -608,34 +497,4 @@ fn not_officers() -> GatewayError {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn a_rule_that_cannot_be_kept_is_refused() {
-        let usual = EmergencyConfig::default();
-        assert_eq!(check(&usual), Ok(()));
-        let changes: [(&str, fn(&mut EmergencyConfig)); 8] = [
-            ("minutes", |rule| rule.minutes = 61),
-            ("minutes", |rule| rule.minutes = 0),
-            ("reasons", |rule| rule.reasons.clear()),
-            ("sentence", |rule| rule.sentence = "yes".to_owned()),
-            ("notices_url", |rule| rule.notices_url = "http://192.0.2.1:9000/".to_owned()),
-            ("at_registration.hospitals", |rule| rule.at_registration.hospitals = vec!["Hospital A".to_owned()]),
-            ("at_registration.labels", |rule| rule.at_registration.labels = vec!["secret".to_owned()]),
-            ("at_registration.labels", |rule| {
-                rule.at_registration =
-                    crate::config::AtRegistrationConfig { hospitals: vec![ANY_HOSPITAL.to_owned()], labels: Vec::new() }
-            }),
-        ];
-        for (option, change) in changes {
-            let mut rule = usual.clone();
-            change(&mut rule);
-            assert!(check(&rule).unwrap_err().starts_with(option), "{option}");
-        }
-    }
 }
