@@ -1,6 +1,7 @@
 //! One entry of a log: what happened, to whom, by whom, why, and how it ended. One model for all parties; broker and
 //! archive know a patient by the pseudonym alone. Deterministic CBOR; these bytes are the leaf of the tree.
 
+use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use sealwort_proto::codec::{self, CodecError, from_bytes, to_bytes};
 use sealwort_proto::crypto;
@@ -80,26 +81,9 @@ impl<'b, C> Decode<'b, C> for Outcome {
 }
 
 /// Sixteen random bytes, so that a leaf's hash tells nothing about its content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Nonce([u8; 16]);
-
-impl<C> Encode<C> for Nonce {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&self.0)?.ok()
-    }
-}
-
-impl<'b, C> Decode<'b, C> for Nonce {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        let position = d.position();
-        let bytes = d.bytes()?.try_into();
-        bytes.map(Self).map_err(|_| minicbor::decode::Error::message("a nonce has 16 bytes").at(position))
-    }
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Nonce(#[n(0)] ByteArray<16>);
 
 /// An entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -160,7 +144,7 @@ impl Event {
     pub fn new(kind: EventKind, time: u64) -> Self {
         Self {
             version: 1,
-            nonce: Nonce(crypto::random()),
+            nonce: Nonce(crypto::random::<16>().into()),
             time,
             kind,
             outcome: Outcome::Done,

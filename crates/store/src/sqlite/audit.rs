@@ -281,12 +281,12 @@ async fn append_made<T, E>(
     let size = size(c).await?;
     let hashes = hashes(c, &Question::Root { size }.needs()).await?;
     let standing = Standing { size, newest: newest(c).await?, hashes, chains: chains(c).await? };
-    let (batch, made) = match make(&standing) {
-        Ok(made) => made,
+    let (batch, with) = match make(&standing) {
+        Ok(appended) => appended,
         Err(refused) => return Ok(Err(refused)),
     };
     match append(c, check(&batch)?, batch).await? {
-        AuditAppended::Stored => Ok(Ok(made)),
+        AuditAppended::Stored => Ok(Ok(with)),
         AuditAppended::Behind { .. } => Err(StoreError::Conflict("the entries do not follow the last one")),
     }
 }
