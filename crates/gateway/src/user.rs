@@ -30,7 +30,7 @@ pub struct User {
 }
 
 /// Who asks, for which purpose, and what their token allows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Asking {
     /// Name, as the hospital or the app's registration knows them.
     pub(crate) user: String,
