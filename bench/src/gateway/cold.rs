@@ -104,7 +104,6 @@ async fn open(
 ) -> Result<Patient, Failure> {
     let bundle = Bytes::from(synthetic::bundle(seed, index, resources));
     let mut author = parties.author.connect().await?;
-    let mut reader = parties.reader.connect().await?;
     let begun = Instant::now();
     author.post("/fhir", bundle.clone()).await?;
     found.written.push(millis(begun.elapsed()));
@@ -114,6 +113,8 @@ async fn open(
     let grant = json!({"patient": token, "to": "hospital-b", "actions": ["read"], "purposes": ["TREAT"], "days": 1});
     author.post("/consent/grant", grant.to_string().into()).await?;
 
+    // Not before: a gateway closes connections that are silent for as long as a large Bundle may take.
+    let mut reader = parties.reader.connect().await?;
     let outside = || Ok::<_, Failure>(parties.exchange.broker.cpu()? + parties.exchange.archive.cpu()?);
     let (gateway_before, outside_before) = (parties.reader.process.cpu()?, outside()?);
     let begun = Instant::now();

@@ -20,6 +20,9 @@ const BATCH_MAX: usize = 256;
 const ATTEMPTS_MAX: usize = 5;
 /// How often a log that cannot be written is tried.
 const RETRY_EVERY: Duration = Duration::from_secs(2);
+/// How long a commit waits for callers who were just answered. They tend to come back at once; otherwise they would
+/// wait for this commit and then for another one.
+const GATHER: Duration = Duration::from_millis(1);
 /// The part of readiness.
 const PART: &str = "audit log";
 
@@ -88,6 +91,8 @@ impl Writer {
     /// Writes until nobody is left who could append.
     pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Waiting>) {
         let mut waiting = Vec::with_capacity(BATCH_MAX);
+        // Callers who were answered last, and those who waited already then.
+        let mut expected = 1;
         loop {
             let received = queue.recv_many(&mut waiting, BATCH_MAX);
             let received = if self.health.check().is_err() {
@@ -106,15 +111,19 @@ impl Writer {
                     continue;
                 }
             }
-            // Callers just answered tend to come back at once; a turn for them saves them a commit.
-            tokio::task::yield_now().await;
-            while waiting.len() < BATCH_MAX
-                && let Ok(more) = queue.try_recv()
-            {
-                waiting.push(more);
-            }
+            let gather = async {
+                while waiting.len() < expected {
+                    let room = BATCH_MAX - waiting.len();
+                    if queue.recv_many(&mut waiting, room).await == 0 {
+                        break;
+                    }
+                }
+            };
+            // Whoever does not come back costs this time once: then fewer are expected.
+            let _ = tokio::time::timeout(GATHER, gather).await;
             let (events, callers): (Vec<_>, Vec<_>) = waiting.drain(..).map(|one| (one.events, one.done)).unzip();
             let outcome = self.write(&events.concat()).await;
+            expected = BATCH_MAX.min(callers.len() + queue.len());
             for caller in callers {
                 // Who went away has its entry all the same.
                 let _ = caller.send(outcome.clone());
