@@ -40,25 +40,37 @@ impl Client {
     }
 
     async fn success(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
-        let kind = if path.starts_with("/fhir") { "application/fhir+json" } else { "application/json" };
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, &self.host)
-            .header(header::AUTHORIZATION, &self.authorization)
-            .header(header::CONTENT_TYPE, kind)
-            // Published Bundles refer to practitioners in files of their own, which are not loaded.
-            .header("prefer", "handling=lenient")
-            .body(Full::new(body))?;
-        self.sender.ready().await?;
-        let response = self.sender.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
+        // Published Bundles refer to practitioners in files of their own, which are not loaded.
+        let (status, body) = self.ask(method, path, Some("handling=lenient"), body).await?;
         if status == StatusCode::OK {
             return Ok(body);
         }
         let start = body.get(..body.len().min(ERROR_BYTES_SHOWN)).unwrap_or_default();
         Err(format!("{path} was answered {status}: {}", String::from_utf8_lossy(start)).into())
+    }
+
+    /// Any request, with a preference or none, and what was answered.
+    pub(crate) async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        prefer: Option<&str>,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), Failure> {
+        let kind = if path.starts_with("/fhir") { "application/fhir+json" } else { "application/json" };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.host)
+            .header(header::AUTHORIZATION, &self.authorization)
+            .header(header::CONTENT_TYPE, kind);
+        if let Some(prefer) = prefer {
+            request = request.header("prefer", prefer);
+        }
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request.body(Full::new(body))?).await?;
+        let status = response.status();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
     }
 }
 

@@ -3,6 +3,8 @@
 //! `README.md` beside this folder says what each row means.
 
 mod append;
+mod audit;
+mod consent;
 mod establishment;
 mod exchange;
 mod flood;
@@ -35,7 +37,7 @@ struct Arguments {
     /// Fewer repetitions: a look, not a measurement to quote.
     #[arg(long)]
     quick: bool,
-    /// The sealwort program for `gateway`, `memory` and `flood`. Without it, the one beside this program.
+    /// The sealwort program for `gateway`, `hidden`, `memory` and `flood`. Without it, the one beside this program.
     #[arg(long, value_name = "PATH")]
     sealwort: Option<PathBuf>,
     /// For `flood`: multiplies its rates.
@@ -56,6 +58,12 @@ enum Benchmark {
     Append,
     /// Opening patients, their memory, reads, searches and transactions, at a running gateway.
     Gateway,
+    /// Being told of nothing: of a hidden resource beside an absent one, at a running gateway.
+    Hidden,
+    /// A decision by a patient's consent.
+    Consent,
+    /// Entries of the audit log beside plain inserts, and verifying them.
+    Audit,
     /// Memory of archive and broker with 100,000 entries and 100 gateways.
     Memory,
     /// A good hospital's reads while the broker is flooded.
@@ -114,6 +122,9 @@ async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> 
             Benchmark::Seal => seal::run(thoroughness, report)?,
             Benchmark::Append => append::run(thoroughness, folder, report).await?,
             Benchmark::Gateway => gateway::run(thoroughness, folder, &binary, report).await?,
+            Benchmark::Hidden => gateway::hidden::run(thoroughness, folder, &binary, report).await?,
+            Benchmark::Consent => consent::run(thoroughness, report)?,
+            Benchmark::Audit => audit::run(thoroughness, folder, report).await?,
             Benchmark::Memory => memory::run(thoroughness, folder, &binary, report).await?,
             Benchmark::Flood => flood::run(thoroughness, folder, &binary, arguments.flood_scale, report).await?,
         }

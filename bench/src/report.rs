@@ -40,6 +40,8 @@ pub(crate) enum Aim {
     RatioAtMost(f64),
     /// Measured by reference.
     RatioAtLeast(f64),
+    /// Measured by reference, at most so far from 1.
+    RatioWithin(f64),
     /// The measured value itself.
     AtMost(f64),
     /// The measured value itself.
@@ -80,6 +82,7 @@ impl Row {
         self.met = Some(match aim {
             Aim::RatioAtMost(limit) => ratio <= limit,
             Aim::RatioAtLeast(limit) => ratio >= limit,
+            Aim::RatioWithin(limit) => (ratio - 1.0).abs() <= limit,
             Aim::AtMost(limit) => self.measured <= limit,
             Aim::AtLeast(limit) => self.measured >= limit,
         });
@@ -105,6 +108,7 @@ impl fmt::Display for Aim {
         match self {
             Self::RatioAtMost(limit) => write!(out, "ratio ≤ {limit}"),
             Self::RatioAtLeast(limit) => write!(out, "ratio ≥ {limit}"),
+            Self::RatioWithin(limit) => write!(out, "ratio 1 ± {limit}"),
             Self::AtMost(limit) => write!(out, "≤ {limit}"),
             Self::AtLeast(limit) => write!(out, "≥ {limit}"),
         }
@@ -182,6 +186,8 @@ mod tests {
             (Aim::RatioAtMost(1.1), false),
             (Aim::RatioAtLeast(1.2), true),
             (Aim::RatioAtLeast(4.0), false),
+            (Aim::RatioWithin(0.21), true),
+            (Aim::RatioWithin(0.1), false),
             (Aim::AtMost(12.0), true),
             (Aim::AtMost(11.0), false),
             (Aim::AtLeast(12.0), true),

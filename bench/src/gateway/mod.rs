@@ -5,6 +5,7 @@
 mod cold;
 mod cores;
 mod footprint;
+pub(crate) mod hidden;
 mod hospital;
 mod in_memory;
 mod ingest;
@@ -27,6 +28,9 @@ use ingest::Place;
 
 /// So that nobody is closed while patients are opened and weighed.
 const HOLDS_ALL: &[&str] = &["open.patients_max=1000"];
+
+/// How long something is waited for that takes a moment.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Measures and reports.
 pub(crate) async fn run(

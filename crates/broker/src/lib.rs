@@ -203,6 +203,7 @@ pub fn serve(
         let readiness = Readiness::new();
         let journal = Journal::open(Opening {
             store: audit,
+            place: config.audit.folder_in(&config.folder).to_owned(),
             voice: Arc::clone(&member) as _,
             at_rest: AtRest::Clear,
             evidence: Some(config.folder.join(sealwort_journal::EVIDENCE_FOLDER)),

@@ -18,7 +18,7 @@ use sealwort_store::{AuditQuery, AuditStore as _};
 use serde_json::json;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
-use support::{Answer, Party, World, bundle, identifier};
+use support::{Answer, Party, World, bundle, identifier, run, succeeded, text};
 
 /// The database in a party's folder.
 const FILE: &str = "audit.sqlite";
@@ -175,6 +175,81 @@ fn while_a_log_cannot_be_written_nothing_is_served_and_then_it_is_again() {
         let told = events(&world, party);
         assert!(!of(&told, EventKind::LogResumed).is_empty() || party == Party::HospitalA, "{party:?}");
     }
+}
+
+#[test]
+fn a_full_disk_stops_the_service_and_room_lets_it_go_on() {
+    let parties = [Party::HospitalA, Party::Broker, Party::Archive];
+    let world = World::start_on(&parties, &[]);
+    world.put(Party::HospitalA, &bundle(1, 1)).unwrap().done();
+    let mut observations = 1;
+    for party in parties {
+        let disk = world.small_disk(party);
+        fill(&disk.join("filler"));
+        // What was begun before it was noticed may still fit into what the log has of the disk already.
+        let begun = Instant::now();
+        let refused = loop {
+            let answer = world.put(Party::HospitalA, &bundle(1, observations + 1)).unwrap();
+            if !answer.is_success() {
+                break answer;
+            }
+            assert!(begun.elapsed() < COSIGNED_WITHIN, "{party:?} goes on with a full disk");
+            observations += 1;
+        };
+        println!("{party:?}: {} {}", refused.status, refused.text());
+        let refusal = refused.json()["issue"][0].clone();
+        assert_eq!(
+            (refused.code().as_str(), refused.json()["resourceType"].as_str()),
+            ("audit-unavailable", Some("OperationOutcome"))
+        );
+        let said = refusal["details"]["text"].as_str().unwrap();
+        assert!(said.contains("the audit log's disk is full"), "{said}");
+        assert!(refusal["diagnostics"].as_str().unwrap().contains("free space where audit.folder lies"), "{refusal}");
+        assert_eq!(refused.status, 507);
+        if party == Party::HospitalA {
+            for path in ["/fhir/Patient/p1", "/fhir/Observation?patient=p1", "/consent?patient=p1"] {
+                let refused = world.get(party, path).unwrap();
+                assert_eq!((refused.status, refused.code().as_str()), (507, "audit-unavailable"), "{path}");
+            }
+            let ready = world.client(party).get("/readyz");
+            assert_eq!(ready.status, 503);
+            assert!(ready.text().contains("the disk is full") && ready.text().contains("disk-of-"), "{}", ready.text());
+        } else {
+            assert!(said.contains(&format!("the {} refused", party.role())), "{said}");
+            // Nothing that needs this party is served to anybody else either.
+            let elsewhere = world.get(Party::HospitalB, &format!("/fhir/Patient?identifier={}", of_patient())).unwrap();
+            assert_eq!(elsewhere.code(), "audit-unavailable", "{}", elsewhere.text());
+        }
+        let log = world.log_text(party);
+        assert!(log.contains("nothing is served until the audit log can be written") && log.contains("disk-of-"));
+        fs::remove_file(disk.join("filler")).unwrap();
+        let begun = Instant::now();
+        wait("service again", || world.put(Party::HospitalA, &bundle(1, observations + 1)).unwrap().status == 200);
+        observations += 1;
+        println!("{party:?}: served again {:.1} s after there was room", begun.elapsed().as_secs_f64());
+        // What was acknowledged is there, and the log is whole.
+        let found = world.get(Party::HospitalA, "/fhir/Observation?patient=p1&_summary=count").unwrap();
+        assert_eq!(found.json()["total"], json!(observations));
+        let verified =
+            run(&["audit", "verify", "--folder", text(&world.folder(party)), "--log", text(&disk), "--json"]);
+        println!("{}", String::from_utf8_lossy(&verified.stdout));
+        succeeded(&verified);
+    }
+}
+
+/// Writes until there is no room left.
+fn fill(file: &std::path::Path) {
+    let mut file = fs::File::create(file).unwrap();
+    let mut piece = vec![0x5a_u8; 1 << 16];
+    while piece.len() > 1 {
+        if std::io::Write::write_all(&mut file, &piece).is_err() {
+            piece.truncate(piece.len() / 2);
+        }
+    }
+}
+
+fn of_patient() -> String {
+    identifier(1).replace('|', "%7C")
 }
 
 // ---- what stands in the logs ----

@@ -59,6 +59,8 @@ pub enum IssueCode {
     Deleted,
     /// It is too long or too large.
     TooLong,
+    /// It would take too much work.
+    TooCostly,
     /// A code is not valid.
     CodeInvalid,
     /// A rule of business is broken.

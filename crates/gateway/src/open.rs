@@ -320,7 +320,9 @@ impl Gateway {
             Err(error) => {
                 // What may no longer be shown is no longer held.
                 slot.let_go();
-                if error.code().starts_with("consent-") && asking.purpose == crate::people::TREATMENT {
+                // What one role may not read, another may.
+                let hospital = error.code().starts_with("consent-") && error.code() != "consent-role-not-granted";
+                if hospital && asking.purpose == crate::people::TREATMENT {
                     self.forget(patient).await?;
                 }
                 Err(error)

@@ -2,12 +2,12 @@
 //! kept as this hospital saw it last, sealed in the roster, and in memory while the gateway runs. Whom the hospital may
 //! not read any more it forgets.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
-use sealwort_fhir::search::{Corpus, Document, Visible};
+use sealwort_fhir::search::{Corpus, Document, Ordinal, Query, Visible};
 use sealwort_fhir::{IssueCode, Resource, ResourceId, ResourceType};
 use sealwort_pki::UnixTime;
 use sealwort_proto::Pseudonym;
@@ -24,6 +24,8 @@ use crate::view::{PatientView, millis, ordinal};
 
 /// The purpose of use for which the roster is kept.
 pub(crate) const TREATMENT: &str = "TREAT";
+/// Most records that one search opens to see whether their Patients may be shown.
+const OPENED_MAX: usize = 100;
 /// Largest row, in bytes.
 const PERSON_BYTES_MAX: usize = sealwort_fhir::RESOURCE_BYTES_MAX + 1024;
 
@@ -59,6 +61,7 @@ struct Known {
 
 #[derive(Clone)]
 struct Row {
+    patient: Pseudonym,
     id: ResourceId,
     content: Bytes,
 }
@@ -91,7 +94,7 @@ impl People {
         if same {
             return false;
         }
-        let row = Row { id, content };
+        let row = Row { patient: person.patient, id, content };
         let rows = Arc::make_mut(&mut known.rows);
         match rows.get_mut(place) {
             Some(slot) => *slot = Some(row),
@@ -136,8 +139,8 @@ impl People {
         }
     }
 
-    /// Ids and names of some, for people to choose from.
-    pub(crate) fn names(&self, most: usize) -> Vec<(String, String)> {
+    /// Ids and names, for people to choose from.
+    fn names(&self) -> Vec<(Pseudonym, String, String)> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let named = |row: &Row| {
             let tree = Resource::parse(row.content.clone()).and_then(|patient| patient.json()).ok()?;
@@ -147,13 +150,13 @@ impl People {
                 "" => format!("{} {}", part("/given/0"), part("/family")),
                 text => text.to_owned(),
             };
-            Some((row.id.as_str().to_owned(), text.trim().to_owned()))
+            Some((row.patient, row.id.as_str().to_owned(), text.trim().to_owned()))
         };
-        known.rows.iter().flatten().filter_map(named).take(most).collect()
+        known.rows.iter().flatten().filter_map(named).collect()
     }
 
-    /// Those whom a request may see. Scopes about one patient show nobody here.
-    pub(crate) fn shown(&self, asking: &Asking) -> Result<Shown, GatewayError> {
+    /// Those whom the scopes of a request allow. Scopes about one patient show nobody here.
+    fn shown(&self, asking: &Asking) -> Result<Shown, GatewayError> {
         if asking.purpose != TREATMENT {
             return Err(GatewayError::request(
                 403,
@@ -188,14 +191,84 @@ impl Shown {
         &self.visible
     }
 
+    /// Where those stand whom a search finds.
+    fn found(&self, query: &Query) -> Vec<(Ordinal, Row)> {
+        let filter = query.filter(&self.corpus, &self.visible);
+        let all = self.corpus.of_type(ResourceType::PATIENT).iter().copied();
+        let found = all.filter(|at| {
+            self.visible.shows(*at) && self.corpus.document(*at).is_some_and(|document| filter.accepts(document))
+        });
+        found.filter_map(|at| Some((at, self.row(at.number())?.clone()))).collect()
+    }
+
+    /// Shows those at these places no longer.
+    fn hide(&mut self, hidden: &HashSet<Ordinal>) {
+        let all = self.corpus.of_type(ResourceType::PATIENT).iter().copied();
+        self.visible = Visible::only(all.filter(|at| self.visible.shows(*at) && !hidden.contains(at)));
+    }
+
+    fn row(&self, place: u32) -> Option<&Row> {
+        self.rows.get(usize::try_from(place).ok()?)?.as_ref()
+    }
+
     /// Id and content of the one at a place.
     pub(crate) fn at(&self, place: u32) -> Option<(String, Bytes)> {
-        let row = self.rows.get(usize::try_from(place).ok()?)?.as_ref()?;
+        let row = self.row(place)?;
         Some((row.id.as_str().to_owned(), row.content.clone()))
     }
 }
 
 impl Gateway {
+    /// Those whom a search may find. Where consent may differ from user to user, or may have ended since, the record is
+    /// opened for this user, as for any reading: whom it does not show is not found, not counted and not ordered.
+    pub(crate) async fn people_shown(&self, query: &Query, asking: &Asking) -> Result<Shown, GatewayError> {
+        let mut shown = self.people.shown(asking)?;
+        let (mut opened, mut hidden) = (HashSet::new(), HashSet::new());
+        for (at, row) in shown.found(query) {
+            if self.roster.is_plainly_own(row.patient).await? {
+                continue;
+            }
+            opened.insert(row.patient);
+            if opened.len() > OPENED_MAX {
+                return Err(too_wide());
+            }
+            if !self.shows_person(row.patient, &row.id, asking).await? {
+                hidden.insert(at);
+            }
+        }
+        if !hidden.is_empty() {
+            shown.hide(&hidden);
+        }
+        Ok(shown)
+    }
+
+    /// Ids and names of some whom a user may see, to choose from.
+    pub(crate) async fn people_offered(&self, asking: &Asking, most: usize) -> Vec<(String, String)> {
+        let mut offered = Vec::new();
+        for (patient, id, name) in self.people.names() {
+            if offered.len() == most {
+                break;
+            }
+            let own = self.roster.is_plainly_own(patient).await.unwrap_or_default();
+            let Ok(of_person) = id.parse::<ResourceId>() else { continue };
+            if own || self.shows_person(patient, &of_person, asking).await.unwrap_or_default() {
+                offered.push((id, name));
+            }
+        }
+        offered
+    }
+
+    /// Whether a user is shown this Patient in its record.
+    async fn shows_person(&self, patient: Pseudonym, id: &ResourceId, asking: &Asking) -> Result<bool, GatewayError> {
+        match self.open(patient, asking).await {
+            Ok(view) => {
+                Ok(view.get(ResourceType::PATIENT, id.as_str()).is_some_and(|held| held.newest().content.is_some()))
+            }
+            Err(error) if (400..500).contains(&error.status()) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Notes what a reading showed: which resources are whose, and the Patients themselves. That needs no waiting for:
     /// until it is on disk, the open record itself tells.
     pub(crate) fn learn(&self, view: &Arc<PatientView>) {
@@ -260,4 +333,14 @@ impl Gateway {
         }
         Ok(())
     }
+}
+
+fn too_wide() -> GatewayError {
+    GatewayError::request(
+        400,
+        IssueCode::TooCostly,
+        "search-too-wide",
+        format!("the search finds more than {OPENED_MAX} patients whose consent has to be looked up one by one"),
+        "search by more: name and birth date, or an identifier",
+    )
 }

@@ -62,6 +62,8 @@ pub(crate) struct Roster {
     index: Secret,
     /// Which patient resources belong to, as it was looked up last.
     remembered: Mutex<HashMap<[u8; 32], Pseudonym>>,
+    /// Patients of whom it was found that they are plainly this hospital's own.
+    plainly_own: Mutex<HashSet<Pseudonym>>,
     /// Who was erased: nothing leads to them any more.
     erased: Mutex<HashSet<Pseudonym>>,
 }
@@ -73,7 +75,14 @@ const CONSENTS_BYTES_MAX: usize = 1 << 20;
 
 impl Roster {
     pub(crate) fn new(store: Arc<dyn GatewayStore>, member: Arc<Member>, index: Secret) -> Self {
-        Self { store, member, index, remembered: Mutex::default(), erased: Mutex::default() }
+        Self {
+            store,
+            member,
+            index,
+            remembered: Mutex::default(),
+            plainly_own: Mutex::default(),
+            erased: Mutex::default(),
+        }
     }
 
     /// Keeps a patient and the identifiers that lead to it.
@@ -245,6 +254,20 @@ impl Roster {
         book.map(Some).map_err(|_| GatewayError::Kept("a row of the roster cannot be read"))
     }
 
+    /// Whether this hospital keeps a patient's consent, and no Consent may limit its own users: then all of them may
+    /// read the record.
+    pub(crate) async fn is_plainly_own(&self, patient: Pseudonym) -> Result<bool, GatewayError> {
+        if self.plainly_own.lock().unwrap_or_else(PoisonError::into_inner).contains(&patient) {
+            return Ok(!self.is_erased(patient));
+        }
+        let own = self.known(patient).await?.is_some_and(|known| !known.directive.0.is_empty());
+        if !own || self.is_erased(patient) || self.read(RosterKind::Consents, patient.as_bytes()).await?.is_some() {
+            return Ok(false);
+        }
+        self.plainly_own.lock().unwrap_or_else(PoisonError::into_inner).insert(patient);
+        Ok(true)
+    }
+
     /// Keeps them.
     pub(crate) async fn put_consents(&self, patient: Pseudonym, book: &Book) -> Result<(), GatewayError> {
         let bytes = to_bytes(book);
@@ -257,7 +280,9 @@ impl Roster {
                 "set the status of those to inactive that are not needed, or leave out their narratives",
             ));
         }
-        Ok(self.store.put_roster(vec![self.row(RosterKind::Consents, patient.as_bytes(), &bytes)]).await?)
+        self.store.put_roster(vec![self.row(RosterKind::Consents, patient.as_bytes(), &bytes)]).await?;
+        self.plainly_own.lock().unwrap_or_else(PoisonError::into_inner).remove(&patient);
+        Ok(())
     }
 
     /// All enrolled devices.

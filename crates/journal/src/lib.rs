@@ -56,6 +56,8 @@ pub(crate) struct Shared {
 pub struct Opening {
     /// Where its entries are kept.
     pub store: Arc<dyn AuditStore>,
+    /// Folder of the log, for whoever has to make room there.
+    pub place: PathBuf,
     /// Who speaks in it.
     pub voice: Arc<dyn Voice>,
     /// How entries lie on the disk.
@@ -69,9 +71,9 @@ pub struct Opening {
 impl Journal {
     /// Opens a log, holds it against its own newest checkpoint, and appends that the service started. Needs a runtime.
     pub async fn open(opening: Opening) -> Result<Self, JournalError> {
-        let Opening { store, voice, at_rest, evidence, readiness } = opening;
+        let Opening { store, place, voice, at_rest, evidence, readiness } = opening;
         let doubts = Doubts::open(evidence, readiness.clone())?;
-        let health = Health::new(readiness);
+        let health = Health::new(readiness, place);
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let writer = Writer::open(Arc::clone(&store), Arc::clone(&voice), at_rest, health.clone()).await?;
         tokio::spawn(writer.run(waiting));

@@ -2,6 +2,7 @@
 //! once for all. After a failure it believes nothing that it holds in memory: the tree is opened anew from the disk and
 //! held against the checkpoint that was committed with it. Only where both agree does it go on, and it tries by itself.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,11 +38,12 @@ pub(crate) struct Waiting {
 pub(crate) struct Health {
     failed: Arc<Mutex<Option<JournalError>>>,
     readiness: Readiness,
+    place: Arc<Path>,
 }
 
 impl Health {
-    pub(crate) fn new(readiness: Readiness) -> Self {
-        Self { failed: Arc::default(), readiness }
+    pub(crate) fn new(readiness: Readiness, place: PathBuf) -> Self {
+        Self { failed: Arc::default(), readiness, place: place.into() }
     }
 
     pub(crate) fn check(&self) -> Result<(), JournalError> {
@@ -53,8 +55,9 @@ impl Health {
         let before = std::mem::replace(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner), now.clone());
         match &now {
             Some(error) if before.as_ref() != Some(error) => {
-                tracing::error!(%error, "nothing is served until the audit log can be written");
-                self.readiness.not_ready(PART, error.to_string());
+                let place = self.place.display();
+                tracing::error!(%error, audit.folder = %place, "nothing is served until the audit log can be written");
+                self.readiness.not_ready(PART, format!("{error} (audit.folder is {place})"));
             }
             None if before.is_some() => {
                 tracing::info!("the audit log can be written again");

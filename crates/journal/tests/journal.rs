@@ -129,6 +129,7 @@ async fn open_at(
 ) -> Result<Journal, JournalError> {
     Journal::open(Opening {
         store: Arc::new(disk.clone()),
+        place: "/audit".into(),
         voice: Arc::clone(voice) as _,
         at_rest: AtRest::Clear,
         evidence: evidence.map(Path::to_owned),

@@ -33,7 +33,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         "bench",
         &[
             "gateway", "broker", "archive", "ca", "net", "store", "fhir", "hl7v2", "devices", "smart", "consent",
-            "proto", "pki", "custody",
+            "proto", "pki", "custody", "audit", "journal",
         ],
     ),
     ("rules", &[]),

@@ -74,6 +74,8 @@ pub(crate) struct World {
     place: tempfile::TempDir,
     processes: BTreeMap<Party, Process>,
     options: BTreeMap<Party, BTreeMap<String, Value>>,
+    /// Whose audit log lies on a file system of its own.
+    small_disks: BTreeMap<Party, PathBuf>,
     tokens: BTreeMap<Party, String>,
 }
 
@@ -85,10 +87,17 @@ impl World {
 
     /// The same with further options in the configuration files.
     pub(crate) fn start_with(extra: &[(Party, &str, Value)]) -> Self {
+        Self::start_on(&[], extra)
+    }
+
+    /// The same with the audit logs of some parties on file systems of their own, small ones, in memory. They are
+    /// mounted in mount namespaces of these processes, so nobody else sees them, and they end with them.
+    pub(crate) fn start_on(small_disks: &[Party], extra: &[(Party, &str, Value)]) -> Self {
         let mut world = Self {
             place: tempfile::tempdir().unwrap(),
             processes: BTreeMap::new(),
             options: BTreeMap::new(),
+            small_disks: BTreeMap::new(),
             tokens: BTreeMap::new(),
         };
         fs::create_dir(world.place.path().join("logs")).unwrap();
@@ -99,6 +108,12 @@ impl World {
             if party != Party::Ca {
                 world.set(party, "ca.crl_every", json!("1s"));
             }
+        }
+        for party in small_disks {
+            let disk = world.place.path().join(format!("disk-of-{}", party.name()));
+            fs::create_dir(&disk).unwrap();
+            world.set(*party, "audit.folder", json!(disk));
+            world.small_disks.insert(*party, disk);
         }
         for (party, key, value) in extra {
             world.set(*party, key, value.clone());
@@ -163,6 +178,12 @@ impl World {
     /// `http://host:port` of a hospital's gateway.
     pub(crate) fn url(&self, hospital: Party) -> String {
         format!("http://{}", self.address(hospital))
+    }
+
+    /// A party's small disk, as its process sees it.
+    pub(crate) fn small_disk(&self, party: Party) -> PathBuf {
+        let disk = self.small_disks[&party].strip_prefix("/").unwrap();
+        Path::new("/proc").join(self.id(party).to_string()).join("root").join(disk)
     }
 
     // ---- processes ----
@@ -239,7 +260,10 @@ impl World {
     }
 
     fn command(&self, party: Party, log: File) -> Child {
-        let mut command = binary();
+        let mut command = match self.small_disks.get(&party) {
+            Some(disk) => on_small_disk(disk),
+            None => binary(),
+        };
         match party {
             Party::Ca => command.args(["ca", "serve"]),
             party => command.arg(party.role()),
@@ -378,6 +402,20 @@ fn binary() -> Command {
     command
 }
 
+/// The program in a mount namespace of its own, with a small file system at this place.
+fn on_small_disk(disk: &Path) -> Command {
+    // Root needs no user namespace, and may be where there are none.
+    let alone = Command::new("unshare").args(["--mount", "true"]).output();
+    let alone = alone.is_ok_and(|tried| tried.status.success());
+    let mut command = Command::new("unshare");
+    command.args(if alone { &["--mount"][..] } else { &["--user", "--map-root-user", "--mount"] });
+    let size = format!("size={SMALL_DISK_KIB}k,mode=700");
+    command.args(["sh", "-c", "mount -t tmpfs -o \"$0\" none \"$1\" && shift && exec \"$@\"", &size, text(disk)]);
+    command.arg(env!("CARGO_BIN_EXE_sealwort"));
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command
+}
+
 /// The exit code of a command.
 pub(crate) fn exit(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
@@ -439,6 +477,7 @@ pub(crate) fn identifier(patient: usize) -> String {
 /// System of the identifiers of [`bundle`].
 pub(crate) const SYSTEM: &str = "urn:example:sealwort-test";
 
+const SMALL_DISK_KIB: u64 = 8 * 1024;
 const START_PATIENCE: Duration = Duration::from_secs(20);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);

@@ -103,9 +103,9 @@ impl Gateway {
         for member in &group.members {
             let one = wanted(*member)?;
             let within = |error: GatewayError| error.within(&one.expression);
-            self.check_not_withheld(one, &bench).await.map_err(within)?;
+            let withheld = self.withheld(one, &bench).await?;
             let known = ids.get(*member).cloned().flatten();
-            let found = bench.judge(one, known).map_err(within)?;
+            let found = bench.judge(one, known, withheld).map_err(within)?;
             if let Some(slot) = ids.get_mut(*member) {
                 *slot = Some(found.id().clone());
             }
@@ -131,27 +131,33 @@ impl Gateway {
         }
     }
 
-    /// Refuses to overwrite or delete what consent withholds from this hospital: it would be done to nothing.
-    async fn check_not_withheld(&self, wanted: &Wanted, bench: &Bench<'_>) -> Result<(), GatewayError> {
-        let (Some(view), Some(id)) = (&bench.view, &wanted.id) else { return Ok(()) };
-        let may_be_hidden = !matches!(wanted.does, Does::Create { .. })
+    /// Why what consent withholds is not overwritten: that would be done to nothing. Whoever chooses ids learns that one
+    /// is taken, and no more: to a patch, a deletion and a condition it is not there.
+    async fn withheld(&self, wanted: &Wanted, bench: &Bench<'_>) -> Result<Option<GatewayError>, GatewayError> {
+        let (Some(view), Some(id)) = (&bench.view, &wanted.id) else { return Ok(None) };
+        let may_be_hidden = matches!(wanted.does, Does::Update { .. })
             && view.withheld > 0
             && view.place(wanted.kind, id.as_str()).is_none();
-        if may_be_hidden && self.roster.by_resource(wanted.kind.as_str(), id.as_str()).await? == Some(view.patient) {
-            return Err(GatewayError::request(
-                403,
-                IssueCode::Forbidden,
-                "consent-label-not-granted",
-                "the patient's consent withholds this resource from this hospital",
-                "ask the patient's consent authority to grant it",
-            ));
+        if !may_be_hidden || self.roster.by_resource(wanted.kind.as_str(), id.as_str()).await? != Some(view.patient) {
+            return Ok(None);
         }
-        Ok(())
+        Ok(Some(GatewayError::request(
+            403,
+            IssueCode::Forbidden,
+            "consent-label-not-granted",
+            "the patient's consent withholds this resource from this hospital",
+            "ask the patient's consent authority to grant it",
+        )))
     }
 }
 
 impl Bench<'_> {
-    fn judge(&self, wanted: &Wanted, known: Option<ResourceId>) -> Result<Judged, GatewayError> {
+    fn judge(
+        &self,
+        wanted: &Wanted,
+        known: Option<ResourceId>,
+        withheld: Option<GatewayError>,
+    ) -> Result<Judged, GatewayError> {
         let id = match &wanted.does {
             Does::Create { if_none_exist: Some(query), .. } => match self.matching(wanted.kind, query)?.as_slice() {
                 [one] => return self.is_there(wanted, one),
@@ -175,6 +181,12 @@ impl Bench<'_> {
         let newest =
             self.view.as_ref().and_then(|view| view.get(wanted.kind, id.as_str())).map(crate::view::Held::newest);
         let current = newest.and_then(|newest| newest.content.as_ref());
+        // Withheld by consent or never there: answered alike, whatever version is asked for.
+        match (newest, &wanted.does) {
+            (None, Does::Delete) => return Ok(Judged::Nothing { id }),
+            (None, Does::Patch(_)) => return Err(crate::face::read::not_found()),
+            _ => {}
+        }
         if let Some(current) = current
             && let Some(hidden) = self.check_current(wanted, &id, current)?
         {
@@ -182,6 +194,9 @@ impl Bench<'_> {
         }
         self.check_unread(wanted)?;
         check_conditions(wanted, newest.map(|newest| newest.number))?;
+        if let Some(error) = withheld {
+            return Err(error);
+        }
         let resource = match &wanted.does {
             Does::Create { .. } | Does::Update { .. } => wanted.resource.clone(),
             Does::Patch(operations) => {
@@ -252,7 +267,11 @@ impl Bench<'_> {
         match &wanted.does {
             _ if readable(&self.read) || readable(&self.searched) => Err(error),
             Does::Delete => Ok(Some(Judged::Nothing { id: id.clone() })),
-            _ => Err(crate::face::read::not_found()),
+            Does::Create { .. } | Does::Update { .. } => {
+                check_conditions(wanted, None)?;
+                Err(crate::face::read::not_found())
+            }
+            Does::Patch(_) => Err(crate::face::read::not_found()),
         }
     }
 

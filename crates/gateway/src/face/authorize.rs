@@ -24,7 +24,9 @@ use super::{STYLESHEET, Shared, sign_in};
 use crate::Gateway;
 use crate::authorization::{AUTH, seconds, source};
 use crate::error::GatewayError;
+use crate::people::TREATMENT;
 use crate::sign_in::Next;
+use crate::user::Asking;
 
 /// Cookie that keeps a user signed in on these pages. It holds the user's token.
 const SESSION_COOKIE: &str = "sealwort_session";
@@ -71,7 +73,11 @@ async fn ask_user(gateway: &Arc<Gateway>, parts: &Parts, request: &str) -> Respo
         Ok(pending) => {
             let redirect = redirect_origin(request);
             let patients = match pending.patient {
-                PatientChoice::ToChoose => gateway.people.names(PATIENTS_OFFERED_MAX),
+                PatientChoice::ToChoose => {
+                    let (name, role) = (user.name.to_string(), user.role.to_string());
+                    let asking = Asking::itself(name, role, TREATMENT.to_owned());
+                    gateway.people_offered(&asking, PATIENTS_OFFERED_MAX).await
+                }
                 _ => Vec::new(),
             };
             page(StatusCode::OK, &consent_page(&pending, &user, &form, &patients), redirect.as_deref())

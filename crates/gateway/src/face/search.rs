@@ -27,12 +27,15 @@ use crate::user::Asking;
 const FORM_MEDIA: &str = "application/x-www-form-urlencoded";
 
 const UNKNOWN: &str = "no such patient is known at this hospital";
+const NOTHING: &str = "no such resource is known at this hospital";
 /// Most bytes of a search's parameters: they come back in the links to further pages.
 const PARAMETERS_BYTES_MAX: usize = 6 * 1024;
 
 /// What a search runs over.
 enum Over {
     Record(Pseudonym),
+    /// The record that holds the resource asked for.
+    Holding(Pseudonym),
     Roster,
     /// Nothing that this hospital knows, and why.
     Nobody(&'static str),
@@ -97,12 +100,13 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     let over = match over {
         // A token about one patient learns nothing of others, not even whether they are known.
         Over::Record(patient) if !concerns(patient, &ask.asking) => Over::Nobody(UNKNOWN),
+        Over::Holding(patient) if !concerns(patient, &ask.asking) => Over::Nobody(NOTHING),
         over => over,
     };
     let path = path(ask);
     let page = Page { gateway, query: &query, position: position.as_ref(), path: &path, subset: subset(&parameters)? };
     match over {
-        Over::Record(patient) => {
+        Over::Record(patient) | Over::Holding(patient) => {
             let view = gateway.open(patient, &ask.asking).await?;
             let seen = Seen::new(view, &ask.asking, Action::Search)?;
             let found = if outside_compartment(ask) {
@@ -110,6 +114,10 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
             } else {
                 query.run(seen.view.corpus(), seen.visible(), page.position)
             };
+            // What may not be seen in a record leads to no record.
+            if matches!(over, Over::Holding(_)) && found.matches.is_empty() {
+                return Ok(Reply::resource(StatusCode::OK, page.nothing(NOTHING)));
+            }
             let content = |at| {
                 let held = seen.view.at(usize::try_from(at).ok()?)?;
                 ask.asking.trail.shows(held.kind, held.id.as_str());
@@ -120,7 +128,7 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
             Ok(Reply::resource(StatusCode::OK, answer).of(&seen.view))
         }
         Over::Roster => {
-            let shown = gateway.people.shown(&ask.asking)?;
+            let shown = gateway.people_shown(&query, &ask.asking).await?;
             let found = query.run(shown.corpus(), shown.visible(), page.position);
             let content = |at| {
                 let (id, content) = shown.at(at)?;
@@ -129,12 +137,7 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
             };
             Ok(Reply::resource(StatusCode::OK, page.answer(&found, None, content, Vec::new())))
         }
-        Over::Nobody(why) => {
-            let note = Issue::new(Severity::Information, IssueCode::NotFound, "nothing-known", why)
-                .diagnostics("a patient is found by an identifier first: GET Patient?identifier=system|value");
-            let found = Found { total: Some(0), ..Found::default() };
-            Ok(Reply::resource(StatusCode::OK, page.answer(&found, None, |_| None, vec![note])))
-        }
+        Over::Nobody(why) => Ok(Reply::resource(StatusCode::OK, page.nothing(why))),
     }
 }
 
@@ -208,7 +211,7 @@ async fn over(
         && !id.contains(',')
     {
         let holding = gateway.patient_holding(kind, id, &ask.asking.purpose).await?;
-        return Ok(holding.map_or(Over::Nobody("no such resource is known at this hospital"), Over::Record));
+        return Ok(holding.map_or(Over::Nobody(NOTHING), Over::Holding));
     }
     match kind {
         Some(kind) if kind == ResourceType::PATIENT => Ok(Over::Roster),
@@ -237,6 +240,14 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// Nothing was found, and why.
+    fn nothing(&self, why: &str) -> Vec<u8> {
+        let note = Issue::new(Severity::Information, IssueCode::NotFound, "nothing-known", why)
+            .diagnostics("a patient is found by an identifier first: GET Patient?identifier=system|value");
+        let found = Found { total: Some(0), ..Found::default() };
+        self.answer(&found, None, |_| None, vec![note])
+    }
+
     fn answer(
         &self,
         found: &Found,

@@ -30,14 +30,14 @@ impl Default for ListenConfig {
 pub struct CaConfig {
     /// `https://host:port` of the CA.
     pub url: String,
-    /// How often the revocation list is fetched. Revocation is promised within 60 seconds, so
+    /// How often the revocation list is fetched. Revocation is promised within 10 seconds, so
     /// keep this below.
     pub crl_every: Interval,
 }
 
 impl Default for CaConfig {
     fn default() -> Self {
-        Self { url: "https://127.0.0.1:8440".to_owned(), crl_every: Interval::from_secs(20) }
+        Self { url: "https://127.0.0.1:8440".to_owned(), crl_every: Interval::from_secs(5) }
     }
 }
 
