@@ -186,6 +186,18 @@ impl World {
         Path::new("/proc").join(self.id(party).to_string()).join("root").join(disk)
     }
 
+    /// Runs `sealwort` where a party with a small disk runs, so that it sees that disk.
+    pub(crate) fn run_beside(&self, party: Party, arguments: &[&str]) -> Output {
+        let id = self.id(party).to_string();
+        let users = |process: &str| fs::read_link(format!("/proc/{process}/ns/user")).unwrap();
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &id, "--mount"]);
+        if users(&id) != users("self") {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.arg(env!("CARGO_BIN_EXE_sealwort")).args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
     // ---- processes ----
 
     /// Ends a party as a power cut would (`kill -9`).
