@@ -2,7 +2,7 @@
 //! it is sealed under the key-encryption key and indexed by keyed hashes, so that the folder names nobody.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minicbor::{Decode, Encode};
 use sealwort_fhir::IssueCode;
@@ -61,11 +61,28 @@ pub(crate) struct Roster {
     member: Arc<Member>,
     index: Secret,
     /// Which patient resources belong to, as it was looked up last.
-    remembered: Mutex<HashMap<[u8; 32], Pseudonym>>,
+    remembered: Mutex<Remembered>,
     /// Patients of whom it was found that they are plainly this hospital's own.
     plainly_own: Mutex<HashSet<Pseudonym>>,
     /// Who was erased: nothing leads to them any more.
     erased: Mutex<HashSet<Pseudonym>>,
+}
+
+/// Look-ups of resources. That nobody has one is remembered as well: what is not there is told as soon as what is
+/// hidden.
+#[derive(Default)]
+struct Remembered {
+    owners: HashMap<[u8; 32], Option<Pseudonym>>,
+    /// How often something was written. What was looked up before a write and found nowhere may be there now.
+    writes: u64,
+}
+
+impl Remembered {
+    fn make_room(&mut self) {
+        if self.owners.len() > REMEMBERED_MAX {
+            self.owners.clear();
+        }
+    }
 }
 
 /// Most look-ups that are remembered.
@@ -127,8 +144,7 @@ impl Roster {
 
     /// Whether a resource was of a patient who was erased.
     pub(crate) async fn was_erased(&self, kind: &str, id: &str) -> Result<bool, GatewayError> {
-        let found = self.pseudonym(RosterKind::Resource, format!("{kind}/{id}").as_bytes()).await?;
-        Ok(found.is_some_and(|patient| self.is_erased(patient)))
+        Ok(self.owner(kind, id).await?.is_some_and(|patient| self.is_erased(patient)))
     }
 
     /// Removes a patient with its Consents and the identifiers that lead there.
@@ -156,8 +172,11 @@ impl Roster {
         if rows.is_empty() {
             return Ok(());
         }
-        self.remember(rows.iter().map(|(_, key, _)| *key), patient);
-        Ok(self.store.put_roster(rows).await?)
+        let keys: Vec<_> = rows.iter().map(|(_, key, _)| *key).collect();
+        self.remember(&keys, patient);
+        self.store.put_roster(rows).await?;
+        self.remember(&keys, patient);
+        Ok(())
     }
 
     /// The same of resources that were read. Ids are a hospital's own: what leads to one patient already is not led to
@@ -168,7 +187,17 @@ impl Roster {
         resources: impl IntoIterator<Item = (&str, &str)>,
     ) -> Result<(), GatewayError> {
         let rows = self.resource_rows(patient, resources);
-        if rows.is_empty() { Ok(()) } else { Ok(self.store.add_roster(rows).await?) }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<_> = rows.iter().map(|(_, key, _)| *key).collect();
+        self.store.add_roster(rows).await?;
+        let mut remembered = self.remembered();
+        remembered.writes += 1;
+        for key in keys {
+            remembered.owners.remove(&key);
+        }
+        Ok(())
     }
 
     fn resource_rows<'kind, 'id>(
@@ -181,12 +210,15 @@ impl Roster {
     }
 
     /// Looked up often, and by nobody else changed.
-    fn remember(&self, keys: impl Iterator<Item = [u8; 32]>, patient: Pseudonym) {
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() > REMEMBERED_MAX {
-            remembered.clear();
-        }
-        remembered.extend(keys.map(|key| (key, patient)));
+    fn remember(&self, keys: &[[u8; 32]], patient: Pseudonym) {
+        let mut remembered = self.remembered();
+        remembered.writes += 1;
+        remembered.make_room();
+        remembered.owners.extend(keys.iter().map(|key| (*key, Some(patient))));
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Everybody whose Patient was kept, as it was kept.
@@ -370,14 +402,25 @@ impl Roster {
 
     /// The patient that a resource belongs to.
     pub(crate) async fn by_resource(&self, kind: &str, id: &str) -> Result<Option<Pseudonym>, GatewayError> {
+        Ok(self.owner(kind, id).await?.filter(|patient| !self.is_erased(*patient)))
+    }
+
+    /// The same, erased or not.
+    async fn owner(&self, kind: &str, id: &str) -> Result<Option<Pseudonym>, GatewayError> {
         let name = format!("{kind}/{id}");
         let key = self.key(RosterKind::Resource, name.as_bytes());
-        if let Some(patient) = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(Some(*patient).filter(|patient| !self.is_erased(*patient)));
-        }
-        let found = self.pseudonym(RosterKind::Resource, name.as_bytes()).await?.filter(|p| !self.is_erased(*p));
-        if let Some(patient) = found {
-            self.remember(std::iter::once(key), patient);
+        let writes = {
+            let remembered = self.remembered();
+            if let Some(owner) = remembered.owners.get(&key) {
+                return Ok(*owner);
+            }
+            remembered.writes
+        };
+        let found = self.pseudonym(RosterKind::Resource, name.as_bytes()).await?;
+        let mut remembered = self.remembered();
+        if found.is_some() || remembered.writes == writes {
+            remembered.make_room();
+            remembered.owners.insert(key, found);
         }
         Ok(found)
     }
