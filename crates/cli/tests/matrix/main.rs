@@ -346,7 +346,10 @@ impl Eyes<'_> {
         let newest = observations.last().copied();
         let mut ways = Vec::new();
         let mut add = |name, leads, path: String, shows| ways.push(Way { name, path, leads, shows });
-        // First, for it opens the record.
+        // First, before a refusal lets go of what somebody else saw.
+        let family = word(key, "patient", false);
+        add("roster", Leads::ById, format!("Patient?family={family}"), Shows::AtMost(self.words(["patient"])));
+        // Then what opens the record.
         add(
             "search by identifier",
             Leads::ByIdentifier,
@@ -425,8 +428,6 @@ impl Eyes<'_> {
         add("$everything", Leads::ById, format!("Patient/{key}-patient/$everything?_type={TYPES}"), whole);
         let summary = if self.see("patient") { Shows::AtMost(self.all_words()) } else { Shows::One(Vec::new()) };
         add("$summary", Leads::ById, format!("Patient/{key}-patient/$summary"), summary);
-        let family = word(key, "patient", false);
-        add("roster", Leads::ById, format!("Patient?family={family}"), Shows::AtMost(self.words(["patient"])));
         ways
     }
 
