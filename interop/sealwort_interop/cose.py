@@ -25,6 +25,7 @@ KINDS = (
     "receipt",
     "erasure",
     "erasure-certificate",
+    "log-request",
 )
 
 

@@ -21,6 +21,7 @@ TAGS_MAX = 16
 USER_BYTES_MAX = 512
 ENTRIES_PER_MESSAGE_MAX = 512
 HEADS_PER_MESSAGE_MAX = 4096
+LOG_PAGE_ENTRIES_MAX = 8192
 DEPOSIT_ENTRIES_MAX = 100_000
 
 PSEUDONYM = LOCATOR = NONCE = DIGEST = SESSION = KEY = Bytes(32)
@@ -189,6 +190,18 @@ TOKEN = Record(
     expires_at=TIME,
 )
 HEAD = Record("head", sequence=SEQUENCE, head=DIGEST)
+LOG_ENTRY = Record("log entry", number=SEQUENCE, leaf=Bytes(longest=24 * 1024))
+LOG_HEAD = Record("log head", checkpoint=Text(), cosigned=Text(), consistency=Array(DIGEST), chains=Array(CHAIN))
+LOG_PAGE = Record(
+    "log page",
+    size=Uint(),
+    next=Maybe(Uint()),
+    head=Maybe(LOG_HEAD),
+    entries=Array(LOG_ENTRY, most=LOG_PAGE_ENTRIES_MAX),
+    proof=Array(DIGEST),
+)
+ASK_LOG = Record("log", request=STATEMENT, start=SEQUENCE, size=Uint())
+LOG = Record("log", page=LOG_PAGE)
 TO_BROKER = Choice(
     "to the broker",
     locate=(0, Record("locate", locators=LOCATORS)),
@@ -201,6 +214,7 @@ TO_BROKER = Choice(
     witness=(7, Record("witness", receipt=STATEMENT)),
     witnessed=(8, Record("witnessed", patient=PSEUDONYM, after=SEQUENCE)),
     erase=(9, Record("erase", erasure=STATEMENT)),
+    log=(10, ASK_LOG),
 )
 FROM_BROKER = Choice(
     "from the broker",
@@ -214,6 +228,7 @@ FROM_BROKER = Choice(
     refused=(7, REFUSED),
     heads=(8, Record("heads", heads=Array(HEAD, most=HEADS_PER_MESSAGE_MAX))),
     erased=(9, Record("erased", certificate=STATEMENT)),
+    log=(10, LOG),
 )
 
 POSSESSION = Record("possession", token_id=ID, binding=DIGEST, token=DIGEST)
@@ -240,6 +255,7 @@ TO_ARCHIVE = Choice(
     ),
     entries=(5, Record("entries", entries=Array(ENTRY, most=ENTRIES_PER_MESSAGE_MAX))),
     erase=(6, Record("erase", erasure=STATEMENT)),
+    log=(7, ASK_LOG),
 )
 FROM_ARCHIVE = Choice(
     "from the archive",
@@ -258,6 +274,7 @@ FROM_ARCHIVE = Choice(
     conflict=(5, Record("conflict", sequence=SEQUENCE, head=DIGEST)),
     refused=(6, REFUSED),
     erased=(7, Record("erased", certificate=STATEMENT)),
+    log=(8, LOG),
 )
 NOTICE = Choice(
     "notice",

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_consent::Change;
-use sealwort_proto::Pseudonym;
 use sealwort_proto::error::Fault;
 use sealwort_proto::message::{FromArchive, Refusal};
+use sealwort_proto::{Pseudonym, log_request, statement};
 use sealwort_store::Registered;
 
 use crate::Archive;
@@ -44,6 +44,24 @@ impl Archive {
         tracing::info!(%patient, "patient erased: half and log destroyed");
         entry.patient = Some(patient);
         Ok(Reply::One(FromArchive::Erased { certificate: certificate.into() }))
+    }
+
+    /// What the archive's log holds about a patient, for the patient's consent authority.
+    pub(crate) async fn log(
+        &self,
+        session: &GatewaySession,
+        request: &[u8],
+        (from, size): (u64, u64),
+        entry: &mut Event,
+    ) -> Result<Reply, Refusal> {
+        // Whose log somebody asked for in vain, the patient wants to know, too.
+        entry.patient = log_request::patient_of(request).ok();
+        entry.request = Some(statement::digest(request));
+        let session = session.established.channel.session();
+        let patient = self.custody.admit_log_request(request, session).await.map_err(|e| e.refusal(Fault::Archive))?;
+        let page = self.journal.about(patient, from, size).await.map_err(|error| error.refusal(Fault::Archive))?;
+        entry.note(Detail::Count, page.entries.len());
+        Ok(Reply::One(FromArchive::Log(Box::new(page))))
     }
 
     /// Takes a new directive.

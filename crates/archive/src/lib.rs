@@ -22,7 +22,9 @@ use axum::routing::post;
 use futures::future::BoxFuture;
 use sealwort_audit::AtRest;
 use sealwort_custody::Custody;
-use sealwort_journal::{EVIDENCE_FOLDER, Journal, JournalError, Opening, routes};
+use sealwort_journal::{
+    AUTHORITY_SELDOM, EVIDENCE_FOLDER, Journal, JournalError, Opening, Peer, routes, spawn_cosigning,
+};
 use sealwort_net::Shutdown;
 use sealwort_net::capture::Capture;
 use sealwort_net::clock::Clock;
@@ -169,7 +171,7 @@ pub fn serve(
         let listener = Listener::bind(config.listen.address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let capture = Capture::to(&config.capture)?;
-        let upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
+        let mut upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
         let readiness = Readiness::new();
         let journal = Journal::open(Opening {
             store: audit,
@@ -180,6 +182,14 @@ pub fn serve(
             readiness: readiness.clone(),
         })
         .await?;
+        let (client, endpoint) = member.authority(&config.ca)?;
+        let ca = Peer { role: Role::Ca, client, endpoint };
+        upkeep.push(spawn_cosigning(
+            journal.clone(),
+            ca,
+            AUTHORITY_SELDOM * config.audit.cosign_every.0,
+            shutdown.clone(),
+        ));
 
         let archive = Arc::new(Archive {
             custody: Custody::new(Side::Archive, Arc::clone(&member), patients),

@@ -101,6 +101,7 @@ async fn dispatch(
         }
         ToArchive::Direct { directive } => archive.direct(session, directive.as_ref(), entry).await,
         ToArchive::Erase { erasure } => archive.erase(erasure.as_ref(), entry).await,
+        ToArchive::Log { request, from, size } => archive.log(session, request.as_ref(), (from, size), entry).await,
         ToArchive::Present { sealed, possession } => {
             archive.present(session, sealed.as_ref(), possession.as_ref(), entry).await
         }
@@ -124,6 +125,7 @@ fn kind_of(request: &ToArchive) -> EventKind {
         ToArchive::Register { .. } => EventKind::PatientRegistered,
         ToArchive::Direct { .. } => EventKind::ConsentChanged,
         ToArchive::Erase { .. } => EventKind::PatientErased,
+        ToArchive::Log { .. } => EventKind::LogShown,
         ToArchive::Present { .. } => EventKind::AuthorityGiven,
         ToArchive::Fetch { .. } => EventKind::EntriesFetched,
         ToArchive::Deposit { .. } | ToArchive::Entries(_) => EventKind::DepositStored,

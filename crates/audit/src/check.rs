@@ -11,12 +11,13 @@ use sealwort_proto::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::at_rest::AtRest;
+use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::event::Event;
 use crate::export::{Coverage, Export, PROOF_BYTES_MAX, Proof, line_leaf};
 use crate::note::{Chains, Note, NoteError};
 use crate::row::{Index, Row};
-use crate::tree::{Tree, check_consistency, check_inclusion, leaf_hash};
+use crate::tree::{Tree, check_consistency, leaf_hash};
 
 /// Whether something was altered, or only cannot be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +105,11 @@ impl WitnessFile {
     /// What a party remembers.
     pub fn new(witness: &str, notes: Vec<String>, chains: &Chains) -> Self {
         Self { format: WITNESS_FORMAT.into(), witness: witness.into(), notes, chains: chains_to_text(chains) }
+    }
+
+    /// Whose memory it is.
+    pub(crate) fn by(&self) -> &str {
+        &self.witness
     }
 
     /// Reads it.
@@ -240,35 +246,8 @@ pub fn verify_export(
     let proof: Proof = serde_json::from_slice(proof)
         .map_err(|error| Verdict::unverifiable(format!("the proof cannot be read: {error}")))?;
     let export = Export::read(&proof)?;
-    let signed = SignedCheckpoint::verify_past(export.note, &export.chains, trust)?;
-    let own = signed.checkpoint();
-    let origin = own.origin.to_string();
-
-    let mut known = vec![Witnessed { size: own.size, root: own.root, by: origin.clone() }];
-    let mut vouching = BTreeMap::<String, u64>::new();
-    let mut vouch = |note: &Note, size: u64| -> Result<(), Verdict> {
-        for one in note.cosigners(&export.chains, trust)?.into_iter().filter(|one| one.name != origin) {
-            let newest = vouching.entry(one.name).or_default();
-            *newest = size.max(*newest);
-        }
-        Ok(())
-    };
-    vouch(signed.note(), own.size)?;
-    if let Some((note, consistency)) = export.witnessed {
-        let earlier = SignedCheckpoint::verify_past(note, &export.chains, trust)?;
-        let old = earlier.checkpoint();
-        if old.origin != own.origin {
-            return Err(Verdict::tampered(None, "the cosigned checkpoint is that of another log"));
-        }
-        check_consistency(&consistency, (own.size, own.root), (old.size, old.root)).map_err(|_| {
-            Verdict::tampered(
-                None,
-                format!("the checkpoint does not continue the cosigned one of {} entries", old.size),
-            )
-        })?;
-        vouch(earlier.note(), old.size)?;
-        known.push(Witnessed { size: old.size, root: old.root, by: origin.clone() });
-    }
+    let mut vouched = Vouched::of(&export, trust)?;
+    let (own, origin) = (vouched.own.clone(), vouched.own.origin.to_string());
     // What the files say of the sizes that the proof names is compared here, of sizes inside a range while walking.
     let mut remembered = Vec::new();
     for file in files {
@@ -276,10 +255,10 @@ pub fn verify_export(
     }
     let walked = match &export.coverage {
         Coverage::Range { from, below, .. } => Some(*from..=*below),
-        Coverage::Selected(_) => None,
+        Coverage::Selected { .. } => None,
     };
     for one in &remembered {
-        let same = known.iter().find(|known| known.size == one.size);
+        let same = vouched.known.iter().find(|known| known.size == one.size);
         if same.is_some_and(|known| known.root != one.root) {
             return Err(Verdict::tampered(
                 None,
@@ -287,8 +266,7 @@ pub fn verify_export(
             ));
         }
         if same.is_some() || (one.size > 0 && walked.as_ref().is_some_and(|walked| walked.contains(&one.size))) {
-            let newest = vouching.entry(one.by.clone()).or_default();
-            *newest = one.size.max(*newest);
+            vouched.vouch(one.by.clone(), one.size);
         }
     }
 
@@ -312,34 +290,112 @@ pub fn verify_export(
             })?;
             below - from
         }
-        Coverage::Selected(selected) => {
+        Coverage::Selected { numbers, proof } => {
             let lines = lines_of(lines)?;
-            if lines.len() != selected.len() {
-                let reason = format!("the export has {} entries, the proof {}", lines.len(), selected.len());
+            let read = |(line, number): (&&str, &u64)| line_leaf(line, *number);
+            let leaves: Result<Vec<_>, _> = lines.iter().zip(&numbers).map(read).collect();
+            let hashes: Vec<_> = leaves?.iter().map(|leaf| leaf_hash(leaf)).collect();
+            if lines.len() != numbers.len() {
+                let reason = format!("the export has {} entries, the proof {}", lines.len(), numbers.len());
                 return Err(Verdict::tampered(None, reason));
             }
-            for (line, one) in lines.iter().zip(&selected) {
-                let leaf = line_leaf(line, one.number)?;
-                check_inclusion(&one.proof, own.size, own.root, one.number, leaf_hash(&leaf)).map_err(|_| {
-                    Verdict::tampered(one.number, format!("entry {} is not that of the signed log", one.number))
-                })?;
-            }
-            lines.len() as u64
+            check_selected(&own, numbers, &hashes, &proof)?
         }
     };
-    if vouching.len() < witnesses_min {
-        let given = if files.is_empty() {
-            "no witness file was given"
-        } else {
-            "no witness file knows a checkpoint to compare with"
-        };
-        return Err(Verdict::unverifiable(format!(
-            "{} of at least {witnesses_min} other parties vouch for this log, and {given}: only its own party's word is left",
-            vouching.len()
-        )));
+    let given = if files.is_empty() {
+        "no witness file was given"
+    } else {
+        "no witness file knows a checkpoint to compare with"
+    };
+    vouched.passed(entries, witnesses_min, given)
+}
+
+/// Verifies selected entries by their leaves, which are not in lines yet. At least `witnesses_min` other parties must
+/// vouch for the log.
+pub fn verify_selected<'l>(
+    export: &Export,
+    leaves: impl IntoIterator<Item = &'l [u8]>,
+    trust: &Trust,
+    witnesses_min: usize,
+) -> Result<Passed, Verdict> {
+    let vouched = Vouched::of(export, trust)?;
+    let Coverage::Selected { numbers, proof } = &export.coverage else {
+        return Err(Verdict::unverifiable("the proof is not for selected entries"));
+    };
+    let hashes: Vec<_> = leaves.into_iter().map(leaf_hash).collect();
+    let entries = check_selected(&vouched.own, numbers.clone(), &hashes, proof)?;
+    vouched.passed(entries, witnesses_min, "nobody has cosigned it yet")
+}
+
+fn check_selected(own: &Checkpoint, numbers: Vec<u64>, hashes: &[Digest], proof: &[Digest]) -> Result<u64, Verdict> {
+    let wrong = |_| {
+        Verdict::tampered(
+            None,
+            "one of the entries is not that of the signed log, or the numbers or the proof are others",
+        )
+    };
+    Batch::new(own.size, numbers).and_then(|batch| batch.check(hashes, proof, own.root)).map_err(wrong)?;
+    Ok(hashes.len() as u64)
+}
+
+/// A log's own checkpoint, verified, and who vouches for how much of it.
+struct Vouched {
+    own: Checkpoint,
+    /// The checkpoints that the proof names.
+    known: Vec<Witnessed>,
+    vouching: BTreeMap<String, u64>,
+}
+
+impl Vouched {
+    fn of(export: &Export, trust: &Trust) -> Result<Self, Verdict> {
+        let signed = SignedCheckpoint::verify_past(export.note.clone(), &export.chains, trust)?;
+        let own = signed.checkpoint().clone();
+        let by = own.origin.to_string();
+        let known = vec![Witnessed { size: own.size, root: own.root, by: by.clone() }];
+        let mut vouched = Self { own, known, vouching: BTreeMap::new() };
+        vouched.take(signed.note(), vouched.own.size, export, trust)?;
+        if let Some((note, consistency)) = &export.witnessed {
+            let earlier = SignedCheckpoint::verify_past(note.clone(), &export.chains, trust)?;
+            let (own, old) = (&vouched.own, earlier.checkpoint());
+            if old.origin != own.origin {
+                return Err(Verdict::tampered(None, "the cosigned checkpoint is that of another log"));
+            }
+            check_consistency(consistency, (own.size, own.root), (old.size, old.root)).map_err(|_| {
+                let reason = format!("the checkpoint does not continue the cosigned one of {} entries", old.size);
+                Verdict::tampered(None, reason)
+            })?;
+            vouched.take(earlier.note(), old.size, export, trust)?;
+            vouched.known.push(Witnessed { size: old.size, root: old.root, by });
+        }
+        Ok(vouched)
     }
-    let witnessed = vouching.values().copied().max().unwrap_or(0);
-    Ok(Passed { origin, entries, size: own.size, witnessed, witnesses: vouching.into_keys().collect() })
+
+    /// Takes the cosignatures of a note.
+    fn take(&mut self, note: &Note, size: u64, export: &Export, trust: &Trust) -> Result<(), Verdict> {
+        let origin = self.own.origin.to_string();
+        for one in note.cosigners(&export.chains, trust)?.into_iter().filter(|one| one.name != origin) {
+            self.vouch(one.name, size);
+        }
+        Ok(())
+    }
+
+    fn vouch(&mut self, by: String, size: u64) {
+        let newest = self.vouching.entry(by).or_default();
+        *newest = size.max(*newest);
+    }
+
+    fn passed(self, entries: u64, witnesses_min: usize, given: &str) -> Result<Passed, Verdict> {
+        if self.vouching.len() < witnesses_min {
+            return Err(Verdict::unverifiable(format!(
+                "{} of at least {witnesses_min} other parties vouch for the log of {}, and {given}: only its own party's word is left",
+                self.vouching.len(),
+                self.own.origin
+            )));
+        }
+        let witnessed = self.vouching.values().copied().max().unwrap_or(0);
+        let (origin, size) = (self.own.origin.to_string(), self.own.size);
+        Ok(Passed { origin, entries, size, witnessed, witnesses: self.vouching.into_keys().collect() })
+    }
 }
 
 fn lines_of(lines: &[u8]) -> Result<Vec<&str>, Verdict> {

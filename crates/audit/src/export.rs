@@ -25,11 +25,11 @@ const FORMAT: &str = "sealwort audit proof 1";
 pub struct Proof {
     format: String,
     /// The log's newest checkpoint.
-    checkpoint: String,
+    pub(crate) checkpoint: String,
     /// The newest one that others cosigned, and the proof that the other continues it.
     witnessed: Option<WitnessedText>,
     range: Option<RangeText>,
-    selected: Option<Vec<SelectedText>>,
+    selected: Option<SelectedText>,
     chains: Vec<Vec<String>>,
 }
 
@@ -52,8 +52,8 @@ struct RangeText {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SelectedText {
-    number: u64,
-    inclusion: Vec<String>,
+    numbers: Vec<u64>,
+    hashes: Vec<String>,
 }
 
 /// What a proof says, read and not yet verified.
@@ -84,16 +84,12 @@ pub enum Coverage {
         consistency: Vec<Digest>,
     },
     /// Some.
-    Selected(Vec<Selected>),
-}
-
-/// An entry and its inclusion proof.
-#[derive(Debug, Clone)]
-pub struct Selected {
-    /// Which.
-    pub number: u64,
-    /// In the checkpoint's tree.
-    pub proof: Vec<Digest>,
+    Selected {
+        /// Which, ascending.
+        numbers: Vec<u64>,
+        /// That they are in the checkpoint's tree, [`crate::Batch::prove`].
+        proof: Vec<Digest>,
+    },
 }
 
 impl Export {
@@ -104,9 +100,8 @@ impl Export {
                 Some(RangeText { from: *from, below: *below, edge: texts(edge), consistency: texts(consistency) }),
                 None,
             ),
-            Coverage::Selected(all) => {
-                let one = |one: &Selected| SelectedText { number: one.number, inclusion: texts(&one.proof) };
-                (None, Some(all.iter().map(one).collect()))
+            Coverage::Selected { numbers, proof } => {
+                (None, Some(SelectedText { numbers: numbers.clone(), hashes: texts(proof) }))
             }
         };
         Proof {
@@ -135,8 +130,7 @@ impl Export {
                 consistency: digests(&range.consistency)?,
             },
             (None, Some(selected)) => {
-                let one = |one: &SelectedText| Ok(Selected { number: one.number, proof: digests(&one.inclusion)? });
-                Coverage::Selected(selected.iter().map(one).collect::<Result<_, Verdict>>()?)
+                Coverage::Selected { numbers: selected.numbers.clone(), proof: digests(&selected.hashes)? }
             }
             _ => return Err(Verdict::unverifiable("the proof is for neither a range nor selected entries")),
         };

@@ -7,7 +7,9 @@
 //!
 //! Read `event`, then `tree`, `checkpoint`, `witness`; `export` and `check` are the auditor's side.
 
+mod access_log;
 mod at_rest;
+mod batch;
 mod check;
 mod checkpoint;
 mod event;
@@ -19,11 +21,13 @@ mod tree;
 mod vocabulary;
 mod witness;
 
+pub use access_log::{AccessLogFile, LogPart};
 pub use at_rest::{AtRest, AtRestError};
-pub use check::{Fault, Passed, Verdict, Walk, WitnessFile, Witnessed, verify_export};
+pub use batch::Batch;
+pub use check::{Fault, Passed, Verdict, Walk, WitnessFile, Witnessed, verify_export, verify_selected};
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use event::{ENTRY_BYTES_MAX, Event, Nonce, Outcome};
-pub use export::{Coverage, Export, PROOF_BYTES_MAX, Proof, Selected, export_line};
+pub use export::{Coverage, Export, PROOF_BYTES_MAX, Proof, export_line};
 pub use line::Line;
 pub use note::{Chains, Cosigner, Note, NoteError, SignatureKind};
 pub use row::{Index, Row};

@@ -13,6 +13,8 @@ use sealwort_pki::{
 };
 use sealwort_proto::crypto::sha256;
 
+use crate::checkpoint::Checkpoint;
+
 /// Largest note, in bytes.
 const NOTE_BYTES_MAX: usize = 16 * 1024;
 /// Most signatures of a note; C2SP asks for 16 at least.
@@ -258,6 +260,28 @@ impl Chains {
     /// All chains.
     pub fn iter(&self) -> impl Iterator<Item = &CertificateChain> {
         self.0.iter()
+    }
+
+    /// Those behind the signatures of these notes, by name and time: a log keeps the certificates of years.
+    #[must_use]
+    pub fn behind<'n>(&self, notes: impl IntoIterator<Item = &'n Note>, trust: &Trust) -> Self {
+        let mut behind = Self::default();
+        for note in notes {
+            let signed = note.text().parse::<Checkpoint>().map(|checkpoint| checkpoint.at());
+            for line in &note.signatures {
+                let time = line.signature.first_chunk().map(|time| UnixTime::from_secs(u64::from_be_bytes(*time)));
+                let moments: Vec<_> = signed.iter().copied().chain(time).collect();
+                let is_of = |chain: &&CertificateChain| {
+                    // An identity stands in its certificate letter by letter: most are passed over without cryptography.
+                    let name = line.name.as_bytes();
+                    let named = chain.leaf().windows(name.len()).any(|part| part == name);
+                    let expected = Expected::anybody(KeyUse::Statement);
+                    named && moments.iter().any(|at| trust.verify_past(chain, &expected, *at).is_ok())
+                };
+                self.0.iter().filter(is_of).for_each(|chain| behind.add(chain.clone()));
+            }
+        }
+        behind
     }
 
     /// The keys of a party at a time; for a chain of its that does not hold, why.

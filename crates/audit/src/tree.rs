@@ -49,6 +49,11 @@ impl Hashes {
         self.0.iter().flat_map(|hash| *hash.as_bytes()).collect()
     }
 
+    /// The one of this level; the leaf's own is of level 0.
+    pub(crate) fn at(&self, level: usize) -> Option<Digest> {
+        self.0.get(level).copied()
+    }
+
     /// The leaf's own.
     pub fn leaf(&self) -> Digest {
         self.0.first().copied().unwrap_or(Digest::ZERO)

@@ -126,6 +126,8 @@ vocabulary!(
         EmergencyNotified = 43, "emergency-notified";
         /// Its report was written.
         EmergencyReported = 44, "emergency-reported";
+        /// A security officer reviewed its report.
+        EmergencyReviewed = 45, "emergency-reviewed";
         /// A half was made.
         HalfMade = 50, "half-made";
         /// A half was destroyed.
@@ -192,6 +194,20 @@ vocabulary!(
         SubscriptionChanged = 110, "subscription-changed";
         /// A subscription's notice was delivered, or given up.
         SubscriptionDelivered = 111, "subscription-delivered";
+        /// A device was enrolled.
+        DeviceEnrolled = 120, "device-enrolled";
+        /// A device was removed.
+        DeviceRemoved = 121, "device-removed";
+        /// An app was registered, or its registration changed.
+        AppRegistered = 122, "app-registered";
+        /// An app was removed.
+        AppRemoved = 123, "app-removed";
+        /// What a feed had brought and was refused was sent again.
+        RefusedReplayed = 124, "refused-replayed";
+        /// It was discarded.
+        RefusedDiscarded = 125, "refused-discarded";
+        /// A list of the hospital's own was read: the detail *subject* names it.
+        ListRead = 126, "list-read";
     }
 );
 
@@ -258,6 +274,8 @@ vocabulary!(
         Expires = 29, "expires";
         /// A hash.
         Digest = 30, "digest";
+        /// How many resources of which types were shown, where they are too many to be named.
+        Types = 31, "types";
     }
 );
 

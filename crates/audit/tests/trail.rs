@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use sealwort_audit::{
-    AddCheckpoint, AtRest, Chains, Checkpoint, Coverage, Event, EventKind, Export, Fault, Note, Passed, Question,
-    Refused, Row, Selected, SignatureKind, Tree, Verdict, Walk, WitnessFile, Witnessed, export_line, judge,
-    verify_export,
+    AddCheckpoint, AtRest, Batch, Chains, Checkpoint, Coverage, Event, EventKind, Export, Fault, Hashes, Note, Passed,
+    Question, Refused, Row, SignatureKind, Tree, Verdict, Walk, WitnessFile, Witnessed, export_line, judge,
+    verify_export, verify_selected,
 };
 use sealwort_pki::testing::{TestExchange, TestParty};
 use sealwort_pki::{KeyAlgorithm, Role, Trust};
@@ -45,12 +45,11 @@ impl Trail {
     }
 
     fn answer(&self, question: Question) -> Vec<Digest> {
-        let found: Vec<_> = question
-            .needs()
-            .into_iter()
-            .map(|number| (number, self.rows[usize::try_from(number).unwrap()].hashes.clone()))
-            .collect();
-        question.answer(&found).unwrap()
+        question.answer(&self.found(&question.needs())).unwrap()
+    }
+
+    fn found(&self, numbers: &[u64]) -> Vec<(u64, Hashes)> {
+        numbers.iter().map(|at| (*at, self.rows[usize::try_from(*at).unwrap()].hashes.clone())).collect()
     }
 
     fn note(&self, size: u64) -> Note {
@@ -110,10 +109,19 @@ fn exports_verify_under_both_kinds_of_keys() {
             assert_eq!((passed.entries, passed.witnessed, passed.size), (below - from, 18, 21));
         }
         let numbers = [2, 7, 12];
-        let one = |number| Selected { number, proof: trail.answer(Question::Inclusion { size: 21, number }) };
-        let export = trail.export(Coverage::Selected(numbers.map(one).to_vec()), Some(21));
+        let batch = Batch::new(21, numbers.to_vec()).unwrap();
+        let proof = batch.prove(&trail.found(&batch.needs())).unwrap();
+        let coverage = Coverage::Selected { numbers: numbers.to_vec(), proof };
+        let export = trail.export(coverage, Some(21));
         let lines: String = numbers.map(|number| trail.line(number)).concat();
         assert_eq!(trail.verify(&lines, &export, &[]).unwrap().entries, 3);
+        let leaves = numbers.map(|number| trail.events[usize::try_from(number).unwrap()].to_bytes());
+        let selected =
+            |leaves: &[Vec<u8>]| verify_selected(&export, leaves.iter().map(Vec::as_slice), &trail.trust(), 1);
+        assert_eq!(selected(&leaves).unwrap().witnessed, 21);
+        assert_eq!(fault(selected(&leaves[1..])), Fault::Tampered);
+        let cut = trail.verify(&trail.line(2), &export, &[]);
+        assert_eq!(fault(cut), Fault::Tampered);
         let moved: String = [7, 2, 12].map(|number| trail.line(number)).concat();
         assert_eq!(fault(trail.verify(&moved, &export, &[])), Fault::Tampered);
     }

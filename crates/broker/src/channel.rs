@@ -17,7 +17,7 @@ use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
 use sealwort_proto::message::{FromBroker, HANDSHAKE_BYTES_MAX, HEADS_PER_MESSAGE_MAX, Refusal, ToBroker};
 use sealwort_proto::registration::LOCATORS_MAX;
 use sealwort_proto::statement::{self, STATEMENT_BYTES_MAX};
-use sealwort_proto::{Locator, Pseudonym};
+use sealwort_proto::{Locator, Pseudonym, log_request};
 
 use sealwort_consent::Change;
 use sealwort_store::Registered;
@@ -101,6 +101,7 @@ impl Broker {
             }
             ToBroker::Direct { directive } => self.direct(session, directive.as_ref(), entry).await,
             ToBroker::Erase { erasure } => self.erase(erasure.as_ref(), entry).await,
+            ToBroker::Log { request, from, size } => self.log(session, request.as_ref(), (from, size), entry).await,
             ToBroker::Consent(patient) => {
                 entry.patient = Some(patient);
                 self.consent(session, patient).await
@@ -209,6 +210,24 @@ impl Broker {
         Ok(FromBroker::Erased { certificate: certificate.into() })
     }
 
+    /// What the broker's log holds about a patient, for the patient's consent authority.
+    async fn log(
+        &self,
+        session: &GatewaySession,
+        request: &[u8],
+        (from, size): (u64, u64),
+        entry: &mut Event,
+    ) -> Result<FromBroker, Refusal> {
+        // Whose log somebody asked for in vain, the patient wants to know, too.
+        entry.patient = log_request::patient_of(request).ok();
+        entry.request = Some(statement::digest(request));
+        let session = session.established.channel.session();
+        let patient = self.custody.admit_log_request(request, session).await.map_err(told)?;
+        let page = self.journal.about(patient, from, size).await.map_err(|error| error.refusal(Fault::Broker))?;
+        entry.note(Detail::Count, page.entries.len());
+        Ok(FromBroker::Log(Box::new(page)))
+    }
+
     /// A patient's consent, for the hospital that registered the patient and for those whom it names.
     async fn consent(&self, session: &GatewaySession, patient: Pseudonym) -> Result<FromBroker, Refusal> {
         let ward = self.ward_named(session, patient).await?;
@@ -258,6 +277,7 @@ fn kind_of(request: &ToBroker) -> EventKind {
         ToBroker::Register { .. } => EventKind::PatientRegistered,
         ToBroker::Direct { .. } => EventKind::ConsentChanged,
         ToBroker::Erase { .. } => EventKind::PatientErased,
+        ToBroker::Log { .. } => EventKind::LogShown,
         ToBroker::Consent(_) | ToBroker::Witnessed { .. } => EventKind::ConsentRead,
         ToBroker::Request(_) | ToBroker::Accept(_) => EventKind::RequestDecided,
         ToBroker::Witness(_) => EventKind::ReceiptWitnessed,

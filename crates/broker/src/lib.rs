@@ -21,7 +21,7 @@ use axum::routing::{get, post};
 use futures::future::BoxFuture;
 use sealwort_audit::{AtRest, Detail, EventKind};
 use sealwort_custody::Custody;
-use sealwort_journal::{Journal, JournalError, Opening, Peer, routes, spawn_cosigning};
+use sealwort_journal::{AUTHORITY_SELDOM, Journal, JournalError, Opening, Peer, routes, spawn_cosigning};
 use sealwort_net::Shutdown;
 use sealwort_net::capture::Capture;
 use sealwort_net::client::{Endpoint, HopClient, HopError};
@@ -213,6 +213,9 @@ pub fn serve(
         let every = config.audit.cosign_every.0;
         let peer = Peer { role: Role::Archive, client: client.clone(), endpoint: endpoint.clone() };
         upkeep.push(spawn_cosigning(journal.clone(), peer, every, shutdown.clone()));
+        let (to_authority, authority) = member.authority(&config.ca)?;
+        let ca = Peer { role: Role::Ca, client: to_authority, endpoint: authority };
+        upkeep.push(spawn_cosigning(journal.clone(), ca, AUTHORITY_SELDOM * every, shutdown.clone()));
 
         let broker = Arc::new(Broker {
             journal: journal.clone(),

@@ -6,9 +6,12 @@ use std::time::Instant;
 
 use sealwort_audit::{Detail, Event};
 use sealwort_custody::{Access, permitted_tags};
+use sealwort_proto::codec::from_bytes;
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
 use sealwort_proto::log::empty;
 use sealwort_proto::message::{FromBroker, PolicyAcceptance, Refusal, TokenGrant};
+use sealwort_proto::statement::{self, Kind, STATEMENT_BYTES_MAX};
+use sealwort_proto::token::Token;
 use sealwort_proto::transmission::broker::{Permission, on_request};
 
 use crate::channel::told;
@@ -105,6 +108,10 @@ impl Broker {
                 now,
             )
             .map_err(|e| refusal(&e))?;
+        // The entries of archive and gateway about this access are under the same token.
+        let issued = statement::parse(Kind::Token, token.as_ref()).map_err(|kind| refusal(&own(kind)))?;
+        let issued: Token = from_bytes(issued.payload(), STATEMENT_BYTES_MAX).map_err(|e| refusal(&own(e.into())))?;
+        entry.token = Some(issued.id);
         session.archive.count_token();
         session.note_patient(patient);
         let grant = TokenGrant { sealed, token, sub_halves, registration: ward.registration_bytes.clone().into() };
@@ -120,4 +127,9 @@ impl Broker {
         );
         Ok(FromBroker::Token(Box::new(grant)))
     }
+}
+
+/// A fault of the broker's own in step 4.
+fn own(kind: ErrorKind) -> ProtocolError {
+    ProtocolError::new(Step::Transmission(4), Fault::Own, kind)
 }

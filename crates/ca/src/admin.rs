@@ -9,6 +9,7 @@ use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
+use sealwort_audit::EventKind;
 use sealwort_net::tls::HopPeer;
 use sealwort_pki::authority::RevocationReason;
 use sealwort_pki::enrolment::MessageError;
@@ -116,7 +117,7 @@ pub(crate) fn routes() -> Router<Arc<Authority>> {
 }
 
 async fn invite(State(authority): State<Arc<Authority>>, peer: Option<Extension<HopPeer>>, request: Request) -> Answer {
-    check_operator(&authority, peer)?;
+    check_operator(&authority, peer, EventKind::PartyInvited).await?;
     let request: InviteRequest = parse(&body(request).await?)?;
     let lifetime = Duration::from_secs(request.lifetime_seconds);
     let invitation = authority.invite(request.role, request.name, lifetime).await?;
@@ -124,7 +125,7 @@ async fn invite(State(authority): State<Arc<Authority>>, peer: Option<Extension<
 }
 
 async fn revoke(State(authority): State<Arc<Authority>>, peer: Option<Extension<HopPeer>>, request: Request) -> Answer {
-    check_operator(&authority, peer)?;
+    check_operator(&authority, peer, EventKind::CertificateRevoked).await?;
     let request: RevokeRequest = parse(&body(request).await?)?;
     let reason: RevocationReason = request.reason.parse().map_err(|_| MessageError::Field("reason"))?;
     let revoked = authority.revoke(&request.target.into(), reason).await?;
@@ -136,20 +137,24 @@ async fn list(
     peer: Option<Extension<HopPeer>>,
     query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Answer {
-    check_operator(&authority, peer)?;
+    check_operator(&authority, peer, EventKind::ListRead).await?;
     let Query(query) = query.map_err(|_| MessageError::Field("after"))?;
     let listed = authority.list(query.after, PAGE_CERTIFICATES_MAX).await?;
     Ok(answer(&ListResponse { certificates: listed.into_iter().map(ListedJson::from).collect() }))
 }
 
-/// The operator shows the authority's own certificate.
-fn check_operator(authority: &Authority, peer: Option<Extension<HopPeer>>) -> Result<(), CaError> {
+/// The operator shows the authority's own certificate. What a member tries in vain is entered.
+async fn check_operator(
+    authority: &Authority,
+    peer: Option<Extension<HopPeer>>,
+    kind: EventKind,
+) -> Result<(), CaError> {
     let Extension(peer) = peer.ok_or(CaError::NotAuthenticated)?;
     if peer.identity() == authority.folder().identity() {
-        Ok(())
-    } else {
-        Err(CaError::NotOperator(peer.identity().clone()))
+        return Ok(());
     }
+    let entry = authority.entry(kind, Some(peer.identity()));
+    authority.entered(entry, Err(CaError::NotOperator(peer.identity().clone()))).await
 }
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CaError> {

@@ -1,9 +1,10 @@
 //! The authority at work: its keys, its memory, its clock. The verbs are in
 //! files of their own; this one opens it and issues what they ask for.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use sealwort_journal::Journal;
 use sealwort_net::Clock;
 use sealwort_pki::authority::{AuthorityError, Issued, PARTY_LIFETIME, parse_csr};
 use sealwort_pki::enrolment::{CrlResponse, JoinResponse, Membership, RootResponse};
@@ -47,6 +48,8 @@ pub struct Authority {
     pub(crate) turn: Mutex<()>,
     pub(crate) crl: watch::Sender<Arc<CrlResponse>>,
     pub(crate) own: watch::Sender<Arc<Membership>>,
+    /// The audit log, once it was opened.
+    pub(crate) journal: OnceLock<Journal>,
 }
 
 impl Authority {
@@ -78,6 +81,7 @@ impl Authority {
             turn: Mutex::new(()),
             crl: watch::Sender::new(Arc::new(crl)),
             own: watch::Sender::new(Arc::new(own)),
+            journal: OnceLock::new(),
         })
     }
 

@@ -2,17 +2,25 @@
 //! its first certificates. The invitation is used up in the same transaction
 //! that records them.
 
+use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_pki::UnixTime;
 use sealwort_pki::enrolment::{EnrolRequest, JoinResponse};
 
 use crate::authority::{Authority, issue, response};
 use crate::error::CaError;
-use crate::records::InvitationRecord;
+use crate::records::{CertificateRecord, InvitationRecord};
 
 impl Authority {
     /// Answers a request to join. The invitation is looked at before any
     /// signature is checked, so that strangers cost little.
     pub async fn enrol(&self, request: &EnrolRequest) -> Result<JoinResponse, CaError> {
+        self.check_log()?;
+        let entry = self.entry(EventKind::CertificateEnrolled, Some(&request.identity));
+        let outcome = self.admit(request).await;
+        self.entered_grant(entry, outcome).await
+    }
+
+    async fn admit(&self, request: &EnrolRequest) -> Result<(JoinResponse, CertificateRecord), CaError> {
         let now = self.now();
         let digest = request.secret.digest();
         let _turn = self.turn.lock().await;
@@ -27,7 +35,23 @@ impl Authority {
             return Err(CaError::InvitationUsed(now));
         }
         tracing::info!(%identity, "enrolled");
-        Ok(response(&self.folder, &self.crl.borrow(), &identity, grant))
+        let hop = grant.records[0].clone();
+        Ok((response(&self.folder, &self.crl.borrow(), &identity, grant), hop))
+    }
+}
+
+impl Authority {
+    /// Keeps what was granted, by the hop certificate, and gives the answer.
+    pub(crate) async fn entered_grant(
+        &self,
+        mut entry: Event,
+        outcome: Result<(JoinResponse, CertificateRecord), CaError>,
+    ) -> Result<JoinResponse, CaError> {
+        if let Ok((_, hop)) = &outcome {
+            entry.note(Detail::Serial, hop.serial);
+            entry.note(Detail::Expires, hop.not_after);
+        }
+        self.entered(entry, outcome.map(|(response, _)| response)).await
     }
 }
 

@@ -2,6 +2,7 @@
 //! what to do. Peers see the code, the message and the remedy; the cause of a
 //! failure of our own goes to the log alone.
 
+use sealwort_journal::JournalError;
 use sealwort_pki::authority::AuthorityError;
 use sealwort_pki::enrolment::{MessageError, Refusal};
 use sealwort_pki::{ExchangeName, Identity, PartyName, Role, SerialNumber, UnixTime};
@@ -91,6 +92,9 @@ pub enum CaError {
     /// Two processes share one store, or a backup was put back under a running one.
     #[error("the revocation list in the store is not the one last written")]
     CrlMoved,
+    /// The audit log: nothing is done without it.
+    #[error(transparent)]
+    Log(#[from] JournalError),
     /// The authority's own files.
     #[error("the authority's own certificate cannot be kept: {0}")]
     Own(String),
@@ -135,6 +139,7 @@ impl CaError {
             Self::RoleNotInvited => "role-not-invited",
             Self::NothingToRevoke(_) => "nothing-to-revoke",
             Self::NotOperator(_) => "not-operator",
+            Self::Log(error) => error.code(),
             Self::Records(_) | Self::CrlMoved | Self::Own(_) => "authority-failed",
         }
     }
@@ -162,6 +167,7 @@ impl CaError {
             Self::RoleNotInvited => "invite a broker, an archive or a gateway",
             Self::NothingToRevoke(_) => "list the certificates in force to see what there is",
             Self::NotOperator(_) => "run this command where the authority's folder is",
+            Self::Log(error) => error.remedy(),
             Self::Records(_) | Self::CrlMoved | Self::Own(_) => OURS,
         }
     }
@@ -189,7 +195,7 @@ impl CaError {
             Self::NothingToRevoke(_) => Fault::Absent,
             Self::InvitationExpired(_) | Self::InvitationUsed(_) => Fault::Gone,
             Self::TooManyCertificates { .. } => Fault::Exhausted,
-            Self::Records(_) | Self::CrlMoved | Self::Own(_) => Fault::Ours,
+            Self::Records(_) | Self::CrlMoved | Self::Own(_) | Self::Log(_) => Fault::Ours,
         }
     }
 }

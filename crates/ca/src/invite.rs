@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use sealwort_audit::{Detail, EventKind};
 use sealwort_pki::enrolment::{Invitation, InvitationSecret};
 use sealwort_pki::{Identity, PartyName, Role};
 
@@ -16,6 +17,18 @@ pub const INVITATION_LIFETIME_MAX: Duration = Duration::from_hours(24 * 30);
 impl Authority {
     /// Invites `role`/`name` for the next `lifetime`.
     pub async fn invite(&self, role: Role, name: PartyName, lifetime: Duration) -> Result<Invitation, CaError> {
+        self.check_log()?;
+        let identity = Identity::new(self.folder.exchange().clone(), role, name);
+        let mut entry = self.entry(EventKind::PartyInvited, Some(&identity));
+        let outcome = self.make_invitation(identity, lifetime).await;
+        if let Ok(invitation) = &outcome {
+            entry.note(Detail::Until, invitation.expires);
+        }
+        self.entered(entry, outcome).await
+    }
+
+    async fn make_invitation(&self, identity: Identity, lifetime: Duration) -> Result<Invitation, CaError> {
+        let role = identity.role;
         if role == Role::Ca {
             return Err(CaError::RoleNotInvited);
         }
@@ -23,7 +36,6 @@ impl Authority {
             return Err(CaError::InvitationLifetime(INVITATION_LIFETIME_MAX));
         }
         let now = self.now();
-        let identity = Identity::new(self.folder.exchange().clone(), role, name);
         let secret = InvitationSecret::generate()?;
         let record = InvitationRecord {
             digest: secret.digest(),

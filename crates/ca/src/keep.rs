@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sealwort_audit::{Detail, EventKind};
 use sealwort_net::Shutdown;
 use sealwort_pki::authority::{AuthorityError, Revocation};
 use sealwort_pki::enrolment::{CrlResponse, JoinError, Membership, RenewalRequest};
@@ -61,6 +62,9 @@ impl Authority {
         let crl = next_crl(&self.folder, &self.records, &self.policy, new, now).await?;
         self.crl
             .send_replace(Arc::new(CrlResponse { crl: crl.der, issuing: self.folder.issuing.certificate().to_vec() }));
+        if let Some(journal) = self.journal.get() {
+            journal.note(self.entry(EventKind::RevocationListIssued, None).detail(Detail::Version, crl.number));
+        }
         Ok(crl.number)
     }
 }

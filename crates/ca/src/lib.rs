@@ -19,6 +19,7 @@ mod records;
 mod renew;
 mod revoke;
 mod tls;
+mod trail;
 
 pub use authority::{Authority, Policy};
 pub use error::CaError;

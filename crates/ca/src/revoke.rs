@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use sealwort_audit::{Detail, EventKind};
 use sealwort_pki::authority::{Revocation, RevocationReason};
 use sealwort_pki::{Identity, SerialNumber, UnixTime};
 
@@ -32,6 +33,22 @@ pub struct Revoked {
 impl Authority {
     /// Revokes what `target` names and publishes the list that says so.
     pub async fn revoke(&self, target: &Target, reason: RevocationReason) -> Result<Revoked, CaError> {
+        // Revoking is done even where it cannot be entered: what is lost waits for nothing.
+        let party = match target {
+            Target::Party(identity) => Some(identity),
+            Target::Certificate(_) => None,
+        };
+        let entry = self.entry(EventKind::CertificateRevoked, party).detail(Detail::Subject, target);
+        let mut entry = entry.detail(Detail::Reason, reason);
+        let outcome = self.revoke_now(target, reason).await;
+        if let Ok(revoked) = &outcome {
+            entry.note(Detail::Count, revoked.serials.len());
+            entry.note(Detail::Version, revoked.crl_number);
+        }
+        self.entered(entry, outcome).await
+    }
+
+    async fn revoke_now(&self, target: &Target, reason: RevocationReason) -> Result<Revoked, CaError> {
         let now = self.now();
         let turn = self.turn.lock().await;
         let found = self.found(target, now).await?;

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::access_log::AccessLogArgs;
 use crate::audit::AuditArgs;
 use crate::ca::CaArgs;
 use crate::config::ConfigCommandArgs;
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Consent(ConsentArgs),
     /// Erase a patient everywhere, with signed certificates.
     Erase(EraseArgs),
+    /// Who had to do with a patient's record, by the logs of all parties; with --proof, as a file that verifies.
+    AccessLog(AccessLogArgs),
     /// A party's audit log: search, export, verify.
     Audit(AuditArgs),
     /// Devices that send a patient's measurements: enrol, list, revoke.

@@ -35,7 +35,11 @@ pub(crate) async fn run(args: GetArgs, output: Output) -> Result<(), CliError> {
 }
 
 /// The id of the one patient with an identifier.
-async fn find(client: &mut GatewayClient, identifier: &str, purpose: Option<&str>) -> Result<String, CliError> {
+pub(crate) async fn find(
+    client: &mut GatewayClient,
+    identifier: &str,
+    purpose: Option<&str>,
+) -> Result<String, CliError> {
     let path = format!("/fhir/Patient?identifier={}", encode(identifier));
     let answer = client.ask(Question { purpose, ..Question::get(&path) }).await?;
     let found: Found = serde_json::from_slice(&answer.body)

@@ -1,6 +1,7 @@
 //! The sealwort command line: reads the arguments, runs one command, and ends with the exit code that tells
 //! scripts what happened. The work is in the modules, one a command; the services are crates of their own.
 
+mod access_log;
 mod arguments;
 mod audit;
 mod ca;
@@ -66,6 +67,7 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Get(args) => get::run(args, output).await,
         Command::Consent(args) => consent::run(args, output).await,
         Command::Erase(args) => erase::run(args, output).await,
+        Command::AccessLog(args) => access_log::run(args, output).await,
         Command::Audit(args) => audit::run(args, output).await,
         Command::Device(args) => device::run(args, output).await,
         Command::Emergency(args) => emergency::run(args, output).await,

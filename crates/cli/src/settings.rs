@@ -62,6 +62,8 @@ pub(crate) trait RoleConfig: Serialize + DeserializeOwned + Default {
 
     /// The data folder.
     fn folder(&self) -> &Path;
+    /// Where the audit log lies.
+    fn audit_folder(&self) -> Option<&Path>;
     /// What is logged.
     fn log(&self) -> &LogConfig;
     /// Where the certificate authority is; none for the authority itself.
@@ -78,6 +80,10 @@ impl RoleConfig for CaServiceConfig {
 
     fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    fn audit_folder(&self) -> Option<&Path> {
+        Some(self.audit.folder_in(&self.folder))
     }
 
     fn log(&self) -> &LogConfig {
@@ -103,6 +109,10 @@ impl RoleConfig for sealwort_broker::Config {
         &self.folder
     }
 
+    fn audit_folder(&self) -> Option<&Path> {
+        Some(self.audit.folder_in(&self.folder))
+    }
+
     fn log(&self) -> &LogConfig {
         &self.log
     }
@@ -124,6 +134,10 @@ impl RoleConfig for sealwort_archive::Config {
 
     fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    fn audit_folder(&self) -> Option<&Path> {
+        Some(self.audit.folder_in(&self.folder))
     }
 
     fn log(&self) -> &LogConfig {
@@ -148,6 +162,10 @@ impl RoleConfig for sealwort_gateway::Config {
 
     fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    fn audit_folder(&self) -> Option<&Path> {
+        Some(self.audit.folder_in(&self.folder))
     }
 
     fn log(&self) -> &LogConfig {

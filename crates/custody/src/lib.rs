@@ -5,6 +5,7 @@
 mod cache;
 mod erase;
 mod error;
+mod log_request;
 
 use std::sync::Arc;
 

@@ -160,6 +160,8 @@ static NAMES: &[&str] = &[
 pub struct ResourceType(&'static str);
 
 impl ResourceType {
+    /// `AuditEvent`.
+    pub const AUDIT_EVENT: Self = Self("AuditEvent");
     /// `Bundle`.
     pub const BUNDLE: Self = Self("Bundle");
     /// `Binary`.

@@ -52,7 +52,7 @@ pub use value::{VALUE_BYTES_MAX, VALUES_MAX};
 
 /// The span that a date stands for, in Unix seconds: its first second, and the first one after it. What lies before 1970
 /// counts as 1970.
-pub(crate) fn date_span(text: &str) -> Option<(u64, u64)> {
+pub fn date_span(text: &str) -> Option<(u64, u64)> {
     let span = date::parse(text)?;
     let micros = |time: i64| u64::try_from(time).unwrap_or_default();
     Some((micros(span.low) / 1_000_000, micros(span.high).div_ceil(1_000_000)))

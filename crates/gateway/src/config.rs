@@ -21,7 +21,7 @@ pub struct Config {
     /// The certificate authority.
     pub ca: CaConfig,
     /// The audit log.
-    pub audit: AuditConfig,
+    pub audit: GatewayAuditConfig,
     /// Patients that are held open in memory.
     pub open: OpenConfig,
     /// Patients' consent.
@@ -63,6 +63,31 @@ pub struct BrokerConfig {
     pub name: String,
     /// The archive's name, as it was invited.
     pub archive: String,
+}
+
+/// `[audit]`: the audit log, and who of the hospital reads it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GatewayAuditConfig {
+    /// Folder of the log; empty for the data folder. On a disk of its own nothing else can fill it.
+    pub folder: PathBuf,
+    /// How often checkpoints are exchanged and cosigned where something was appended.
+    pub cosign_every: Interval,
+    /// Roles of users who may read the log as FHIR AuditEvents, and patients' access logs.
+    pub readers: Vec<String>,
+}
+
+impl GatewayAuditConfig {
+    /// Where the log lies.
+    pub fn folder_in<'a>(&'a self, data: &'a std::path::Path) -> &'a std::path::Path {
+        if self.folder.as_os_str().is_empty() { data } else { &self.folder }
+    }
+}
+
+impl Default for GatewayAuditConfig {
+    fn default() -> Self {
+        let AuditConfig { folder, cosign_every } = AuditConfig::default();
+        Self { folder, cosign_every, readers: vec!["auditor".to_owned(), "administrator".to_owned()] }
+    }
 }
 
 /// `[open]`: patients in memory.
@@ -237,7 +262,7 @@ impl Default for Config {
             fhir: FhirConfig::default(),
             broker: BrokerConfig::default(),
             ca: CaConfig::default(),
-            audit: AuditConfig::default(),
+            audit: GatewayAuditConfig::default(),
             open: OpenConfig::default(),
             consent: ConsentConfig::default(),
             mllp: MllpConfig::default(),

@@ -114,7 +114,7 @@ impl Gateway {
         asking: &Asking,
         (basis, now): (Basis, UnixTime),
     ) -> Result<Attempt, GatewayError> {
-        let authority = self.authorise(session, self.sought(patient, "write", asking)).await?;
+        let authority = self.authorise(session, self.sought(patient, "write", asking), &asking.trail).await?;
         let denied = records.iter().find(|r| !authority.tags.contains(&self.directory.tag(patient, r.label)));
         if let Some(denied) = denied {
             return Err(GatewayError::request(

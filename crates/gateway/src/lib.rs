@@ -4,6 +4,7 @@
 //! A write is one walk: `face` → `store_records` → `deposit` → `session`. A read is another: `face` → `open` →
 //! `session`, and from then on memory.
 
+mod access_log;
 mod authorization;
 mod change;
 mod config;
@@ -39,7 +40,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use futures::future::BoxFuture;
 use sealwort_audit::AtRest;
 use sealwort_fhir::{Identifier, ResourceType, parse_token};
-use sealwort_journal::{EVIDENCE_FOLDER, Journal, JournalError, Opening, Peer, spawn_cosigning};
+use sealwort_journal::{AUTHORITY_SELDOM, EVIDENCE_FOLDER, Journal, JournalError, Opening, Peer, spawn_cosigning};
 use sealwort_net::client::{Endpoint, HopClient, HopError};
 use sealwort_net::clock::Clock;
 use sealwort_net::health::{self, Readiness};
@@ -61,8 +62,8 @@ use tokio::task::JoinHandle;
 
 pub use authorization::AuthorizationError;
 pub use config::{
-    ActorConfig, AtRegistrationConfig, BrokerConfig, Config, ConsentConfig, EmergencyConfig, FhirConfig, MllpConfig,
-    MqttConfig, OpenConfig,
+    ActorConfig, AtRegistrationConfig, BrokerConfig, Config, ConsentConfig, EmergencyConfig, FhirConfig,
+    GatewayAuditConfig, MllpConfig, MqttConfig, OpenConfig,
 };
 pub use consent::{ConsentChange, ConsentShown, ProvisionShown};
 pub use erase::{ErasureRequest, ErasureShown};
@@ -183,6 +184,8 @@ pub(crate) struct Gateway {
     mqtt_url: String,
     /// Whom actors of Consents stand for.
     actors: std::collections::BTreeMap<String, config::ActorConfig>,
+    /// Roles of users who may read the audit log.
+    audit_readers: Vec<String>,
     started: UnixTime,
     /// One registration at a time.
     registering: Mutex<()>,
@@ -319,6 +322,14 @@ pub fn serve(
         let log = journal.clone();
         let peer = Peer { role: Role::Broker, client: client.clone(), endpoint: endpoint.clone() };
         upkeep.push(spawn_cosigning(journal.clone(), peer, config.audit.cosign_every.0, shutdown.clone()));
+        let (to_authority, authority) = member.authority(&config.ca)?;
+        let ca = Peer { role: Role::Ca, client: to_authority, endpoint: authority };
+        upkeep.push(spawn_cosigning(
+            journal.clone(),
+            ca,
+            AUTHORITY_SELDOM * config.audit.cosign_every.0,
+            shutdown.clone(),
+        ));
         let root = match config.fhir.public_url.trim_end_matches('/') {
             "" => format!("{}://{address}", if tls.is_some() { "https" } else { "http" }),
             url => url.to_owned(),
@@ -351,6 +362,7 @@ pub fn serve(
             mqtt_url: config.mqtt.url.clone(),
             actors: config.consent.actors.clone(),
             capabilities: OnceLock::new(),
+            audit_readers: config.audit.readers.clone(),
             started,
             registering: Mutex::new(()),
             consenting: Mutex::new(()),

@@ -13,11 +13,12 @@ use sealwort_pki::UnixTime;
 use sealwort_proto::error::{Fault, ProtocolError, Step};
 use sealwort_proto::halves::KeyRing;
 use sealwort_proto::log::{Authors, ChainWalk, empty};
-use sealwort_proto::message::{FromArchive, ToArchive, WireEntry};
+use sealwort_proto::message::{FromArchive, FromBroker, ToArchive, ToBroker, WireEntry};
 use sealwort_proto::operations::Operations;
 use sealwort_proto::peers::{Peers, chain_from_wire};
 use sealwort_proto::receipt::Witness;
 use sealwort_proto::record::{self, VerifiedEntry};
+use sealwort_proto::statement::digest;
 use sealwort_proto::transmission::gateway::{Authority, Sought, request};
 use sealwort_proto::{ErrorKind, Pseudonym, receipt};
 use tokio::sync::Mutex;
@@ -29,6 +30,7 @@ use crate::emergency::{ACTION, Access};
 use crate::error::GatewayError;
 use crate::seen::concerns;
 use crate::session::Session;
+use crate::trail::{Granted, Trail};
 use crate::user::Asking;
 use crate::view::{PatientView, Taken};
 
@@ -45,8 +47,15 @@ struct HeldView {
     view: Arc<PatientView>,
     session: Arc<Session>,
     changes: u64,
-    /// Users for whom broker and archive gave an authority, and its end: both logs name everybody who looks.
-    users: HashMap<String, UnixTime>,
+    /// Users for whom broker and archive gave an authority: all logs name everybody who looks.
+    users: HashMap<String, Admitted>,
+}
+
+/// A user whom broker and archive were told of.
+#[derive(Clone, Copy)]
+struct Admitted {
+    until: UnixTime,
+    granted: Granted,
 }
 
 /// A patient's place among those held open.
@@ -229,21 +238,28 @@ impl Slot {
     }
 
     /// What may be shown to this user again.
-    fn fresh(&self, user: &str, now: UnixTime) -> Option<Arc<PatientView>> {
+    fn fresh(&self, user: &str, now: UnixTime) -> Option<(Arc<PatientView>, Granted)> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let held = held.as_ref()?;
         let unchanged = held.changes == self.changes.load(Ordering::Acquire);
-        let authorised = held.users.get(user).is_some_and(|end| now < *end);
-        (unchanged && authorised && held.session.vouches(now)).then(|| Arc::clone(&held.view))
+        let admitted = held.users.get(user).filter(|admitted| now < admitted.until)?;
+        (unchanged && held.session.vouches(now)).then(|| (Arc::clone(&held.view), admitted.granted))
     }
 
     /// Holds what was read for this user, beside those for whom the same was read before.
-    fn hold(&self, view: &Arc<PatientView>, session: Arc<Session>, changes: u64, user: &str, now: UnixTime) {
+    fn hold(
+        &self,
+        view: &Arc<PatientView>,
+        session: Arc<Session>,
+        changes: u64,
+        (user, granted): (&str, Granted),
+        now: UnixTime,
+    ) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let still = held.take().filter(|held| held.changes == changes && Arc::ptr_eq(&held.session, &session));
         let mut users = still.map(|held| held.users).unwrap_or_default();
-        users.retain(|_, end| now < *end);
-        users.insert(user.to_owned(), view.expires);
+        users.retain(|_, admitted| now < admitted.until);
+        users.insert(user.to_owned(), Admitted { until: view.expires, granted });
         *held = Some(HeldView { view: Arc::clone(view), session, changes, users });
     }
 }
@@ -286,11 +302,13 @@ impl Gateway {
         emergency: Option<&Access>,
     ) -> Result<Arc<PatientView>, GatewayError> {
         let slot = self.patients.slot(patient, asking, emergency);
-        if let Some(view) = slot.fresh(&asking.user, self.sessions.now()) {
+        if let Some((view, granted)) = slot.fresh(&asking.user, self.sessions.now()) {
+            asking.trail.rests_on(patient, granted);
             return Ok(view);
         }
         let _one_at_a_time = slot.opening.lock().await;
-        if let Some(view) = slot.fresh(&asking.user, self.sessions.now()) {
+        if let Some((view, granted)) = slot.fresh(&asking.user, self.sessions.now()) {
+            asking.trail.rests_on(patient, granted);
             return Ok(view);
         }
         // Counted first: a change that comes while reading is seen by the reading after it. Until this one ends, what was
@@ -299,11 +317,11 @@ impl Gateway {
         let before = slot.view().map(|held| held.view);
         let consents = slot.consents.load(Ordering::Acquire);
         let action = if emergency.is_some() { ACTION } else { "read" };
-        let outcome = self.read(self.sought(patient, action, asking), before, slot.reached()).await;
+        let outcome = self.read(self.sought(patient, action, asking), asking, before, slot.reached()).await;
         match outcome {
-            Ok((view, session)) => {
+            Ok((view, session, granted)) => {
                 slot.note_reached(view.at);
-                slot.hold(&view, session, changes, &asking.user, self.sessions.now());
+                slot.hold(&view, session, changes, (&asking.user, granted), self.sessions.now());
                 // Consent changed meanwhile: this is for who asked before that, and held for nobody.
                 if slot.consents.load(Ordering::Acquire) != consents {
                     slot.let_go();
@@ -333,14 +351,15 @@ impl Gateway {
     async fn read(
         &self,
         sought: Sought,
+        asking: &Asking,
         before: Option<Arc<PatientView>>,
         reached: Option<Witness>,
-    ) -> Result<(Arc<PatientView>, Arc<Session>), GatewayError> {
+    ) -> Result<(Arc<PatientView>, Arc<Session>, Granted), GatewayError> {
         let mut attempt = 1;
         loop {
             let session = self.session().await?;
-            match self.read_once(&session, sought.clone(), before.as_deref(), reached).await {
-                Ok(view) => return Ok((Arc::new(view), session)),
+            match self.read_once(&session, sought.clone(), asking, before.as_deref(), reached).await {
+                Ok((view, granted)) => return Ok((Arc::new(view), session, granted)),
                 Err(error) if attempt < ATTEMPTS_MAX && error.is_session_lost() => {
                     self.sessions.drop_session(&session).await;
                 }
@@ -355,11 +374,13 @@ impl Gateway {
         &self,
         session: &Arc<Session>,
         sought: Sought,
+        asking: &Asking,
         before: Option<&PatientView>,
         reached: Option<Witness>,
-    ) -> Result<PatientView, GatewayError> {
+    ) -> Result<(PatientView, Granted), GatewayError> {
         let patient = sought.patient;
-        let authority = self.authorise(session, sought).await?;
+        let authority = self.authorise(session, sought, &asking.trail).await?;
+        let by = Granted { request: Some(authority.request), token: Some(authority.id) };
         let start = empty(patient);
         let mut view = match before.filter(|view| view.tags == authority.tags) {
             Some(view) => view.continued(),
@@ -429,7 +450,7 @@ impl Gateway {
         if view.at.sequence > authority.witness.sequence {
             self.have_witnessed(session, receipt).await?;
         }
-        Ok(view)
+        Ok((view, by))
     }
 
     /// What a user wants, with every label: what may be seen is the directive's to say.
@@ -445,17 +466,27 @@ impl Gateway {
     }
 
     /// Steps 1 to 6 of the transmission. Whoever turns out to be erased is forgotten here as well.
-    pub(crate) async fn authorise(&self, session: &Arc<Session>, sought: Sought) -> Result<Authority, GatewayError> {
+    pub(crate) async fn authorise(
+        &self,
+        session: &Arc<Session>,
+        sought: Sought,
+        trail: &Trail,
+    ) -> Result<Authority, GatewayError> {
         let patient = sought.patient;
-        let outcome = self.six_steps(session, sought).await;
+        let outcome = self.six_steps(session, sought, trail).await;
         if outcome.as_ref().is_err_and(|error| error.code() == "patient-erased") {
             self.found_erased(patient).await?;
         }
         outcome
     }
 
-    async fn six_steps(&self, session: &Arc<Session>, sought: Sought) -> Result<Authority, GatewayError> {
-        use sealwort_proto::message::FromBroker;
+    async fn six_steps(
+        &self,
+        session: &Arc<Session>,
+        sought: Sought,
+        trail: &Trail,
+    ) -> Result<Authority, GatewayError> {
+        let patient = sought.patient;
         let (party, established) = (&session.party, &session.established);
         let report = |step, route, what, bytes, begun: Instant| {
             let step = Step::Transmission(step);
@@ -469,10 +500,13 @@ impl Gateway {
                 duration: begun.elapsed(),
             });
         };
-        let size = |message: &sealwort_proto::message::ToBroker| sealwort_proto::codec::to_bytes(message).len();
+        let size = |message: &ToBroker| sealwort_proto::codec::to_bytes(message).len();
 
         let begun = Instant::now();
         let (state, question) = request(established, party, sought)?;
+        if let ToBroker::Request(signed) = &question {
+            trail.rests_on(patient, Granted { request: Some(digest(signed.as_ref())), token: None });
+        }
         report(1, "L → T", "signed request: patient, action, labels, purpose, user", size(&question), begun);
         let FromBroker::Challenge(challenge) = self.sessions.ask_broker(session, &question).await? else {
             return Err(unexpected(Fault::Broker));
@@ -491,7 +525,9 @@ impl Gateway {
         let (FromArchive::Granted(grant), _) = answers.next().await? else {
             return Err(unexpected(Fault::Archive));
         };
-        Ok(state.on_grant(*grant)?)
+        let authority = state.on_grant(*grant)?;
+        trail.rests_on(patient, Granted { request: Some(authority.request), token: Some(authority.id) });
+        Ok(authority)
     }
 
     /// Verifies the certificates of authors that a page is the first to need.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
+use sealwort_audit::{Detail, EventKind};
 use sealwort_fhir::IssueCode;
 use sealwort_net::member::Member;
 use sealwort_net::{Backoff, Shutdown};
@@ -369,9 +370,15 @@ impl Gateway {
                 let asking = Asking::itself(waiting.user, waiting.user_role, waiting.purpose);
                 let records: Vec<Labelled> =
                     waiting.records.into_iter().map(WaitingRecord::labelled).collect::<Result<_, _>>()?;
-                self.store_records(&waiting.locators, id, Arc::new(records), &asking, (Basis::Any, self.sessions.now()))
-                    .await
-                    .map(|_| ())
+                let (records, written) = (Arc::new(records), (Basis::Any, self.sessions.now()));
+                let outcome = self.store_records(&waiting.locators, id, records, &asking, written).await;
+                if outcome.as_ref().err().is_some_and(|error| error.is_away() || error.is_session_lost()) {
+                    return outcome.map(|_| ());
+                }
+                // That it was taken has its entry from then; this one says that it went out.
+                let entry = self.entry(EventKind::DepositStored, &asking).detail(Detail::Deposit, id);
+                self.keep_entry(entry, &asking.trail, outcome.as_ref().err()).await?;
+                outcome.map(|_| ())
             }
         }
     }

@@ -211,10 +211,10 @@ impl Shown {
         self.rows.get(usize::try_from(place).ok()?)?.as_ref()
     }
 
-    /// Id and content of the one at a place.
-    pub(crate) fn at(&self, place: u32) -> Option<(String, Bytes)> {
+    /// Whose, id and content of the one at a place.
+    pub(crate) fn at(&self, place: u32) -> Option<(Pseudonym, String, Bytes)> {
         let row = self.row(place)?;
-        Some((row.id.as_str().to_owned(), row.content.clone()))
+        Some((row.patient, row.id.as_str().to_owned(), row.content.clone()))
     }
 }
 

@@ -105,6 +105,11 @@ impl Gateway {
         let names = records.iter().map(|r| (r.record.resource_type.as_str(), r.record.id.as_str()));
         self.roster.put_resources(patient, names).await?;
         asking.trail.touches(patient);
+        for record in records.iter().map(|labelled| &labelled.record) {
+            if let Ok(kind) = record.resource_type.parse() {
+                asking.trail.shows(patient, kind, &record.id);
+            }
+        }
         match self.deposit(patient, id, records, asking, (basis, now)).await? {
             Deposited::Stored { after } => Ok(Some((patient, after))),
             Deposited::Moved => Ok(None),

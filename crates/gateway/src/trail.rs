@@ -1,17 +1,17 @@
 //! What a request touched and showed, gathered while it is served, and the entries about it in the gateway's audit log:
 //! one for each patient, on disk before the answer leaves.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sealwort_audit::{Detail, Event, EventKind, Outcome};
 use sealwort_fhir::{IssueCode, ResourceType};
 use sealwort_journal::JournalError;
-use sealwort_proto::Pseudonym;
+use sealwort_proto::{Digest, Pseudonym, TokenId};
 
 use crate::Gateway;
 use crate::error::GatewayError;
-use crate::face::Interaction;
+use crate::face::{ADMINISTRATOR, Interaction};
 use crate::user::{Asking, By};
 
 /// Resources that an entry names; how many there were is told in any case.
@@ -19,32 +19,83 @@ const NAMED_MAX: usize = 12;
 
 /// What one request touched and showed. Clones share it, as the entries of a Bundle do.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Trail(Arc<Mutex<Touched>>);
+pub(crate) struct Trail(Arc<Mutex<BTreeMap<Pseudonym, Access>>>);
 
+/// What it had to do with one patient.
 #[derive(Debug, Default)]
-struct Touched {
-    patients: BTreeSet<Pseudonym>,
+struct Access {
     named: Vec<String>,
-    shown: u64,
+    types: Vec<(ResourceType, u64)>,
+    /// In order; a write often reads first.
+    granted: Vec<Granted>,
+}
+
+/// By what broker and archive name an access: the signed request, and the token that followed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Granted {
+    pub(crate) request: Option<Digest>,
+    pub(crate) token: Option<TokenId>,
+}
+
+impl Granted {
+    /// The token, or the request that led to none.
+    fn name(&self) -> Option<String> {
+        self.token.map(|token| token.to_string()).or_else(|| self.request.map(|request| request.to_string()))
+    }
 }
 
 impl Trail {
     /// The record of a patient was opened, or written into.
     pub(crate) fn touches(&self, patient: Pseudonym) {
-        self.touched().patients.insert(patient);
+        self.touched().entry(patient).or_default();
     }
 
-    /// A resource is shown.
-    pub(crate) fn shows(&self, kind: ResourceType, id: &str) {
+    /// Broker and archive were asked for this, now or by an earlier request of the same user.
+    pub(crate) fn rests_on(&self, patient: Pseudonym, granted: Granted) {
         let mut touched = self.touched();
-        touched.shown += 1;
-        if touched.named.len() < NAMED_MAX {
-            touched.named.push(format!("{kind}/{id}"));
+        let all = &mut touched.entry(patient).or_default().granted;
+        all.retain(|known| known.request != granted.request);
+        all.push(granted);
+    }
+
+    /// A resource of a patient is shown.
+    pub(crate) fn shows(&self, patient: Pseudonym, kind: ResourceType, id: &str) {
+        let mut touched = self.touched();
+        let access = touched.entry(patient).or_default();
+        match access.types.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += 1,
+            None => access.types.push((kind, 1)),
+        }
+        if access.named.len() < NAMED_MAX {
+            access.named.push(format!("{kind}/{id}"));
         }
     }
 
-    fn touched(&self) -> MutexGuard<'_, Touched> {
+    fn touched(&self) -> MutexGuard<'_, BTreeMap<Pseudonym, Access>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Access {
+    /// Says in an entry what was shown of whom, and by which request and token.
+    fn tell(&self, mut entry: Event, patient: Pseudonym, failed: Option<&GatewayError>) -> Event {
+        entry.patient = Some(patient);
+        if let Some((last, before)) = self.granted.split_last() {
+            entry.request = last.request;
+            entry.token = last.token;
+            let before: Vec<_> = before.iter().filter_map(Granted::name).collect();
+            entry.note(Detail::Digest, before.join(" "));
+        }
+        let shown: u64 = self.types.iter().map(|(_, count)| count).sum();
+        if failed.is_none() && shown > 0 {
+            entry.note(Detail::Count, shown);
+            entry.note(Detail::Subject, self.named.join(" "));
+            if shown > self.named.len() as u64 {
+                let types: Vec<_> = self.types.iter().map(|(kind, count)| format!("{kind}:{count}")).collect();
+                entry.note(Detail::Types, types.join(" "));
+            }
+        }
+        entry
     }
 }
 
@@ -63,6 +114,8 @@ pub(crate) fn kind_of(does: Interaction) -> Option<EventKind> {
         Interaction::Delete => EventKind::Deleted,
         Interaction::Validate => EventKind::Validated,
         Interaction::Everything | Interaction::Summary => EventKind::RecordRead,
+        Interaction::AccessLog | Interaction::AccessLogProof => EventKind::LogShown,
+        Interaction::SearchEvents | Interaction::ReadEvent => EventKind::LogSearched,
         Interaction::EmergencyAccess => EventKind::EmergencyBegun,
         Interaction::EmergencyApprove => EventKind::EmergencyApproved,
         Interaction::EmergencyEnd => EventKind::EmergencyEnded,
@@ -93,17 +146,26 @@ impl Gateway {
             entry.outcome = outcome_of(error);
             entry.note(Detail::Status, error.status());
         }
-        let entries = {
-            let touched = trail.touched();
-            if failed.is_none() && touched.shown > 0 {
-                entry.note(Detail::Count, touched.shown);
-                entry.note(Detail::Subject, touched.named.join(" "));
-            }
-            let of = |patient: &Pseudonym| entry.clone().patient(*patient);
-            let entries: Vec<Event> = touched.patients.iter().map(of).collect();
-            if entries.is_empty() { vec![entry] } else { entries }
-        };
-        Ok(self.journal.append_all(entries).await?)
+        let entries: Vec<_> =
+            trail.touched().iter().map(|(patient, access)| access.tell(entry.clone(), *patient, failed)).collect();
+        Ok(self.journal.append_all(if entries.is_empty() { vec![entry] } else { entries }).await?)
+    }
+
+    /// Keeps how something ended that touches no record, and passes that on when it is on disk.
+    pub(crate) async fn entered<T>(&self, entry: Event, outcome: Result<T, GatewayError>) -> Result<T, GatewayError> {
+        self.keep_entry(entry, &Trail::default(), outcome.as_ref().err()).await?;
+        outcome
+    }
+
+    /// Keeps that a list of the hospital's own is read.
+    pub(crate) async fn list_read(&self, what: &str, asking: &Asking) -> Result<(), GatewayError> {
+        self.entered(self.entry(EventKind::ListRead, asking).detail(Detail::Subject, what), Ok(())).await
+    }
+
+    /// The same, by an administrator.
+    pub(crate) async fn list_read_by(&self, what: &str, administrator: &str) -> Result<(), GatewayError> {
+        let entry = self.journal.event(EventKind::ListRead).user(administrator, ADMINISTRATOR);
+        self.entered(entry.detail(Detail::Subject, what), Ok(())).await
     }
 
     /// Keeps that somebody could not be let in.

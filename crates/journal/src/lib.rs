@@ -4,6 +4,7 @@
 //!
 //! What an entry says and how the tree is computed is `sealwort-audit`'s, where it is kept is `store`'s.
 
+mod about;
 mod doubts;
 mod error;
 mod peers;
@@ -25,6 +26,7 @@ use sealwort_proto::peers::{chain_from_wire, chain_to_wire};
 use sealwort_store::{AuditStore, KeptCheckpoint};
 use tokio::sync::{mpsc, oneshot};
 
+pub use about::export_of;
 pub use doubts::Doubt;
 pub use error::JournalError;
 pub use peers::{Peer, spawn_cosigning};
@@ -37,6 +39,9 @@ use writer::{Health, Waiting, Writer};
 
 /// Folder, in the data folder, of what shows that another party's log was rewritten.
 pub const EVIDENCE_FOLDER: &str = "audit-evidence";
+/// How many times as seldom as with a neighbour checkpoints are exchanged with the certificate authority: it keeps those of
+/// everybody.
+pub const AUTHORITY_SELDOM: u32 = 6;
 /// Entries that may wait; further callers wait before the queue.
 const QUEUE_MAX: usize = 1024;
 
@@ -44,10 +49,17 @@ const QUEUE_MAX: usize = 1024;
 #[derive(Clone)]
 pub struct Journal(Arc<Shared>);
 
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Journal")
+    }
+}
+
 pub(crate) struct Shared {
     queue: mpsc::Sender<Waiting>,
     store: Arc<dyn AuditStore>,
     voice: Arc<dyn Voice>,
+    at_rest: Arc<AtRest>,
     health: Health,
     doubts: Doubts,
 }
@@ -75,9 +87,10 @@ impl Journal {
         let doubts = Doubts::open(evidence, readiness.clone())?;
         let health = Health::new(readiness, place);
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        let writer = Writer::open(Arc::clone(&store), Arc::clone(&voice), at_rest, health.clone()).await?;
+        let at_rest = Arc::new(at_rest);
+        let writer = Writer::open(Arc::clone(&store), Arc::clone(&voice), Arc::clone(&at_rest), health.clone()).await?;
         tokio::spawn(writer.run(waiting));
-        let journal = Self(Arc::new(Shared { queue, store, voice, health, doubts }));
+        let journal = Self(Arc::new(Shared { queue, store, voice, at_rest, health, doubts }));
         journal.append(journal.event(EventKind::ServiceStarted)).await?;
         Ok(journal)
     }
@@ -127,6 +140,11 @@ impl Journal {
     /// Other parties' logs that are not what they were.
     pub fn doubts(&self) -> Vec<Doubt> {
         self.0.doubts.all()
+    }
+
+    /// The store that it is kept in.
+    pub fn store(&self) -> &dyn AuditStore {
+        self.0.store.as_ref()
     }
 
     /// The newest own checkpoint.

@@ -71,7 +71,7 @@ impl Health {
 pub(crate) struct Writer {
     store: Arc<dyn AuditStore>,
     voice: Arc<dyn Voice>,
-    at_rest: AtRest,
+    at_rest: Arc<AtRest>,
     health: Health,
     /// As on the disk; none after a failure.
     tree: Option<Tree>,
@@ -84,7 +84,7 @@ impl Writer {
     pub(crate) async fn open(
         store: Arc<dyn AuditStore>,
         voice: Arc<dyn Voice>,
-        at_rest: AtRest,
+        at_rest: Arc<AtRest>,
         health: Health,
     ) -> Result<Self, JournalError> {
         let tree = open_tree(store.as_ref()).await?;

@@ -83,6 +83,10 @@ impl AuditStore for Disk {
         self.kept.cosigned(from, most).await
     }
 
+    async fn newest_cosigned(&self, size: u64) -> Result<Option<KeptCheckpoint>, StoreError> {
+        self.kept.newest_cosigned(size).await
+    }
+
     async fn remember_checkpoint(
         &self,
         origin: &str,

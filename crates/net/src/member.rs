@@ -205,8 +205,7 @@ impl Member {
         ca: &CaConfig,
         shutdown: &Shutdown,
     ) -> Result<Vec<JoinHandle<()>>, MemberError> {
-        let endpoint: Endpoint = ca.url.parse()?;
-        let client = HopClient::new(authority_client_config(Some(&self.credentials), &self.trust)?);
+        let (client, endpoint) = self.authority(ca)?;
         let fetch = {
             let (client, endpoint) = (client.clone(), endpoint.clone());
             move || {
@@ -224,6 +223,12 @@ impl Member {
         let refresh = spawn_crl_refresh(self.trust.clone(), fetch, keep, ca.crl_every.0, shutdown.clone());
         let renewal = tokio::spawn(renewal(Arc::clone(self), client, endpoint, shutdown.clone()));
         Ok(vec![refresh, renewal])
+    }
+
+    /// The way to the certificate authority, as the party that this is.
+    pub fn authority(&self, ca: &CaConfig) -> Result<(HopClient, Endpoint), MemberError> {
+        let client = HopClient::new(authority_client_config(Some(&self.credentials), &self.trust)?);
+        Ok((client, ca.url.parse()?))
     }
 
     /// Renews both certificates with fresh keys now.

@@ -19,6 +19,7 @@ pub mod handshake;
 pub mod holdings;
 pub mod id;
 pub mod log;
+pub mod log_request;
 pub mod message;
 #[cfg(any(test, feature = "testing"))]
 pub mod observe;

@@ -37,11 +37,13 @@ pub enum Kind {
     Erasure,
     /// A party's certificate of what it destroyed.
     ErasureCertificate,
+    /// A consent authority's request for what a party's audit log holds about its patient.
+    LogRequest,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Request,
         Self::Token,
         Self::Possession,
@@ -51,6 +53,7 @@ impl Kind {
         Self::Receipt,
         Self::Erasure,
         Self::ErasureCertificate,
+        Self::LogRequest,
     ];
 
     /// The COSE content type.
@@ -65,6 +68,7 @@ impl Kind {
             Self::Receipt => "application/sealwort-receipt+cbor",
             Self::Erasure => "application/sealwort-erasure+cbor",
             Self::ErasureCertificate => "application/sealwort-erasure-certificate+cbor",
+            Self::LogRequest => "application/sealwort-log-request+cbor",
         }
     }
 }

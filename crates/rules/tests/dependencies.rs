@@ -21,19 +21,19 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("gateway", &["net", "store", "fhir", "hl7v2", "devices", "smart", "consent", "proto", "pki", "audit", "journal"]),
     ("broker", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal"]),
     ("archive", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal"]),
-    ("ca", &["net", "store", "pki"]),
+    ("ca", &["net", "store", "pki", "audit", "journal"]),
     (
         "cli",
         &[
-            "gateway", "broker", "archive", "ca", "net", "store", "audit", "fhir", "hl7v2", "devices", "smart",
-            "consent", "proto", "pki",
+            "gateway", "broker", "archive", "ca", "net", "store", "journal", "audit", "fhir", "hl7v2", "devices",
+            "smart", "consent", "proto", "pki",
         ],
     ),
     (
         "bench",
         &[
-            "gateway", "broker", "archive", "ca", "net", "store", "fhir", "hl7v2", "devices", "smart", "consent",
-            "proto", "pki", "custody", "audit", "journal",
+            "gateway", "broker", "archive", "ca", "net", "store", "journal", "audit", "fhir", "hl7v2", "devices",
+            "smart", "consent", "proto", "pki", "custody",
         ],
     ),
     ("rules", &[]),

@@ -69,7 +69,8 @@ pub trait AuditStore: Send + Sync {
     async fn audit_size(&self) -> Result<u64, StoreError>;
     /// Entries that meet the conditions, in order, at most `most`.
     async fn audit_rows(&self, query: AuditQuery, most: usize) -> Result<Vec<Row>, StoreError>;
-    /// The hashes kept with these entries, for [`sealwort_audit::Question`]; what is not there is left out.
+    /// The hashes kept with these entries, ascending, for [`sealwort_audit::Question`] and [`sealwort_audit::Batch`]; what
+    /// is not there is left out.
     async fn audit_hashes(&self, numbers: &[u64]) -> Result<Vec<(u64, Hashes)>, StoreError>;
     /// The newest own checkpoint.
     async fn newest_checkpoint(&self) -> Result<Option<KeptCheckpoint>, StoreError>;
@@ -77,6 +78,8 @@ pub trait AuditStore: Send + Sync {
     async fn put_cosigned(&self, checkpoint: KeptCheckpoint) -> Result<(), StoreError>;
     /// Own checkpoints with cosignatures, from this size on, ascending.
     async fn cosigned(&self, from: u64, most: usize) -> Result<Vec<KeptCheckpoint>, StoreError>;
+    /// The newest own checkpoint with cosignatures that covers at most so many entries.
+    async fn newest_cosigned(&self, size: u64) -> Result<Option<KeptCheckpoint>, StoreError>;
     /// Remembers another party's checkpoint before it is cosigned, in place of the one of size `after` (0: none).
     /// Two requests that race thus never both succeed. `false` where another one is remembered. All are kept.
     async fn remember_checkpoint(

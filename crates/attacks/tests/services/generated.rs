@@ -4,6 +4,7 @@
 use sealwort_pki::{Role, UnixTime};
 use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
 use sealwort_proto::halves::SubHalf;
+use sealwort_proto::log_request::LogRequest;
 use sealwort_proto::message::{FromArchive, FromBroker, MESSAGE_BYTES_MAX, Refusal, ToArchive, ToBroker, WireEntry};
 use sealwort_proto::operations::Operations;
 use sealwort_proto::record::{self, Change, EntryHeader, Record};
@@ -150,6 +151,10 @@ async fn to_broker(
         _ => panic!("step 1"),
     };
     let receipts = [receipt(session, by, own, now).await, receipt(of_b, b, others, now).await];
+    let log_request = |registered: &Registered, number: u8| {
+        let session = if number == 1 { session } else { of_b };
+        log_request(session, registered, now)
+    };
     let samples = |registered: &Registered, number: u8| {
         let receipt = receipts[usize::from(number - 1)].clone();
         let (registration, directive) = (Blob(registered.registration.clone()), Blob(registered.signed()));
@@ -162,6 +167,7 @@ async fn to_broker(
             ("request", ToBroker::Request(signed(registered))),
             ("witness", ToBroker::Witness(receipt)),
             ("witnessed", ToBroker::Witnessed { patient: registered.patient, after: 0 }),
+            ("log", ToBroker::Log { request: log_request(registered, number), from: 0, size: 0 }),
         ]
     };
     for ((what, message), (_, other)) in samples(own, 1).into_iter().zip(samples(others, 2)) {
@@ -185,6 +191,8 @@ async fn to_broker(
                 }
                 // Where its own patient's heads begin is its own to say, and a true receipt may be brought by anybody.
                 Ok(FromBroker::Heads(_)) if !what.ends_with("at 1/0") => tally.without_effect(mutation.class),
+                // Which part of its own patient's entries it asks for is its own to say.
+                Ok(FromBroker::Log(_)) if !what.contains("at 1/0") => tally.without_effect(mutation.class),
                 Ok(FromBroker::Kept) if what.starts_with("witness other value") => {
                     tally.without_effect(mutation.class);
                 }
@@ -192,6 +200,17 @@ async fn to_broker(
             }
         }
     }
+}
+
+/// The consent authority's request for the logs, in a session.
+fn log_request(session: &Session, registered: &Registered, now: UnixTime) -> Blob {
+    let request = LogRequest {
+        exchange: "demo".to_owned(),
+        patient: registered.patient,
+        session: session.established.with_broker.session(),
+        issued_at: now.as_secs(),
+    };
+    Blob(request.sign(&registered.key, &Operations::default()).unwrap())
 }
 
 /// The request of step 1 altered and signed again, and step 3 after it.
@@ -266,6 +285,7 @@ async fn to_archive(
             ("direct", ToArchive::Direct { directive }),
             ("present", present.clone()),
             ("fetch", ToArchive::Fetch { authority: reading.id, after: 0 }),
+            ("log", ToArchive::Log { request: log_request(session, registered, now), from: 0, size: 0 }),
         ]
     };
     for ((what, message), (_, other)) in samples(own, &present).into_iter().zip(samples(others, &other_present)) {
@@ -278,10 +298,15 @@ async fn to_archive(
                     let read =
                         |answer: &FromArchive| matches!(answer, FromArchive::Entries { .. } | FromArchive::End { .. });
                     let own_place = what.starts_with("fetch") && answers.iter().all(read);
+                    let own_page = what.starts_with("log") && !what.contains("at 1/0");
+                    // Whoever has another authority's key may ask with it.
+                    let others_key = what.starts_with("log other value");
+                    let log = |answer: &FromArchive| matches!(answer, FromArchive::Log(_));
+                    let own_log = (own_page || others_key) && answers.iter().all(log);
                     let unchanged = what.starts_with("direct other value") && answers == [FromArchive::Kept];
                     // The whole of another honest step 5 of this hospital's: its own token, used once.
                     let own_token = ["", "1"].map(|path| format!("present other value at {path}")).contains(&what);
-                    assert!(own_place || unchanged || own_token, "{what}: {answers:?}");
+                    assert!(own_place || own_log || unchanged || own_token, "{what}: {answers:?}");
                     tally.without_effect(mutation.class);
                 }
             }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sealwort_audit::{
-    Checkpoint, Coverage, EventKind, Export, Note, Question, Selected, Tree, export_line, verify_export,
+    Batch, Checkpoint, Coverage, EventKind, Export, Note, Question, Tree, export_line, verify_export,
 };
 use sealwort_net::secret_file;
 use sealwort_proto::Pseudonym;
@@ -89,22 +89,22 @@ async fn collect(log: &Log, args: &ExportArgs, note: Note) -> Result<(String, Ex
     Ok((lines, Export { note, witnessed, coverage, chains: log.chains().await? }))
 }
 
-/// Single entries with their inclusion proofs.
+/// Single entries, with one proof for all.
 async fn selected(log: &Log, mut query: AuditQuery, size: u64) -> Result<(String, Coverage), CliError> {
-    let (mut lines, mut all) = (String::new(), Vec::new());
+    let (mut lines, mut numbers) = (String::new(), Vec::new());
     loop {
         let rows = log.rows(query.clone(), PAGE).await?;
-        let Some(last) = rows.last() else { return Ok((lines, Coverage::Selected(all))) };
+        let Some(last) = rows.last() else { break };
         query.from = last.number + 1;
-        let questions: Vec<_> = rows.iter().map(|row| Question::Inclusion { size, number: row.number }).collect();
-        // Neighbours share most of their proofs' hashes.
-        let found = log.hashes(questions.iter().flat_map(|question| question.needs()).collect()).await?;
-        for (row, question) in rows.iter().zip(questions) {
+        for row in &rows {
             lines.push_str(&export_line(row.number, &log.event(row)?));
-            let proof = question.answer(&found).map_err(|error| tampered(Some(row.number), error.to_string()))?;
-            all.push(Selected { number: row.number, proof });
+            numbers.push(row.number);
         }
     }
+    let wrong = |error: sealwort_audit::TreeError| tampered(None, error.to_string());
+    let batch = Batch::new(size, numbers).map_err(wrong)?;
+    let proof = batch.prove(&log.hashes(batch.needs()).await?).map_err(wrong)?;
+    Ok((lines, Coverage::Selected { numbers: batch.numbers().to_vec(), proof }))
 }
 
 /// All entries from the first to the last that lie in the span: clocks may have gone back, numbers never do.

@@ -131,6 +131,18 @@ impl Log {
         verified(&kept, &self.chains().await?, &self.membership.identity, &self.membership.trust).map(Some)
     }
 
+    /// Entries that the newest checkpoint covers, verified, with the tree over them.
+    pub(super) async fn stands(&self) -> Result<u64, CliError> {
+        let Some(newest) = self.newest().await? else { return Ok(0) };
+        let checkpoint = newest.checkpoint();
+        let root = self.answer(Question::Root { size: checkpoint.size }).await?;
+        if root == [checkpoint.root] {
+            Ok(checkpoint.size)
+        } else {
+            Err(tampered(None, "its entries are not those that its newest checkpoint was made over".to_owned()))
+        }
+    }
+
     /// The newest checkpoints that others cosigned, ascending. Each vouches for all entries before it, so that older
     /// ones add nothing.
     pub(super) async fn cosigned(&self) -> Result<Vec<Cosigned>, CliError> {

@@ -9,6 +9,8 @@ mod search;
 mod verify;
 mod witnessed;
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use sealwort_audit::{Fault, Passed, Verdict};
 
@@ -40,6 +42,14 @@ pub(crate) async fn run(args: AuditArgs, output: Output) -> Result<(), CliError>
         AuditCommand::Search(args) => search::run(&args, output).await,
         AuditCommand::Witnessed(args) => witnessed::run(&args, output).await,
     }
+}
+
+/// How many entries a log has, whose newest checkpoint is its party's and fits them. It does not walk the log.
+pub(crate) async fn stands(folder: &Path, log: &Path) -> Result<u64, CliError> {
+    let log = folder::open(folder, log).await?;
+    let stands = log.stands().await;
+    log.store.close().await;
+    stands
 }
 
 impl From<Verdict> for CliError {

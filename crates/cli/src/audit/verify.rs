@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use sealwort_audit::{Checkpoint, Fault, Note, Passed, Verdict, Walk, WitnessFile, Witnessed, verify_export};
+use sealwort_audit::{
+    AccessLogFile, Checkpoint, Fault, Note, Passed, Verdict, Walk, WitnessFile, Witnessed, verify_export,
+};
 use sealwort_pki::Trust;
 use sealwort_store::{AuditQuery, AuditStore as _};
 use serde::Deserialize;
@@ -20,10 +22,10 @@ use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// An export.
-    #[arg(value_name = "EXPORT", required_unless_present = "folder", requires_all = ["proof", "root"])]
+    /// An export, or a patient's access log, which has its proof in it.
+    #[arg(value_name = "EXPORT", required_unless_present = "folder", requires = "root")]
     export: Option<PathBuf>,
-    /// Its proof.
+    /// The proof of an export.
     #[arg(long, value_name = "FILE", requires = "export")]
     proof: Option<PathBuf>,
     /// The root certificate of the exchange, PEM or DER, from its operator and not from whoever made the export.
@@ -59,10 +61,27 @@ pub(super) async fn run(args: &VerifyArgs, output: Output) -> Result<(), CliErro
             }
             passed
         }
+        (None, Some(file), None, Some(root)) => return access_log(file, root, &files, output),
         _ => return Err(CliError::Local("name an export with --proof and --root, or a data folder".to_owned())),
     };
     output.data(&passed, || {
         format!("{} entries of {} are as they were signed\n{}", passed.entries, passed.origin, vouching(&passed))
+    })
+}
+
+/// Verifies what `sealwort access-log --proof` wrote.
+fn access_log(file: &Path, root: &Path, files: &[WitnessFile], output: Output) -> Result<(), CliError> {
+    let log = AccessLogFile::from_json(&read(file)?).ok_or_else(|| {
+        CliError::Local(format!("{} is no access log; of an export, name the proof with --proof", file.display()))
+    })?;
+    let checkpoint = log.checkpoint().ok_or_else(|| unreadable("nothing is in it"))?.to_owned();
+    let passed = log.verify(&Head { checkpoint, selected: None }.trust(root)?, files, WITNESSES_MIN)?;
+    output.message(LEFT_OUT);
+    output.data(&passed, || {
+        let one = |passed: &Passed| {
+            format!("{} entries of {} are as they were signed\n{}", passed.entries, passed.origin, vouching(passed))
+        };
+        passed.iter().map(one).collect::<Vec<_>>().join("\n")
     })
 }
 

@@ -12,17 +12,19 @@ use sealwort_ca::admin::{
 };
 use sealwort_ca::{Authority, ExchangeFolder, PAGE_CERTIFICATES_MAX};
 use sealwort_net::client::{Body, Connection, Endpoint, HopClient};
+use sealwort_net::health::Readiness;
 use sealwort_net::tls::{Credentials, SharedTrust, authority_client_config};
 use sealwort_net::{SystemClock, secret_file};
 use sealwort_pki::authority::RevocationReason;
 use sealwort_pki::enrolment::{Invitation, Membership, Refusal};
 use sealwort_pki::{Identity, Role, SerialNumber};
-use sealwort_store::sqlite::SqliteStore;
+use sealwort_store::sqlite::{SqliteAudit, SqliteStore};
 use sealwort_store::{DataFolder, StoreError};
 use serde::Serialize;
 
 use super::CaServiceConfig;
 use super::folder::open_exchange;
+use super::serve::open_log;
 use crate::error::CliError;
 use crate::settings::SettingsArgs;
 
@@ -36,7 +38,7 @@ enum Way {
     /// The service runs.
     Service(Connection),
     /// It does not; the folder stays locked meanwhile.
-    Folder { authority: Box<Authority>, store: SqliteStore, _data: DataFolder },
+    Folder { authority: Box<Authority>, store: SqliteStore, audit: SqliteAudit, _data: DataFolder },
 }
 
 impl Operator {
@@ -102,8 +104,9 @@ impl Operator {
 
     /// To be called when the work is done: everything is on disk then.
     pub(super) async fn close(self) {
-        if let Way::Folder { store, .. } = self.way {
+        if let Way::Folder { store, audit, .. } = self.way {
             store.close().await;
+            audit.close().await;
         }
     }
 
@@ -134,7 +137,9 @@ async fn in_folder(config: &CaServiceConfig, exchange: ExchangeFolder, mut data:
     let store = SqliteStore::open(&mut data).await?;
     let policy = config.policy(config.listen.address);
     let authority = Authority::open(exchange, Arc::new(store.clone()), policy, Arc::new(SystemClock)).await?;
-    Ok(Way::Folder { authority: Box::new(authority), store, _data: data })
+    let audit = SqliteAudit::open(&data, config.audit.folder_in(&config.folder)).await?;
+    open_log(&authority, audit.clone(), &config.folder, Readiness::new()).await?;
+    Ok(Way::Folder { authority: Box::new(authority), store, audit, _data: data })
 }
 
 async fn connect(config: &CaServiceConfig, exchange: &ExchangeFolder) -> Result<Connection, CliError> {

@@ -1,17 +1,19 @@
 //! `sealwort ca serve`: the authority's service, and the same service inside another process.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sealwort_audit::AtRest;
 use sealwort_ca::{Authority, ExchangeFolder, Policy, router};
+use sealwort_journal::{EVIDENCE_FOLDER, Journal, Opening, routes as cosigning};
 use sealwort_net::config::{Interval, LimitsConfig, ListenConfig, LogConfig};
 use sealwort_net::health::{self, Readiness};
 use sealwort_net::server::{Limits, Server};
 use sealwort_net::{Clock, Shutdown, SystemClock};
 use sealwort_pki::Role;
 use sealwort_store::DataFolder;
-use sealwort_store::sqlite::SqliteStore;
+use sealwort_store::sqlite::{SqliteAudit, SqliteStore};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -34,10 +36,26 @@ pub(crate) struct CaServiceConfig {
     pub(crate) crl_lifetime: Interval,
     /// Where parties connect.
     pub(crate) listen: ListenConfig,
+    /// The audit log.
+    pub(crate) audit: CaAuditConfig,
     /// How long the server waits and how much it takes.
     pub(crate) limits: LimitsConfig,
     /// What is logged.
     pub(crate) log: LogConfig,
+}
+
+/// `[audit]`: the audit log.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct CaAuditConfig {
+    /// Folder of the log; empty for the data folder. On a disk of its own nothing else can fill it.
+    pub(crate) folder: PathBuf,
+}
+
+impl CaAuditConfig {
+    /// Where the log lies.
+    pub(crate) fn folder_in<'a>(&'a self, data: &'a Path) -> &'a Path {
+        if self.folder.as_os_str().is_empty() { data } else { &self.folder }
+    }
 }
 
 impl Default for CaServiceConfig {
@@ -49,6 +67,7 @@ impl Default for CaServiceConfig {
             party_lifetime: Interval(policy.party_lifetime),
             crl_lifetime: Interval(policy.crl_lifetime),
             listen: ListenConfig::on_loopback(CA_PORT),
+            audit: CaAuditConfig::default(),
             limits: LimitsConfig::from(&Limits::default()),
             log: LogConfig::default(),
         }
@@ -70,6 +89,7 @@ pub(crate) struct RunningCa {
     /// The authority.
     pub(crate) authority: Arc<Authority>,
     store: SqliteStore,
+    audit: SqliteAudit,
     serving: JoinHandle<()>,
     /// Locked until the store is closed.
     data: DataFolder,
@@ -80,6 +100,7 @@ impl RunningCa {
     pub(crate) async fn stopped(self) {
         let _ = self.serving.await;
         self.store.close().await;
+        self.audit.close().await;
         drop(self.data);
     }
 }
@@ -93,14 +114,17 @@ pub(crate) async fn start(
     let exchange: ExchangeFolder = open_exchange(&config.folder)?;
     let mut data = DataFolder::open(&config.folder, Role::Ca.as_str())?;
     let store = SqliteStore::open(&mut data).await?;
+    let audit = SqliteAudit::open(&data, config.audit.folder_in(&config.folder)).await?;
     let wanted = config.listen.address;
     let refused = |error| CliError::Local(format!("cannot listen on {wanted}: {error}; choose another address"));
     let listener = TcpListener::bind(wanted).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     let authority = Authority::open(exchange, Arc::new(store.clone()), config.policy(address), clock).await?;
     let authority = Arc::new(authority);
+    let readiness = Readiness::new();
+    let journal = open_log(&authority, audit.clone(), &config.folder, readiness.clone()).await?;
     let (tls, tasks) = authority.start(&shutdown)?;
-    let routes = router(Arc::clone(&authority)).merge(health::router(Readiness::new()));
+    let routes = router(Arc::clone(&authority)).merge(health::router(readiness)).merge(cosigning(journal.clone()));
     let server = Server::new(routes).tls(tls).limits(Limits::from(&config.limits));
     tracing::info!(%address, exchange = %authority.folder().exchange(), "the certificate authority listens");
     let serving = tokio::spawn(async move {
@@ -108,8 +132,28 @@ pub(crate) async fn start(
         for task in tasks {
             let _ = task.await;
         }
+        journal.close().await;
     });
-    Ok(RunningCa { address, authority, store, serving, data })
+    Ok(RunningCa { address, authority, store, audit, serving, data })
+}
+
+/// Opens the authority's audit log, in which it enters from then on.
+pub(super) async fn open_log(
+    authority: &Authority,
+    audit: SqliteAudit,
+    folder: &Path,
+    readiness: Readiness,
+) -> Result<Journal, CliError> {
+    let opened = Journal::open(Opening {
+        store: Arc::new(audit),
+        voice: authority.voice().map_err(|error| CliError::Local(error.to_string()))?,
+        at_rest: AtRest::Clear,
+        evidence: Some(folder.join(EVIDENCE_FOLDER)),
+        readiness,
+    });
+    let journal = opened.await.map_err(|error| CliError::Local(error.to_string()))?;
+    authority.keep_log(journal.clone());
+    Ok(journal)
 }
 
 pub(super) async fn run(args: &ServiceArgs, output: Output) -> Result<(), CliError> {

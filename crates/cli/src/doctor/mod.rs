@@ -2,6 +2,7 @@
 //! clock, and real TLS connections to whom it needs. It changes nothing. Each finding that is not good comes
 //! with the one line that mends it.
 
+mod audit;
 mod folder;
 mod network;
 mod place;
@@ -32,6 +33,8 @@ pub(crate) struct DoctorArgs {
 struct Subject<'a> {
     role: Role,
     folder: &'a Path,
+    /// Where the audit log lies, where that is not the data folder.
+    log: Option<&'a Path>,
     /// Where the authority is.
     ca: Result<String, CliError>,
     peer: Option<(Role, &'a str, &'a str)>,
@@ -51,7 +54,8 @@ pub(crate) async fn run(args: DoctorArgs, output: Output) -> Result<(), CliError
         Role::Ca => {
             if let Some(config) = configuration::<CaServiceConfig>(&args.settings, &mut report) {
                 let ca = service_endpoint(&config).map(|endpoint| endpoint.to_string());
-                examine(&Subject { role, folder: &config.folder, ca, peer: None }, &mut report).await;
+                let log = Some(config.audit.folder_in(&config.folder));
+                examine(&Subject { role, folder: &config.folder, log, ca, peer: None }, &mut report).await;
             }
         }
         Role::Broker => party::<sealwort_broker::Config>(&args.settings, &mut report).await,
@@ -64,7 +68,8 @@ pub(crate) async fn run(args: DoctorArgs, output: Output) -> Result<(), CliError
 async fn party<T: RoleConfig>(settings: &SettingsArgs, report: &mut Report) {
     let Some(config) = configuration::<T>(settings, report) else { return };
     let ca = config.ca().map_or_else(|| CaConfig::default().url, |ca| ca.url.clone());
-    let subject = Subject { role: T::ROLE, folder: config.folder(), ca: Ok(ca), peer: config.peer() };
+    let log = config.audit_folder();
+    let subject = Subject { role: T::ROLE, folder: config.folder(), log, ca: Ok(ca), peer: config.peer() };
     examine(&subject, report).await;
 }
 
@@ -91,6 +96,7 @@ fn configuration<T: RoleConfig>(settings: &SettingsArgs, report: &mut Report) ->
 
 async fn examine(subject: &Subject<'_>, report: &mut Report) {
     folder::check(subject, report);
+    audit::check(subject, report).await;
     let Some(place) = place::check(subject, report) else { return };
     network::check(subject, &place, report).await;
 }

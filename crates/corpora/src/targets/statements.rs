@@ -14,6 +14,7 @@ use sealwort_proto::codec::to_bytes;
 use sealwort_proto::erasure::{self, Certificate, Destroyed, Erasure};
 use sealwort_proto::handshake::Party;
 use sealwort_proto::log::{Authors, entry_hash};
+use sealwort_proto::log_request::{self, LogRequest};
 use sealwort_proto::message::{AccessRequest, Header};
 use sealwort_proto::operations::Operations;
 use sealwort_proto::peers::chain_to_wire;
@@ -105,6 +106,10 @@ fn read_as(kind: Kind, bytes: &[u8]) -> bool {
             let token = statement::sign(Kind::Token, &payload(Kind::Token), signer(Kind::Token), &operations);
             let token = token::verify(&token.expect("a token"), &token_use(), &operations).expect("a good token");
             token::check_possession(bytes, &token, world.gateway.key.public_key(), &operations).is_ok()
+        }
+        Kind::LogRequest => {
+            let key = world.stranger.key.public_key();
+            log_request::verify(bytes, "demo", SessionId::new([1; 32]), key, TEST_NOW, &operations).is_ok()
         }
         Kind::Erasure => {
             let read = erasure::verify(bytes, "demo", world.stranger.key.public_key(), &operations);
@@ -228,7 +233,7 @@ fn signer(kind: Kind) -> &'static SigningKey {
         Kind::Request | Kind::Possession | Kind::Registration | Kind::Entry => &world.gateway,
         Kind::Token => &world.broker,
         Kind::Receipt | Kind::ErasureCertificate => &world.archive,
-        Kind::Directive | Kind::Erasure => &world.stranger,
+        Kind::Directive | Kind::Erasure | Kind::LogRequest => &world.stranger,
     };
     &party.key
 }
@@ -330,6 +335,12 @@ pub fn payload(kind: Kind) -> Vec<u8> {
             party: name(&world.archive),
             issued_at: TEST_NOW.as_secs(),
             certificate: chain_to_wire(&world.archive.chain),
+        }),
+        Kind::LogRequest => to_bytes(&LogRequest {
+            exchange: "demo".into(),
+            patient: PATIENT,
+            session: SessionId::new([1; 32]),
+            issued_at: TEST_NOW.as_secs(),
         }),
         Kind::Entry => {
             let header = to_bytes(&entry_header());

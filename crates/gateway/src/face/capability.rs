@@ -25,7 +25,7 @@ const TYPE_INTERACTIONS: [(Interaction, Listed); 9] = [
     (Interaction::SearchType, Listed::SearchType),
 ];
 
-const PATIENT_OPERATIONS: [(Interaction, Operation); 3] = [
+const PATIENT_OPERATIONS: [(Interaction, Operation); 5] = [
     (
         Interaction::Everything,
         Operation { name: "everything", definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything" },
@@ -37,6 +37,11 @@ const PATIENT_OPERATIONS: [(Interaction, Operation); 3] = [
     (
         Interaction::Export,
         Operation { name: "export", definition: "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/patient-export" },
+    ),
+    (Interaction::AccessLog, Operation { name: "access-log", definition: "urn:sealwort:operation:access-log" }),
+    (
+        Interaction::AccessLogProof,
+        Operation { name: "access-log-proof", definition: "urn:sealwort:operation:access-log-proof" },
     ),
 ];
 
@@ -86,8 +91,13 @@ fn offered(gateway: &Gateway, started: time::OffsetDateTime) -> Capability {
     }
 }
 
+/// AuditEvents are the audit log's entries: nobody writes them.
+const EVENT_INTERACTIONS: [(Interaction, Listed); 2] =
+    [(Interaction::ReadEvent, Listed::Read), (Interaction::SearchEvents, Listed::SearchType)];
+
 fn type_offer(kind: ResourceType) -> TypeOffer {
-    let listed = TYPE_INTERACTIONS.iter().filter(|(does, _)| offers(*does)).map(|(_, listed)| *listed).collect();
+    let interactions = if kind == ResourceType::AUDIT_EVENT { &EVENT_INTERACTIONS[..] } else { &TYPE_INTERACTIONS[..] };
+    let listed = interactions.iter().filter(|(does, _)| offers(*does)).map(|(_, listed)| *listed).collect();
     let mut operations = Vec::new();
     if offers(Interaction::Validate) {
         operations.push(VALIDATE);

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
+use sealwort_audit::{Detail, EventKind};
 use sealwort_fhir::IssueCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -53,11 +54,16 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
 }
 
 async fn list(State(gateway): Shared, LetIn(asking): LetIn) -> Response {
-    Json(gateway.list_emergencies(&asking)).into_response()
+    match gateway.list_read("emergency accesses", &asking).await {
+        Ok(()) => Json(gateway.list_emergencies(&asking)).into_response(),
+        Err(error) => failed(&error),
+    }
 }
 
 async fn report(State(gateway): Shared, LetIn(asking): LetIn, Path(id): Path<String>) -> Response {
-    match gateway.emergency_report(&id, &asking).await {
+    let entry = gateway.entry(EventKind::ListRead, &asking).detail(Detail::Subject, format!("emergency report {id}"));
+    let outcome = gateway.emergency_report(&id, &asking).await;
+    match gateway.entered(entry, outcome).await {
         Ok(report) => Json(report).into_response(),
         Err(error) => failed(&error),
     }
@@ -76,7 +82,9 @@ async fn review(
     Path(id): Path<String>,
     Json(body): Json<Finding>,
 ) -> Response {
-    match gateway.review_emergency(&id, &body.finding, &asking).await {
+    let entry = gateway.entry(EventKind::EmergencyReviewed, &asking).detail(Detail::Subject, &id);
+    let outcome = gateway.review_emergency(&id, &body.finding, &asking).await;
+    match gateway.entered(entry.detail(Detail::Reason, &body.finding), outcome).await {
         Ok(shown) => Json(shown).into_response(),
         Err(error) => failed(&error),
     }

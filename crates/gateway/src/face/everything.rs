@@ -46,6 +46,7 @@ pub(super) async fn everything(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
     let entries: Vec<_> = page
         .iter()
         .filter_map(|(_, held)| {
+            ask.asking.trail.shows(seen.view.patient, held.kind, held.id.as_str());
             Some(SearchEntry {
                 full_url: Some(format!("{}/{}/{}", gateway.base, held.kind, held.id)),
                 content: Cow::Borrowed(held.newest().content.as_deref()?),
@@ -70,7 +71,10 @@ pub(super) async fn everything(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
 pub(super) async fn ips(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
     ask.knows(&["identifier", "profile", "graph"])?;
     let (seen, id) = whole(gateway, ask).await?;
-    let read = |held: &Held| Resource::parse(held.newest().content.clone()?).ok();
+    let read = |held: &Held| {
+        ask.asking.trail.shows(seen.view.patient, held.kind, held.id.as_str());
+        Resource::parse(held.newest().content.clone()?).ok()
+    };
     let patient = seen.find(ResourceType::PATIENT, &id).and_then(read).ok_or_else(super::read::not_found)?;
     let record: Vec<Resource> = seen.places().filter_map(|(_, held)| read(held)).collect();
     let record: Vec<&Resource> = record.iter().collect();

@@ -19,6 +19,7 @@ use super::reply::{Content, Reply, date};
 use super::request::{Ask, Waiting};
 use crate::Gateway;
 use crate::error::GatewayError;
+use crate::view::Held;
 
 /// How long a handle is good, in seconds.
 const HANDLE_SECONDS: u64 = 3600;
@@ -113,7 +114,8 @@ pub(super) async fn file(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Gat
     let (seen, _) = whole(gateway, &ask).await?;
     let chosen = Chosen::of(&ask)?;
     let of_kind = seen.places().map(|(_, held)| held).filter(|held| held.kind == kind && chosen.takes(held));
-    let content = lines(of_kind);
+    let show = |held: &&Held| ask.asking.trail.shows(seen.view.patient, held.kind, held.id.as_str());
+    let content = lines(of_kind.inspect(show));
     Ok(Reply { status: StatusCode::OK, content, kind: Content::Lines, ..Reply::default() }.of(&seen.view))
 }
 

@@ -9,6 +9,7 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use http::StatusCode;
 use http::request::Parts;
+use sealwort_audit::{Detail, EventKind};
 use sealwort_devices::DeviceEndpoints;
 use serde_json::json;
 
@@ -28,13 +29,22 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
         .route("/feeds/refused/{id}/replay", post(replay))
 }
 
-async fn devices(State(gateway): Shared, _: LetIn) -> Response {
-    answer(gateway.devices().await, |devices| Json(devices).into_response())
+async fn devices(State(gateway): Shared, LetIn(asking): LetIn) -> Response {
+    let listed = async {
+        gateway.list_read("devices", &asking).await?;
+        gateway.devices().await
+    };
+    answer(listed.await, |devices| Json(devices).into_response())
 }
 
 /// The secret is in this answer and nowhere else.
-async fn enrol(State(gateway): Shared, _: LetIn, Json(described): Json<Described>) -> Response {
-    answer(gateway.enrol_device(described).await, |(enrolled, secret)| {
+async fn enrol(State(gateway): Shared, LetIn(asking): LetIn, Json(described): Json<Described>) -> Response {
+    let outcome = gateway.enrol_device(described).await;
+    let mut entry = gateway.entry(EventKind::DeviceEnrolled, &asking);
+    if let Ok((enrolled, _)) = &outcome {
+        entry.note(Detail::Subject, enrolled.device());
+    }
+    answer(gateway.entered(entry, outcome).await, |(enrolled, secret)| {
         let endpoints = DeviceEndpoints {
             https: Some(gateway.root().to_owned()),
             mqtt: Some(gateway.mqtt_url.clone()).filter(|url| !url.is_empty()),
@@ -51,8 +61,10 @@ async fn enrol(State(gateway): Shared, _: LetIn, Json(described): Json<Described
     })
 }
 
-async fn revoke(State(gateway): Shared, _: LetIn, Path(id): Path<String>) -> Response {
-    answer(gateway.revoke_device(&id).await, |()| StatusCode::NO_CONTENT.into_response())
+async fn revoke(State(gateway): Shared, LetIn(asking): LetIn, Path(id): Path<String>) -> Response {
+    let entry = gateway.entry(EventKind::DeviceRemoved, &asking).detail(Detail::Subject, &id);
+    let outcome = gateway.revoke_device(&id).await;
+    answer(gateway.entered(entry, outcome).await, |()| StatusCode::NO_CONTENT.into_response())
 }
 
 /// A device sends, by its own secret.
@@ -64,16 +76,24 @@ async fn measurements(State(gateway): Shared, Path(id): Path<String>, parts: Par
     answer(taken.await, |()| StatusCode::NO_CONTENT.into_response())
 }
 
-async fn refused(State(gateway): Shared, _: LetIn) -> Response {
-    answer(gateway.list_refused().await, |list| Json(list).into_response())
+async fn refused(State(gateway): Shared, LetIn(asking): LetIn) -> Response {
+    let listed = async {
+        gateway.list_read("refused", &asking).await?;
+        gateway.list_refused().await
+    };
+    answer(listed.await, |list| Json(list).into_response())
 }
 
-async fn replay(State(gateway): Shared, _: LetIn, Path(id): Path<String>) -> Response {
-    answer(gateway.replay_refused(&id).await, |()| StatusCode::NO_CONTENT.into_response())
+async fn replay(State(gateway): Shared, LetIn(asking): LetIn, Path(id): Path<String>) -> Response {
+    let entry = gateway.entry(EventKind::RefusedReplayed, &asking).detail(Detail::Subject, &id);
+    let outcome = gateway.replay_refused(&id).await;
+    answer(gateway.entered(entry, outcome).await, |()| StatusCode::NO_CONTENT.into_response())
 }
 
-async fn discard(State(gateway): Shared, _: LetIn, Path(id): Path<String>) -> Response {
-    answer(gateway.discard_refused(&id).await, |()| StatusCode::NO_CONTENT.into_response())
+async fn discard(State(gateway): Shared, LetIn(asking): LetIn, Path(id): Path<String>) -> Response {
+    let entry = gateway.entry(EventKind::RefusedDiscarded, &asking).detail(Detail::Subject, &id);
+    let outcome = gateway.discard_refused(&id).await;
+    answer(gateway.entered(entry, outcome).await, |()| StatusCode::NO_CONTENT.into_response())
 }
 
 fn answer<T>(outcome: Result<T, GatewayError>, shown: impl FnOnce(T) -> Response) -> Response {

@@ -114,8 +114,12 @@ pub(super) async fn erase(
     outcome.map_or_else(|error| failed(&error), |shown| Json(shown).into_response())
 }
 
-pub(super) async fn erasures(State(gateway): Shared, _: LetIn) -> Response {
-    gateway.erasures().await.map_or_else(|error| failed(&error), |shown| Json(shown).into_response())
+pub(super) async fn erasures(State(gateway): Shared, LetIn(asking): LetIn) -> Response {
+    let listed = async {
+        gateway.list_read("erasures", &asking).await?;
+        gateway.erasures().await
+    };
+    listed.await.map_or_else(|error| failed(&error), |shown| Json(shown).into_response())
 }
 
 /// Answers when the entry is on disk.

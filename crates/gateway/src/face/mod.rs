@@ -1,6 +1,7 @@
 //! The FHIR R4 face towards the hospital: a request is read, looked up in the table, handed to one function, and
 //! answered. Every failure is an OperationOutcome with a stable code, the place and the remedy.
 
+mod access_log;
 mod authorize;
 mod body;
 mod bundle;
@@ -32,7 +33,7 @@ use http::request::Parts;
 use http::{HeaderName, Method, StatusCode, header};
 use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_fhir::{Issue, IssueCode, Outcome, Severity};
-use sealwort_net::server::Refusal;
+use sealwort_net::server::{PeerAddress, Refusal};
 use sealwort_pki::UnixTime;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{Any, CorsLayer};
@@ -171,6 +172,11 @@ async fn answer(
             about.note(Detail::ResourceVersion, version);
         }
         about.note(Detail::Query, parts.uri.query().unwrap_or_default());
+        if let Some(PeerAddress(address)) = parts.extensions.get() {
+            about.note(Detail::Address, address.ip());
+        }
+        let named = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        about.note(Detail::RequestId, named.unwrap_or_default());
         *entry = Some((about, asking.trail.clone()));
     }
     if let Some(patient) = &asking.patient {
@@ -224,6 +230,10 @@ async fn dispatch(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayErr
         Interaction::EmergencyAccess => emergency::open(gateway, ask).await,
         Interaction::EmergencyApprove => emergency::approve(gateway, ask).await,
         Interaction::EmergencyEnd => emergency::end(gateway, ask).await,
+        Interaction::AccessLog => access_log::access_log(gateway, ask).await,
+        Interaction::AccessLogProof => access_log::proof(gateway, ask).await,
+        Interaction::SearchEvents => access_log::search(gateway, ask).await,
+        Interaction::ReadEvent => access_log::read(gateway, ask).await,
     }
 }
 
@@ -290,7 +300,7 @@ where
 pub(crate) struct Administrator(String);
 
 /// The role of administrators of the gateway.
-const ADMINISTRATOR: &str = "administrator";
+pub(crate) const ADMINISTRATOR: &str = "administrator";
 
 impl<S: Send + Sync> FromRequestParts<S> for Administrator
 where

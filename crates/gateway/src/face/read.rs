@@ -45,7 +45,7 @@ pub(super) async fn read(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Gat
         reply.kind = super::reply::Content::Nothing;
         return Ok(reply);
     }
-    ask.asking.trail.shows(kind, id.as_str());
+    ask.asking.trail.shows(seen.view.patient, kind, id.as_str());
     Ok(Reply::version(StatusCode::OK, newest).of(&seen.view))
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn vread(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Ga
     if version.content.is_none() {
         return Err(deleted());
     }
-    ask.asking.trail.shows(kind, id.as_str());
+    ask.asking.trail.shows(seen.view.patient, kind, id.as_str());
     Ok(Reply::version(StatusCode::OK, version).of(&seen.view))
 }
 
@@ -141,6 +141,7 @@ fn page(
         .iter()
         .skip(skip)
         .take(count)
+        .inspect(|(held, _)| ask.asking.trail.shows(seen.view.patient, held.kind, held.id.as_str()))
         .map(|(held, version)| HistoryEntry {
             full_url: format!("{}/{}/{}", gateway.base, held.kind, held.id),
             url: format!("{}/{}", held.kind, held.id),

@@ -50,6 +50,67 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     if let Some(kind) = kind {
         check_scope(&ask.asking, Action::Search, kind)?;
     }
+    let Asked { parameters, resumed, position, handling } = asked(gateway, ask)?;
+    let query = Query::parse(kind, &parameters, handling)?;
+    check_links(&query, &ask.asking)?;
+    let over = match resumed.as_ref().map(|cursor| &cursor.record) {
+        Some(Some(record)) => Over::Record(Pseudonym::from_slice(record.as_ref()).ok_or_else(super::cursor::unusable)?),
+        Some(None) => Over::Roster,
+        None => over(gateway, ask, kind, &query).await?,
+    };
+    let over = match over {
+        // A token about one patient learns nothing of others, not even whether they are known.
+        Over::Record(patient) if !concerns(patient, &ask.asking) => Over::Nobody(UNKNOWN),
+        Over::Holding(patient) if !concerns(patient, &ask.asking) => Over::Nobody(NOTHING),
+        over => over,
+    };
+    let path = path(ask);
+    let page = Page { gateway, query: &query, position: position.as_ref(), path: &path, subset: subset(&parameters)? };
+    match over {
+        Over::Record(patient) | Over::Holding(patient) => {
+            let view = gateway.open(patient, &ask.asking).await?;
+            let seen = Seen::new(view, &ask.asking, Action::Search)?;
+            let found = if outside_compartment(ask) {
+                Found { total: Some(0), ..Found::default() }
+            } else {
+                query.run(seen.view.corpus(), seen.visible(), page.position)
+            };
+            // What may not be seen in a record leads to no record.
+            if matches!(over, Over::Holding(_)) && found.matches.is_empty() {
+                return Ok(Reply::resource(StatusCode::OK, page.nothing(NOTHING)));
+            }
+            let content = |at| {
+                let held = seen.view.at(usize::try_from(at).ok()?)?;
+                ask.asking.trail.shows(patient, held.kind, held.id.as_str());
+                Some((held.kind, held.id.as_str().to_owned(), held.newest().content.clone()?))
+            };
+            let notes = withheld(seen.view.withheld);
+            let answer = page.answer(&found, Some(patient), content, notes);
+            Ok(Reply::resource(StatusCode::OK, answer).of(&seen.view))
+        }
+        Over::Roster => {
+            let shown = gateway.people_shown(&query, &ask.asking).await?;
+            let found = query.run(shown.corpus(), shown.visible(), page.position);
+            let content = |at| {
+                let (patient, id, content) = shown.at(at)?;
+                ask.asking.trail.shows(patient, ResourceType::PATIENT, &id);
+                Some((ResourceType::PATIENT, id, content))
+            };
+            Ok(Reply::resource(StatusCode::OK, page.answer(&found, None, content, Vec::new())))
+        }
+        Over::Nobody(why) => Ok(Reply::resource(StatusCode::OK, page.nothing(why))),
+    }
+}
+
+/// The parameters of a search, from URL, body or cursor, and where it goes on.
+pub(super) struct Asked {
+    pub(super) parameters: Vec<(String, String)>,
+    resumed: Option<Cursor>,
+    pub(super) position: Option<Position>,
+    pub(super) handling: Handling,
+}
+
+pub(super) fn asked(gateway: &Gateway, ask: &Ask) -> Result<Asked, GatewayError> {
     let mut parameters = ask.parameters.clone();
     if !ask.body.is_empty() {
         if ask.media.as_deref() != Some(FORM_MEDIA) {
@@ -90,55 +151,7 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
         Strictness::Strict => Handling::Strict,
         Strictness::Usual | Strictness::Lenient => Handling::Lenient,
     };
-    let query = Query::parse(kind, &parameters, handling)?;
-    check_links(&query, &ask.asking)?;
-    let over = match resumed.as_ref().map(|cursor| &cursor.record) {
-        Some(Some(record)) => Over::Record(Pseudonym::from_slice(record.as_ref()).ok_or_else(super::cursor::unusable)?),
-        Some(None) => Over::Roster,
-        None => over(gateway, ask, kind, &query).await?,
-    };
-    let over = match over {
-        // A token about one patient learns nothing of others, not even whether they are known.
-        Over::Record(patient) if !concerns(patient, &ask.asking) => Over::Nobody(UNKNOWN),
-        Over::Holding(patient) if !concerns(patient, &ask.asking) => Over::Nobody(NOTHING),
-        over => over,
-    };
-    let path = path(ask);
-    let page = Page { gateway, query: &query, position: position.as_ref(), path: &path, subset: subset(&parameters)? };
-    match over {
-        Over::Record(patient) | Over::Holding(patient) => {
-            let view = gateway.open(patient, &ask.asking).await?;
-            let seen = Seen::new(view, &ask.asking, Action::Search)?;
-            let found = if outside_compartment(ask) {
-                Found { total: Some(0), ..Found::default() }
-            } else {
-                query.run(seen.view.corpus(), seen.visible(), page.position)
-            };
-            // What may not be seen in a record leads to no record.
-            if matches!(over, Over::Holding(_)) && found.matches.is_empty() {
-                return Ok(Reply::resource(StatusCode::OK, page.nothing(NOTHING)));
-            }
-            let content = |at| {
-                let held = seen.view.at(usize::try_from(at).ok()?)?;
-                ask.asking.trail.shows(held.kind, held.id.as_str());
-                Some((held.kind, held.id.as_str().to_owned(), held.newest().content.clone()?))
-            };
-            let notes = withheld(seen.view.withheld);
-            let answer = page.answer(&found, Some(patient), content, notes);
-            Ok(Reply::resource(StatusCode::OK, answer).of(&seen.view))
-        }
-        Over::Roster => {
-            let shown = gateway.people_shown(&query, &ask.asking).await?;
-            let found = query.run(shown.corpus(), shown.visible(), page.position);
-            let content = |at| {
-                let (id, content) = shown.at(at)?;
-                ask.asking.trail.shows(ResourceType::PATIENT, &id);
-                Some((ResourceType::PATIENT, id, content))
-            };
-            Ok(Reply::resource(StatusCode::OK, page.answer(&found, None, content, Vec::new())))
-        }
-        Over::Nobody(why) => Ok(Reply::resource(StatusCode::OK, page.nothing(why))),
-    }
+    Ok(Asked { parameters, resumed, position, handling })
 }
 
 /// Refuses a chain or `_has` that could only go through types which the scopes do not let be searched: it would find
@@ -231,12 +244,12 @@ fn outside_compartment(ask: &Ask) -> bool {
 }
 
 /// What is needed to answer with one page.
-struct Page<'a> {
-    gateway: &'a Gateway,
-    query: &'a Query,
-    position: Option<&'a Position>,
-    path: &'a str,
-    subset: Option<Subset>,
+pub(super) struct Page<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) query: &'a Query,
+    pub(super) position: Option<&'a Position>,
+    pub(super) path: &'a str,
+    pub(super) subset: Option<Subset>,
 }
 
 impl Page<'_> {
@@ -248,7 +261,7 @@ impl Page<'_> {
         self.answer(&found, None, |_| None, vec![note])
     }
 
-    fn answer(
+    pub(super) fn answer(
         &self,
         found: &Found,
         record: Option<Pseudonym>,
@@ -316,9 +329,10 @@ fn withheld(entries: u64) -> Vec<Issue> {
 }
 
 /// The path of the search relative to the base, with its slash.
-fn path(ask: &Ask) -> String {
+pub(super) fn path(ask: &Ask) -> String {
     match (ask.place.does, ask.place.kind, &ask.place.id) {
         (Interaction::SearchCompartment, Some(kind), Some(id)) => format!("/Patient/{id}/{kind}"),
+        (Interaction::SearchEvents, _, Some(id)) => format!("/Patient/{id}/AuditEvent"),
         (_, Some(kind), _) => format!("/{kind}"),
         _ => String::new(),
     }

@@ -139,7 +139,10 @@ async fn signed_out() -> Response {
     page(StatusCode::OK, &frame("Signed out", &content), None)
 }
 
-async fn list(State(gateway): Shared, _: Administrator) -> Response {
+async fn list(State(gateway): Shared, Administrator(by): Administrator) -> Response {
+    if let Err(error) = gateway.list_read_by("sessions", &by).await {
+        return failed(&error);
+    }
     Json(gateway.sign_in.sessions.list(gateway.sessions.now())).into_response()
 }
 
@@ -165,7 +168,10 @@ fn ended(outcome: Result<usize, GatewayError>) -> Response {
     }
 }
 
-async fn lockouts(State(gateway): Shared, _: Administrator) -> Response {
+async fn lockouts(State(gateway): Shared, Administrator(by): Administrator) -> Response {
+    if let Err(error) = gateway.list_read_by("lockouts", &by).await {
+        return failed(&error);
+    }
     Json(gateway.sign_in.attempts().lockouts(gateway.sessions.now())).into_response()
 }
 

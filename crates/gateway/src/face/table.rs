@@ -39,6 +39,14 @@ pub(crate) enum Interaction {
     EmergencyAccess,
     EmergencyApprove,
     EmergencyEnd,
+    /// What all logs hold about a patient.
+    AccessLog,
+    /// The same with its proofs.
+    AccessLogProof,
+    /// A search in the gateway's own audit log.
+    SearchEvents,
+    /// An entry of it.
+    ReadEvent,
 }
 
 /// A part of a path.
@@ -46,6 +54,8 @@ pub(crate) enum Interaction {
 enum Part {
     /// A resource type.
     Kind,
+    /// One that clients may write: not AuditEvent, which is the audit log's.
+    Stored,
     /// A logical id.
     Id,
     /// A version.
@@ -56,12 +66,13 @@ enum Part {
     Word(&'static str),
 }
 
-use Part::{Handle, Id, Kind, Version, Word};
+use Part::{Handle, Id, Kind, Stored, Version, Word};
 
 /// A row: what is done at a path by a method.
 struct Row(Method, &'static [Part], Interaction);
 
 const PATIENT: Part = Word("Patient");
+const EVENT: Part = Word("AuditEvent");
 
 /// All rows. Of two that fit, the earlier one counts.
 static TABLE: &[Row] = &[
@@ -80,21 +91,28 @@ static TABLE: &[Row] = &[
     Row(Method::GET, &[PATIENT, Id, Word("$summary")], Interaction::Summary),
     Row(Method::GET, &[PATIENT, Word("$summary")], Interaction::Summary),
     Row(Method::GET, &[PATIENT, Id, Word("$export")], Interaction::Export),
+    Row(Method::GET, &[PATIENT, Id, Word("$access-log")], Interaction::AccessLog),
+    Row(Method::GET, &[PATIENT, Id, Word("$access-log-proof")], Interaction::AccessLogProof),
+    Row(Method::GET, &[EVENT], Interaction::SearchEvents),
+    Row(Method::POST, &[EVENT, Word("_search")], Interaction::SearchEvents),
+    Row(Method::GET, &[EVENT, Id], Interaction::ReadEvent),
+    Row(Method::GET, &[PATIENT, Id, EVENT], Interaction::SearchEvents),
+    Row(Method::POST, &[PATIENT, Id, EVENT, Word("_search")], Interaction::SearchEvents),
     Row(Method::POST, &[Kind, Word("$validate")], Interaction::Validate),
     Row(Method::POST, &[Kind, Id, Word("$validate")], Interaction::Validate),
-    Row(Method::POST, &[Kind, Word("_search")], Interaction::SearchType),
-    Row(Method::GET, &[Kind, Word("_history")], Interaction::HistoryType),
-    Row(Method::GET, &[Kind], Interaction::SearchType),
-    Row(Method::POST, &[Kind], Interaction::Create),
-    Row(Method::PUT, &[Kind], Interaction::UpdateConditional),
-    Row(Method::GET, &[Kind, Id, Word("_history")], Interaction::HistoryInstance),
-    Row(Method::GET, &[Kind, Id, Word("_history"), Version], Interaction::Vread),
-    Row(Method::GET, &[Kind, Id], Interaction::Read),
-    Row(Method::PUT, &[Kind, Id], Interaction::Update),
-    Row(Method::PATCH, &[Kind, Id], Interaction::Patch),
-    Row(Method::DELETE, &[Kind, Id], Interaction::Delete),
-    Row(Method::POST, &[PATIENT, Id, Kind, Word("_search")], Interaction::SearchCompartment),
-    Row(Method::GET, &[PATIENT, Id, Kind], Interaction::SearchCompartment),
+    Row(Method::POST, &[Stored, Word("_search")], Interaction::SearchType),
+    Row(Method::GET, &[Stored, Word("_history")], Interaction::HistoryType),
+    Row(Method::GET, &[Stored], Interaction::SearchType),
+    Row(Method::POST, &[Stored], Interaction::Create),
+    Row(Method::PUT, &[Stored], Interaction::UpdateConditional),
+    Row(Method::GET, &[Stored, Id, Word("_history")], Interaction::HistoryInstance),
+    Row(Method::GET, &[Stored, Id, Word("_history"), Version], Interaction::Vread),
+    Row(Method::GET, &[Stored, Id], Interaction::Read),
+    Row(Method::PUT, &[Stored, Id], Interaction::Update),
+    Row(Method::PATCH, &[Stored, Id], Interaction::Patch),
+    Row(Method::DELETE, &[Stored, Id], Interaction::Delete),
+    Row(Method::POST, &[PATIENT, Id, Stored, Word("_search")], Interaction::SearchCompartment),
+    Row(Method::GET, &[PATIENT, Id, Stored], Interaction::SearchCompartment),
 ];
 
 /// A request's place in the table.
@@ -188,7 +206,8 @@ fn fit(parts: &[Part], segments: &[&str]) -> Fit {
             Handle => place.handle = Some((*segment).to_owned()),
             // Operations and the like are words; no type and no id begins like them.
             _ if segment.starts_with(['$', '_']) => return Fit::Not,
-            Kind => match segment.parse() {
+            Stored if *segment == "AuditEvent" => return Fit::Not,
+            Kind | Stored => match segment.parse() {
                 Ok(kind) => place.kind = Some(kind),
                 Err(_) => wrong = wrong.or_else(|| Some(unknown_type(segment))),
             },
@@ -202,9 +221,9 @@ fn fit(parts: &[Part], segments: &[&str]) -> Fit {
             },
         }
     }
-    // A patient's own path has its type in a word.
-    if place.kind.is_none() && matches!(parts.first(), Some(Word("Patient"))) {
-        place.kind = Some(ResourceType::PATIENT);
+    // Some paths have their type in a word.
+    if let (None, Some(Word(word))) = (place.kind, parts.first()) {
+        place.kind = word.parse().ok();
     }
     match wrong {
         Some(error) => Fit::Wrong(error),
@@ -260,7 +279,7 @@ mod tests {
 
     #[test]
     fn paths_lead_to_what_they_name() {
-        let cases: [(&str, &str, Result<Interaction, (u16, &str)>); 22] = [
+        let cases: [(&str, &str, Result<Interaction, (u16, &str)>); 32] = [
             ("GET", "metadata", Ok(Interaction::Capabilities)),
             ("POST", "", Ok(Interaction::Bundle)),
             ("POST", "/", Ok(Interaction::Bundle)),
@@ -283,6 +302,16 @@ mod tests {
             ("GET", "Patient/a_b", Err((400, "id-invalid"))),
             ("DELETE", "Patient", Err((405, "method-not-allowed"))),
             ("GET", "Patient/p/$everything/x", Err((404, "route-unknown"))),
+            ("GET", "AuditEvent", Ok(Interaction::SearchEvents)),
+            ("GET", "Patient/p/AuditEvent", Ok(Interaction::SearchEvents)),
+            ("GET", "AuditEvent/gateway-1", Ok(Interaction::ReadEvent)),
+            ("POST", "AuditEvent/$validate", Ok(Interaction::Validate)),
+            ("GET", "Patient/p/$access-log", Ok(Interaction::AccessLog)),
+            ("POST", "AuditEvent", Err((405, "method-not-allowed"))),
+            ("PUT", "AuditEvent", Err((405, "method-not-allowed"))),
+            ("PUT", "AuditEvent/gateway-1", Err((405, "method-not-allowed"))),
+            ("DELETE", "AuditEvent/gateway-1", Err((405, "method-not-allowed"))),
+            ("GET", "AuditEvent/gateway-1/_history", Err((404, "route-unknown"))),
         ];
         for (method, path, wanted) in cases {
             let found = find(&method.parse().unwrap(), path);

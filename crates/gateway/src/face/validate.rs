@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use sealwort_fhir::validation::{Handling, validate as faults};
-use sealwort_fhir::{Issue, IssueCode, Outcome, Resource, Severity};
+use sealwort_fhir::{Issue, IssueCode, Outcome, Resource, ResourceType, Severity};
 
 use super::reply::Reply;
 use super::request::{Ask, Strictness};
@@ -52,6 +52,15 @@ pub(super) async fn operation(_: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Gate
 
 /// Refuses a resource that is not valid, with every fault and its place.
 pub(crate) fn check(resource: &Resource, strictness: Strictness) -> Result<(), GatewayError> {
+    if resource.resource_type() == ResourceType::AUDIT_EVENT {
+        return Err(GatewayError::request(
+            405,
+            IssueCode::NotSupported,
+            "audit-events-are-the-servers",
+            "AuditEvents are entries of the gateway's audit log, and nobody writes them",
+            "leave the AuditEvent out",
+        ));
+    }
     let found = faults(&resource.json()?, handling(strictness));
     let wrong = found.into_iter().filter(|issue| matches!(issue.severity(), Severity::Error | Severity::Fatal));
     match Outcome::of(wrong) {

@@ -3,7 +3,7 @@
 
 use minicbor::{Decode, Encode};
 
-use super::Refusal;
+use super::{LogPage, Refusal};
 use crate::codec::Blob;
 use crate::halves::SubHalf;
 use crate::id::{DepositId, Digest, LabelTag, TokenId};
@@ -86,6 +86,19 @@ pub enum ToArchive {
         #[n(0)]
         erasure: Blob,
     },
+    /// A patient's entries in the archive's audit log.
+    #[n(7)]
+    Log {
+        /// A log request statement.
+        #[n(0)]
+        request: Blob,
+        /// The first entry's number, or higher.
+        #[n(1)]
+        from: u64,
+        /// The size of the log that the first page told; 0 to ask for that.
+        #[n(2)]
+        size: u64,
+    },
 }
 
 /// M → L inside their channel, relayed.
@@ -141,6 +154,9 @@ pub enum FromArchive {
         #[n(0)]
         certificate: Blob,
     },
+    /// Entries of the audit log.
+    #[n(8)]
+    Log(#[n(0)] Box<LogPage>),
 }
 
 /// Step 6 of the transmission.

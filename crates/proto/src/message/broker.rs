@@ -3,7 +3,7 @@
 
 use minicbor::{Decode, Encode};
 
-use super::{Header, Refusal};
+use super::{Header, LogPage, Refusal};
 use crate::codec::Blob;
 use crate::halves::SubHalf;
 use crate::id::{Digest, LabelTag, Locator, Nonce, Pseudonym};
@@ -98,6 +98,19 @@ pub enum ToBroker {
         #[n(0)]
         erasure: Blob,
     },
+    /// A patient's entries in the broker's audit log.
+    #[n(10)]
+    Log {
+        /// A log request statement.
+        #[n(0)]
+        request: Blob,
+        /// The first entry's number, or higher.
+        #[n(1)]
+        from: u64,
+        /// The size of the log that the first page told; 0 to ask for that.
+        #[n(2)]
+        size: u64,
+    },
 }
 
 /// T → L inside their channel.
@@ -144,6 +157,9 @@ pub enum FromBroker {
         #[n(0)]
         certificate: Blob,
     },
+    /// Entries of the audit log.
+    #[n(10)]
+    Log(#[n(0)] Box<LogPage>),
 }
 
 /// Step 2 of the transmission: the policies that apply, a time stamp and a challenge.

@@ -2,6 +2,7 @@
 //! travels inside the channels, and refusals. Each is a CBOR array in deterministic form.
 
 mod archive;
+mod audit;
 mod authentication;
 mod broker;
 mod call;
@@ -13,6 +14,7 @@ use crate::error::{ErrorKind, Fault, ProtocolError, Step};
 use crate::id::SessionId;
 
 pub use archive::*;
+pub use audit::*;
 pub use authentication::*;
 pub use broker::*;
 pub use call::*;

@@ -62,6 +62,8 @@ pub struct AwaitGrant {
 pub struct Authority {
     /// Its name in step 7.
     pub id: TokenId,
+    /// The hash of the signed request that led to it.
+    pub request: Digest,
     /// The patient.
     pub patient: Pseudonym,
     /// Labels granted, as tags. Sorted.
@@ -219,6 +221,7 @@ impl AwaitGrant {
         }
         Ok(Authority {
             id: grant.authority,
+            request: token.request,
             patient: token.patient,
             tags: grant.tags,
             expires: UnixTime::from_secs(grant.expires),

@@ -75,6 +75,12 @@ pub async fn audit_store(store: &dyn AuditStore) {
     assert_eq!(store.cosigned(0, 9).await.unwrap(), [kept(3, "one"), kept(103, "three")]);
     assert_eq!(store.cosigned(4, 9).await.unwrap(), [kept(103, "three")]);
 
+    for (size, newest) in
+        [(2, None), (3, Some(kept(3, "one"))), (102, Some(kept(3, "one"))), (104, Some(kept(103, "three")))]
+    {
+        assert_eq!(store.newest_cosigned(size).await.unwrap(), newest);
+    }
+
     assert_eq!(store.newest_remembered("a").await.unwrap(), None);
     assert!(store.remember_checkpoint("a", 0, kept(5, "five")).await.unwrap());
     assert!(!store.remember_checkpoint("a", 0, kept(7, "seven")).await.unwrap(), "another one came first");

@@ -65,6 +65,12 @@ impl AuditStore for MemoryStore {
         Ok(kept(&self.content().audit.cosigned, from, most))
     }
 
+    async fn newest_cosigned(&self, size: u64) -> Result<Option<KeptCheckpoint>, StoreError> {
+        let content = self.content();
+        let newest = content.audit.cosigned.range(..=size).next_back();
+        Ok(newest.map(|(size, note)| KeptCheckpoint { size: *size, note: note.clone() }))
+    }
+
     async fn remember_checkpoint(
         &self,
         origin: &str,

@@ -193,6 +193,16 @@ impl AuditStore for SqliteAudit {
         rows.iter().map(checkpoint).collect()
     }
 
+    async fn newest_cosigned(&self, size: u64) -> Result<Option<KeptCheckpoint>, StoreError> {
+        let row = sqlx::query(
+            "SELECT size, note FROM audit_checkpoint WHERE cosigned = 1 AND size <= ? ORDER BY size DESC LIMIT 1",
+        )
+        .bind(i64::try_from(size).unwrap_or(i64::MAX))
+        .fetch_optional(&self.readers)
+        .await?;
+        row.as_ref().map(checkpoint).transpose()
+    }
+
     async fn remember_checkpoint(
         &self,
         origin: &str,
@@ -252,17 +262,23 @@ impl AuditStore for SqliteAudit {
 
 async fn hashes(c: &mut SqliteConnection, numbers: &[u64]) -> Result<Vec<(u64, Hashes)>, StoreError> {
     let mut found = Vec::with_capacity(numbers.len());
-    for number in numbers {
-        let row = sqlx::query("SELECT hashes FROM audit_entry WHERE number = ?")
-            .bind(signed(*number)?)
-            .fetch_optional(&mut *c)
-            .await?;
-        if let Some(row) = row {
-            found.push((*number, read_hashes(*number, row.try_get(0)?)?));
+    for numbers in numbers.chunks(NUMBERS_AT_ONCE) {
+        let mut select = QueryBuilder::<Sqlite>::new("SELECT number, hashes FROM audit_entry WHERE number IN (");
+        let mut list = select.separated(", ");
+        for number in numbers {
+            list.push_bind(signed(*number)?);
+        }
+        list.push_unseparated(") ORDER BY number");
+        for row in select.build().fetch_all(&mut *c).await? {
+            let number = unsigned(row.try_get(0)?)?;
+            found.push((number, read_hashes(number, row.try_get(1)?)?));
         }
     }
     Ok(found)
 }
+
+/// Entries of one question.
+const NUMBERS_AT_ONCE: usize = 512;
 
 async fn newest(c: &mut SqliteConnection) -> Result<Option<KeptCheckpoint>, StoreError> {
     let rows = sqlx::query("SELECT size, note FROM audit_checkpoint WHERE cosigned = 0").fetch_all(c).await?;

@@ -9,7 +9,7 @@ use super::Maker;
 use super::directives::{Directive, sign_directive};
 use super::logs::{receipt, signed};
 use super::records::{PATIENT, log};
-use super::statements::{registration, sign_registration, signed_erasure};
+use super::statements::{registration, sign_registration, signed_erasure, signed_log_request};
 use crate::cbor;
 use crate::check::Library;
 use crate::setting::{EXCHANGE, NOW, after};
@@ -50,6 +50,10 @@ fn messages(m: &mut Maker<'_>, library: &Library) {
     let directed = cbor::bytes(sign_directive(library, &Directive::first()));
     let receipt = cbor::bytes(bytes(&signed(library, &receipt(), "archive")));
     let [erasure, certificate] = signed_erasure(library).map(cbor::bytes);
+    let asked = cbor::bytes(signed_log_request(library));
+    let log_head = json!(["a checkpoint\n", "a cosigned checkpoint\n", [b(9, 32)], authors]);
+    let first_page = json!([70_000, 3001, log_head, [[12, b(0x83, 40)], [3000, b(0x84, 50)]], [b(7, 32), b(8, 32)]]);
+    let last_page = json!([70_000, null, null, [[3001, b(0x85, 40)]], [b(7, 32)]]);
     let half = json!([1, b(0x21, 16), null, b(0x51, 32)]);
     let patient = cbor::bytes(PATIENT);
     for (name, rule, section, content) in [
@@ -62,6 +66,8 @@ fn messages(m: &mut Maker<'_>, library: &Library) {
         ("witnessed-asked", "to-broker", "7.1", json!([8, [patient, 300]])),
         ("erase-at-broker", "to-broker", "7.1", json!([9, [erasure]])),
         ("erased-at-broker", "from-broker", "7.1", json!([9, [certificate]])),
+        ("log-asked-of-broker", "to-broker", "7.1", json!([10, [asked, 0, 0]])),
+        ("log-told-by-broker", "from-broker", "7.1", json!([10, [first_page]])),
         ("heads-told", "from-broker", "7.1", json!([8, [[[301, b(7, 32)], [305, b(8, 32)]]]])),
         ("no-heads-told", "from-broker", "7.1", json!([8, [[]]])),
         ("located", "from-broker", "7.1", json!([0, [registered]])),
@@ -77,6 +83,8 @@ fn messages(m: &mut Maker<'_>, library: &Library) {
         ("entries-sent", "to-archive", "7.3", json!([5, [[entry]]])),
         ("erase-at-archive", "to-archive", "7.3", json!([6, [erasure]])),
         ("erased-at-archive", "from-archive", "7.3", json!([7, [certificate]])),
+        ("log-asked-of-archive", "to-archive", "7.3", json!([7, [asked, 3001, 70_000]])),
+        ("log-told-by-archive", "from-archive", "7.3", json!([8, [last_page]])),
         ("kept-at-archive", "from-archive", "7.3", json!([0, []])),
         ("entries-with-authors", "from-archive", "7.3", json!([2, [[entry], authors]])),
         ("entries-withheld", "from-archive", "7.3", json!([2, [[[envelope]], []]])),

@@ -3,12 +3,13 @@
 use sealwort_pki::{KeyUse, SigningKey};
 use sealwort_proto::codec::{Blob, to_bytes};
 use sealwort_proto::erasure::{Certificate, Destroyed, Erasure};
+use sealwort_proto::log_request::LogRequest;
 use sealwort_proto::operations::Operations;
 use sealwort_proto::receipt::Witness;
 use sealwort_proto::registration::Registration;
 use sealwort_proto::statement::{self, Kind, key_id};
 use sealwort_proto::token::Token;
-use sealwort_proto::{Digest, LabelTag, Locator, Pseudonym, TokenId};
+use sealwort_proto::{Digest, LabelTag, Locator, Pseudonym, SessionId, TokenId};
 use serde_json::{Value, json};
 
 use super::Maker;
@@ -79,6 +80,7 @@ fn payload(library: &Library, kind: Kind) -> Vec<u8> {
         Kind::Receipt => to_bytes(&receipt()),
         Kind::Erasure => to_bytes(&erasure()),
         Kind::ErasureCertificate => to_bytes(&erasure_certificate(library)),
+        Kind::LogRequest => to_bytes(&log_request()),
     }
 }
 
@@ -90,6 +92,21 @@ pub(super) fn signed_erasure(library: &Library) -> [Vec<u8>; 2] {
         statement::sign(Kind::Erasure, &to_bytes(&erasure()), &library.setting.key("hospital-a"), &operations).unwrap(),
         statement::sign(Kind::ErasureCertificate, &certificate, &library.setting.key("archive"), &operations).unwrap(),
     ]
+}
+
+/// A signed log request.
+pub(super) fn signed_log_request(library: &Library) -> Vec<u8> {
+    let (key, operations) = (library.setting.key("hospital-a"), Operations::default());
+    statement::sign(Kind::LogRequest, &to_bytes(&log_request()), &key, &operations).unwrap()
+}
+
+fn log_request() -> LogRequest {
+    LogRequest {
+        exchange: EXCHANGE.into(),
+        patient: Pseudonym::new(PATIENT),
+        session: SessionId::new([0x5e; 32]),
+        issued_at: NOW.as_secs(),
+    }
 }
 
 fn erasure() -> Erasure {
