@@ -11,6 +11,8 @@ use crate::client::{ClientArgs, JSON, Question, encode};
 use crate::error::CliError;
 use crate::output::{Output, table};
 
+mod explain;
+
 #[derive(Debug, Args)]
 pub(crate) struct ConsentArgs {
     #[command(subcommand)]
@@ -30,6 +32,8 @@ enum ConsentCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
+    /// Tell who may see what, by which sentence, and what would change if.
+    Explain(explain::ExplainArgs),
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +91,7 @@ pub(crate) async fn run(args: ConsentArgs, output: Output) -> Result<(), CliErro
             let answer = client.client()?.ask(Question::get(&path)).await?;
             show(&answer.body, output)
         }
+        ConsentCommand::Explain(args) => explain::run(&args, output).await,
     }
 }
 
@@ -130,6 +135,11 @@ fn show(body: &[u8], output: Output) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Words out of a vocabulary of so many.
+fn some(words: &[String], all: usize) -> String {
+    if words.len() == all { "all".to_owned() } else { words.join(",") }
+}
+
 /// The parts that are shown of a patient's consent.
 #[derive(Deserialize)]
 struct Shown {
@@ -148,7 +158,6 @@ struct Provision {
 
 impl Provision {
     fn row(&self) -> Vec<String> {
-        let some = |words: &[String], all: usize| if words.len() == all { "all".to_owned() } else { words.join(",") };
         vec![
             self.to.clone(),
             some(&self.actions, Action::ALL.len()),

@@ -16,6 +16,7 @@ mod error;
 mod evaluate;
 mod get;
 mod join;
+mod labels;
 mod output;
 mod put;
 mod refused;
@@ -65,6 +66,7 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Put(args) => put::run(args, output).await,
         Command::Get(args) => get::run(args, output).await,
         Command::Consent(args) => consent::run(args, output).await,
+        Command::Labels(args) => labels::run(args, output).await,
         Command::Erase(args) => erase::run(args, output).await,
         Command::Audit(args) => audit::run(args, output).await,
         Command::Device(args) => device::run(args, output).await,

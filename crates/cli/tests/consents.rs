@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use support::{Client, Party, World, parts};
 
@@ -17,6 +19,7 @@ fn consents_are_enforced_where_they_are_stored() {
         ("stored, narrowed and withdrawn", &|| stored_narrowed_and_withdrawn(&a, &b)),
         ("a denial goes before a grant", &|| a_denial_goes_before_a_grant(&world, &a, &b)),
         ("what keys cannot enforce is refused", &|| refused(&a)),
+        ("explained, and what would change if", &|| explained(&world, &a, &b)),
     ]);
 }
 
@@ -128,4 +131,94 @@ fn refused(a: &Client) {
         assert!(answer.text().contains(element), "{}", answer.text());
         a.get("/fhir/Consent/bad").with(404);
     }
+}
+
+/// Rows of an explanation by label: permitted, until when, and the sentences that say so.
+fn answers(explained: &Value, member: &str) -> BTreeMap<String, (bool, Vec<String>)> {
+    let texts = |row: &Value| row["because"].as_array().unwrap().iter().map(|it| it["text"].as_str().unwrap().into());
+    let mut answers = BTreeMap::new();
+    for row in explained["rows"].as_array().unwrap() {
+        let Some(answer) = row.get(member) else { continue };
+        for label in row["labels"].as_array().unwrap() {
+            let permitted = answer["permitted"].as_bool().unwrap();
+            answers.insert(label.as_str().unwrap().to_owned(), (permitted, texts(answer).collect::<Vec<String>>()));
+        }
+    }
+    answers
+}
+
+fn explained(world: &World, a: &Client, b: &Client) {
+    let mut rules = treatment("R");
+    rules["provision"] = json!([{"type": "deny", "securityLabel": [
+        {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "PSY"}]}]);
+    put(a, &consent("explained", &rules)).with(201);
+    let days = json!({"patient": "urn:consents|1", "to": "hospital-b", "labels": ["psychiatry"],
+        "purposes": ["HRESCH"], "days": 10});
+    a.send("POST", "/consent/grant", &[], days.to_string()).with(200);
+    let ask = |at: &Client, more: Value| {
+        let mut body = json!({"patient": "urn:consents|1", "hospitals": ["hospital-b"], "purposes": ["TREAT"]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        at.send("POST", "/consent/explain", &[], body.to_string())
+    };
+    let says = |text: &str| vec![format!("Consent/explained, {text}")];
+
+    // By the sentence that decides, and as B meets it.
+    let now = ask(a, json!({})).with(200).json();
+    assert_eq!((&now["authority"], now.get("new_epoch")), (&json!(true), None));
+    let found = answers(&now, "answer");
+    assert_eq!(found["psychiatry"], (false, says("Consent.provision.provision[0]")));
+    assert_eq!(found["hiv"], (true, says("Consent.provision")));
+    let plain = ask(a, json!({"resource": "Observation/plain"})).with(200).json();
+    assert!(answers(&plain, "answer").values().all(|found| *found == (true, says("Consent.provision"))), "{plain}");
+    let mind = ask(a, json!({"resource": "Observation/mind"})).with(200).json();
+    assert_eq!(answers(&mind, "answer"), BTreeMap::from([("psychiatry".into(), found["psychiatry"].clone())]));
+    b.get("/fhir/Observation/plain").with(200);
+    b.get("/fhir/Observation/mind").with(404);
+    let research = ask(a, json!({"purposes": ["HRESCH"]})).with(200).json();
+    let found = answers(&research, "answer");
+    assert!(found["psychiatry"].0 && found["psychiatry"].1[0].contains("grant"), "{research}");
+    assert_eq!(found["hiv"], (false, vec![]));
+    let until = research["rows"].as_array().unwrap().iter().find_map(|row| row["answer"]["until"].as_u64()).unwrap();
+    let later = ask(a, json!({"purposes": ["HRESCH"], "labels": ["psychiatry"], "at": until})).with(200).json();
+    assert_eq!(later["rows"][0]["answer"]["missing"], "consent-ended", "{later}");
+
+    // What if: worked out, and nothing is changed.
+    let mut inactive = consent("explained", &rules);
+    inactive["status"] = json!("inactive");
+    let then = ask(a, json!({"proposed": [{"consent": inactive}]})).with(200).json();
+    assert_eq!(then["new_epoch"], true);
+    let changed = answers(&then, "proposed");
+    assert_eq!(changed["hiv"], (false, vec![]), "{then}");
+    assert!(!changed.contains_key("psychiatry"), "denied before and after: {then}");
+    b.get("/fhir/Observation/plain").with(200);
+    assert_eq!(answers(&ask(a, json!({})).with(200).json(), "answer"), answers(&now, "answer"));
+    let taken = json!({"withdraw": {"patient": "urn:consents|1", "to": "hospital-b"}});
+    assert_eq!(ask(a, json!({"proposed": [taken]})).code(), "consent-in-force");
+    let stranger = json!({"grant": {"patient": "urn:consents|2", "to": "hospital-b"}});
+    assert_eq!(ask(a, json!({"proposed": [stranger]})).code(), "proposal-invalid");
+
+    // The other hospital knows the directive, not the Consents behind it.
+    let elsewhere = ask(b, json!({})).with(200).json();
+    assert_eq!(elsewhere["authority"], false);
+    assert!(answers(&elsewhere, "answer")["hiv"].1[0].starts_with("grant"), "{elsewhere}");
+    let proposed = json!({"proposed": [{"consent": consent("explained", &rules)}]});
+    assert_eq!(ask(b, proposed).code(), "authority-elsewhere");
+
+    // The same as a FHIR operation, and on the command line.
+    let url = "/fhir/Patient/consents/$consent-explain?hospital=hospital-b&purpose=TREAT&label=psychiatry";
+    let operation = a.get(url).with(200).text();
+    assert!(operation.contains("Consent.provision.provision[0]") && operation.contains("Consent/explained"));
+    let proposed = json!({"resourceType": "Parameters", "parameter": [
+        {"name": "hospital", "valueString": "hospital-b"}, {"name": "purpose", "valueCode": "TREAT"},
+        {"name": "label", "valueCode": "hiv"}, {"name": "proposed", "resource": inactive}]});
+    let operation = a.send("POST", "/fhir/Patient/consents/$consent-explain", &[], proposed.to_string()).with(200);
+    assert_eq!(operation.json()["parameter"][4], json!({"name": "new-epoch", "valueBoolean": true}));
+    let line = ["consent", "explain", "urn:consents|1", "--hospital", "hospital-b", "--purpose", "HPAYMT"];
+    let told = world.run_at(Party::HospitalA, &line);
+    assert!(String::from_utf8_lossy(&told.stdout).contains("no sentence: consent-purpose-not-granted"), "{told:?}");
+    let told = world.run_at(Party::HospitalA, &[&line[..], &["--label", "hiv", "--if-grant", "hospital-b"]].concat());
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let row: Vec<&str> = told.lines().nth(1).unwrap().split_whitespace().collect();
+    assert!(row.contains(&"deny") && row.contains(&"permit") && row.contains(&"hiv"), "{told}");
+    a.send("DELETE", "/fhir/Consent/explained", &[], "").with(204);
 }

@@ -52,6 +52,8 @@ pub struct Actor {
 /// A provision with its exceptions. `None` is what the provision around it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsentRule {
+    /// Where it stands.
+    pub expression: String,
     /// Whether it permits.
     pub effect: Effect,
     /// Who.
@@ -119,7 +121,16 @@ pub fn read_consent(consent: &Value) -> Result<ConsentReading, Issue> {
 
 impl ConsentRule {
     fn all(effect: Effect) -> Self {
-        Self { effect, actors: None, actions: None, labels: None, purposes: None, period: None, exceptions: Vec::new() }
+        Self {
+            expression: "Consent.policyRule".to_owned(),
+            effect,
+            actors: None,
+            actions: None,
+            labels: None,
+            purposes: None,
+            period: None,
+            exceptions: Vec::new(),
+        }
     }
 }
 
@@ -188,6 +199,7 @@ fn provision(value: &Value, effect_here: Effect, at: &str, depth: usize) -> Resu
         exceptions.push(provision(nested, own, &at, depth + 1)?);
     }
     Ok(ConsentRule {
+        expression: at.to_owned(),
         effect: effect_here,
         actors: some(value, "actor").map(|actors| read_actors(actors, at)).transpose()?,
         actions: some(value, "action").map(|actions| read_actions(actions, at)).transpose()?,

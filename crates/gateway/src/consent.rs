@@ -1,9 +1,12 @@
 //! Consent at the gateway of the consent authority: a new version of the patient's directive is signed, kept,
 //! and sent to broker and archive at once. What cannot be delivered waits in the outbox.
 
+pub(crate) mod explain;
 pub(crate) mod statements;
 
-use sealwort_consent::{Action, Directive, LabelTag as ConsentTag, Party, Period, Purpose, Terms, Withdrawal};
+use sealwort_consent::{
+    Action, Directive, LabelTag as ConsentTag, Party, Period, Provision, Purpose, Terms, Withdrawal,
+};
 use sealwort_fhir::{IssueCode, Label};
 use sealwort_pki::{Identity, Role};
 use sealwort_proto::codec::Blob;
@@ -90,19 +93,8 @@ impl Gateway {
     /// Grants.
     pub(crate) async fn grant(&self, change: &ConsentChange) -> Result<ConsentShown, GatewayError> {
         let patient = self.patient_named(&change.patient, TREATMENT).await?;
-        let actions: Vec<Action> = parse(&change.actions, "actions")?;
-        let purposes: Vec<Purpose> = parse(&change.purposes, "purposes")?;
         let now = self.sessions.now().as_secs();
-        let until = change.days.map(|days| now.saturating_add(days.saturating_mul(86_400)));
-        let period = Period::new(now, until).and_then(|_| Period::new(begins(now), until)).map_err(|e| wrong(&e))?;
-        let terms = Terms::new(
-            self.hospital(&change.to)?,
-            if actions.is_empty() { vec![Action::Read] } else { actions },
-            self.tags_named(patient, &change.labels)?,
-            if purposes.is_empty() { vec![Purpose::Treatment] } else { purposes },
-            period,
-        )
-        .map_err(|e| wrong(&e))?;
+        let terms = self.granted(patient, change, now)?;
         self.change(patient, None, |current, digest| {
             current.grant(dated(current, now), digest, vec![terms.clone()]).map_err(|e| wrong(&e))
         })
@@ -112,15 +104,7 @@ impl Gateway {
     /// Withdraws. A new epoch of keys begins.
     pub(crate) async fn withdraw(&self, change: &ConsentChange) -> Result<ConsentShown, GatewayError> {
         let patient = self.patient_named(&change.patient, TREATMENT).await?;
-        let some = |actions: Vec<_>| (!actions.is_empty()).then_some(actions);
-        let purposes: Vec<Purpose> = parse(&change.purposes, "purposes")?;
-        let tags = self.tags_named(patient, &change.labels)?;
-        let withdrawal = Withdrawal {
-            grantee: self.hospital(&change.to)?,
-            actions: some(parse(&change.actions, "actions")?),
-            tags: (!change.labels.is_empty()).then_some(tags),
-            purposes: (!purposes.is_empty()).then_some(purposes),
-        };
+        let withdrawal = self.withdrawn(patient, change)?;
         let now = self.sessions.now().as_secs();
         self.change(patient, Some(&withdrawal), |current, digest| {
             current.withdraw(dated(current, now), digest, &withdrawal).map_err(|e| wrong(&e))
@@ -128,13 +112,48 @@ impl Gateway {
         .await
     }
 
+    /// What a grant at `now` allows.
+    fn granted(&self, patient: Pseudonym, change: &ConsentChange, now: u64) -> Result<Terms, GatewayError> {
+        let actions: Vec<Action> = parse(&change.actions, "actions")?;
+        let purposes: Vec<Purpose> = parse(&change.purposes, "purposes")?;
+        let until = change.days.map(|days| now.saturating_add(days.saturating_mul(86_400)));
+        let period = Period::new(now, until).and_then(|_| Period::new(begins(now), until)).map_err(|e| wrong(&e))?;
+        Terms::new(
+            self.hospital(&change.to)?,
+            if actions.is_empty() { vec![Action::Read] } else { actions },
+            self.tags_named(patient, &change.labels)?,
+            if purposes.is_empty() { vec![Purpose::Treatment] } else { purposes },
+            period,
+        )
+        .map_err(|e| wrong(&e))
+    }
+
+    /// What a withdrawal takes back.
+    fn withdrawn(&self, patient: Pseudonym, change: &ConsentChange) -> Result<Withdrawal, GatewayError> {
+        let actions: Vec<Action> = parse(&change.actions, "actions")?;
+        let purposes: Vec<Purpose> = parse(&change.purposes, "purposes")?;
+        let tags = self.tags_named(patient, &change.labels)?;
+        Ok(Withdrawal {
+            grantee: self.hospital(&change.to)?,
+            actions: (!actions.is_empty()).then_some(actions),
+            tags: (!change.labels.is_empty()).then_some(tags),
+            purposes: (!purposes.is_empty()).then_some(purposes),
+        })
+    }
+
     /// A patient's consent: this hospital's own where it is the authority, else as the broker shows it.
     pub(crate) async fn consent(&self, patient: &str) -> Result<ConsentShown, GatewayError> {
         let patient = self.patient_named(patient, TREATMENT).await?;
+        let (directive, _) = self.directive_of(patient).await?;
+        Ok(self.shown(patient, &directive, true))
+    }
+
+    /// A patient's directive, and what is known of the patient where this hospital is the consent authority.
+    async fn directive_of(&self, patient: Pseudonym) -> Result<(Directive, Option<Known>), GatewayError> {
         if let Some(known) = self.roster.known(patient).await?
             && !known.directive.0.is_empty()
         {
-            return Ok(self.shown(patient, &self.own_directive(known.directive.as_ref())?, true));
+            return Ok((self.own_directive(known.directive.as_ref())?, Some(known)));
         }
         let FromBroker::Consent { registration, directive } = self.ask_broker(&ToBroker::Consent(patient)).await?
         else {
@@ -143,8 +162,7 @@ impl Gateway {
         let registration = self.verify_registration(registration.as_ref())?;
         let party = self.member.party();
         let payload = registration.open_directive(directive.as_ref(), &party.operations).map_err(own)?;
-        let directive = Directive::from_bytes(&payload).map_err(|e| wrong(&e))?;
-        Ok(self.shown(patient, &directive, true))
+        Ok((Directive::from_bytes(&payload).map_err(|e| wrong(&e))?, None))
     }
 
     async fn change(
@@ -303,33 +321,32 @@ impl Gateway {
     }
 
     fn shown(&self, patient: Pseudonym, directive: &Directive, delivered: bool) -> ConsentShown {
-        let label = |tag: &ConsentTag| {
-            let tag = LabelTag::new(tag.to_bytes());
-            self.directory.label(patient, tag).map_or_else(|| tag.to_string(), |l| l.as_str().to_owned())
-        };
-        let provisions = directive
-            .provisions()
-            .iter()
-            .map(|provision| {
-                let terms = provision.terms();
-                ProvisionShown {
-                    id: provision.id().as_u32(),
-                    to: terms.grantees().to_string(),
-                    roles: terms.roles().to_string(),
-                    actions: terms.actions().iter().map(|a| a.as_str().to_owned()).collect(),
-                    labels: terms.tags().iter().map(label).collect(),
-                    purposes: terms.purposes().iter().map(|p| p.as_str().to_owned()).collect(),
-                    from: terms.period().from(),
-                    until: terms.period().until(),
-                }
-            })
-            .collect();
+        let provisions =
+            directive.provisions().iter().map(|provision| self.provision_shown(patient, provision)).collect();
         ConsentShown {
             patient: patient.to_string(),
             version: directive.version(),
             epoch: directive.epoch(),
             delivered,
             provisions,
+        }
+    }
+
+    fn provision_shown(&self, patient: Pseudonym, provision: &Provision) -> ProvisionShown {
+        let label = |tag: &ConsentTag| {
+            let tag = LabelTag::new(tag.to_bytes());
+            self.directory.label(patient, tag).map_or_else(|| tag.to_string(), |l| l.as_str().to_owned())
+        };
+        let terms = provision.terms();
+        ProvisionShown {
+            id: provision.id().as_u32(),
+            to: terms.grantees().to_string(),
+            roles: terms.roles().to_string(),
+            actions: terms.actions().iter().map(|a| a.as_str().to_owned()).collect(),
+            labels: terms.tags().iter().map(label).collect(),
+            purposes: terms.purposes().iter().map(|p| p.as_str().to_owned()).collect(),
+            from: terms.period().from(),
+            until: terms.period().until(),
         }
     }
 }

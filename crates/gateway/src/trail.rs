@@ -63,6 +63,7 @@ pub(crate) fn kind_of(does: Interaction) -> Option<EventKind> {
         Interaction::Delete => EventKind::Deleted,
         Interaction::Validate => EventKind::Validated,
         Interaction::Everything | Interaction::Summary => EventKind::RecordRead,
+        Interaction::ConsentExplain => EventKind::ConsentRead,
         Interaction::EmergencyAccess => EventKind::EmergencyBegun,
         Interaction::EmergencyApprove => EventKind::EmergencyApproved,
         Interaction::EmergencyEnd => EventKind::EmergencyEnded,

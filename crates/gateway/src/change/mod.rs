@@ -54,7 +54,7 @@ pub(crate) struct Wanted {
     pub(crate) id: Option<ResourceId>,
     /// The resource as it was received; none for patches and deletions.
     pub(crate) resource: Option<Resource>,
-    /// The label that its Bundle gives it; else its own codings say.
+    /// The label that its Bundle gives it; else its own codings say. Rules can make it stricter.
     pub(crate) label: Option<Label>,
     pub(crate) if_match: Option<String>,
     pub(crate) if_none_match: Option<String>,

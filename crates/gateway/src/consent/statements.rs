@@ -60,7 +60,7 @@ impl Book {
     }
 
     /// Takes a Consent in, or out when it is not in force any more.
-    fn take(&mut self, id: &str, in_force: Option<Bytes>) {
+    pub(super) fn take(&mut self, id: &str, in_force: Option<Bytes>) {
         let place = self.consents.iter().position(|it| it.id == id);
         match (place, in_force) {
             (Some(place), Some(content)) => {
@@ -133,8 +133,9 @@ impl Gateway {
 
     /// The terms that a patient's book comes to.
     pub(crate) fn terms(&self, patient: Pseudonym, book: &Book) -> Result<Vec<Terms>, GatewayError> {
-        let compiled = self.compiled(patient, book)?;
-        Ok(compiled.standing.into_iter().chain(compiled.permitted.into_iter().map(|(_, terms)| terms)).collect())
+        let (compiled, _) = self.compiled(patient, book)?;
+        let permitted = compiled.permitted.into_iter().map(|sentence| sentence.terms);
+        Ok(compiled.standing.into_iter().chain(permitted).collect())
     }
 
     /// Refuses to take back by command what a Consent in force permits: the Consent would permit it again.
@@ -144,7 +145,8 @@ impl Gateway {
         book: &Book,
         withdrawal: &Withdrawal,
     ) -> Result<(), GatewayError> {
-        if !self.compiled(patient, book)?.permitted.iter().any(|(_, terms)| withdrawal.touches(terms)) {
+        let (compiled, _) = self.compiled(patient, book)?;
+        if !compiled.permitted.iter().any(|sentence| withdrawal.touches(&sentence.terms)) {
             return Ok(());
         }
         Err(GatewayError::request(
@@ -156,20 +158,26 @@ impl Gateway {
         ))
     }
 
-    fn compiled(&self, patient: Pseudonym, book: &Book) -> Result<sealwort_consent::Compiled, GatewayError> {
+    /// What a book comes to, and the id of the Consent that each statement is of.
+    pub(super) fn compiled(
+        &self,
+        patient: Pseudonym,
+        book: &Book,
+    ) -> Result<(sealwort_consent::Compiled, Vec<String>), GatewayError> {
         let everything = Everything {
             authority: Party::new(self.member.identity().to_string()).map_err(|e| wrong(&e))?,
             tags: self.tags_named(patient, &[])?,
         };
         let standing: Vec<Terms> = book.standing()?.provisions().iter().map(|it| it.terms().clone()).collect();
-        let mut statements = Vec::new();
+        let (mut statements, mut of) = (Vec::new(), Vec::new());
         for kept in &book.consents {
             let consent = Resource::parse(Bytes::copy_from_slice(kept.content.as_ref()))?;
             if let Some(rule) = privacy_rule(&consent)? {
                 statements.extend(self.rules(&rule)?.into_iter().map(|rule| self.tagged(patient, rule)));
+                of.resize(statements.len(), kept.id.clone());
             }
         }
-        compile(&everything, &standing, &statements).map_err(|e| wrong(&e))
+        Ok((compile(&everything, &standing, &statements).map_err(|e| wrong(&e))?, of))
     }
 
     /// The rule once for each kind of actor that it names.
@@ -220,7 +228,7 @@ impl Gateway {
 }
 
 /// What a Consent says, where it is about a patient's privacy and in force.
-fn privacy_rule(consent: &Resource) -> Result<Option<ConsentRule>, GatewayError> {
+pub(super) fn privacy_rule(consent: &Resource) -> Result<Option<ConsentRule>, GatewayError> {
     if patient_references(consent).is_empty() {
         return Ok(None);
     }
@@ -276,7 +284,8 @@ fn resolved(
         for exception in &rule.exceptions {
             exceptions.extend(resolved(exception, whom)?);
         }
-        let rule = Rule {
+        let bare = Rule {
+            place: rule.expression.clone(),
             effect,
             hospitals,
             roles,
@@ -286,10 +295,7 @@ fn resolved(
             period,
             exceptions: Vec::new(),
         };
-        found.push(Labelled { rule, labels: None, exceptions });
-    }
-    for one in &mut found {
-        one.labels.clone_from(&rule.labels);
+        found.push(Labelled { rule: bare, labels: rule.labels.clone(), exceptions });
     }
     Ok(found)
 }
@@ -348,7 +354,7 @@ mod tests {
         let statements: Vec<Rule> = resolved(&rule, &whom).map_err(place)?.into_iter().map(with_tags).collect();
         let everything = Everything { authority: hospital("own"), tags: Label::ALL.map(tag).to_vec() };
         let permitted = compile(&everything, &[], &statements).unwrap().permitted;
-        let terms = permitted.into_iter().map(|(_, terms)| terms).collect();
+        let terms = permitted.into_iter().map(|sentence| sentence.terms).collect();
         let directive = Directive::first("demo", Patient::new([1; 32]), NOW, terms).unwrap();
         Ok(CompiledDirective::compile(&directive).unwrap())
     }

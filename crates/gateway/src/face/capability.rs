@@ -25,7 +25,7 @@ const TYPE_INTERACTIONS: [(Interaction, Listed); 9] = [
     (Interaction::SearchType, Listed::SearchType),
 ];
 
-const PATIENT_OPERATIONS: [(Interaction, Operation); 3] = [
+const PATIENT_OPERATIONS: [(Interaction, Operation); 4] = [
     (
         Interaction::Everything,
         Operation { name: "everything", definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything" },
@@ -37,6 +37,13 @@ const PATIENT_OPERATIONS: [(Interaction, Operation); 3] = [
     (
         Interaction::Export,
         Operation { name: "export", definition: "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/patient-export" },
+    ),
+    (
+        Interaction::ConsentExplain,
+        Operation {
+            name: "consent-explain",
+            definition: "https://sealwort.example/fhir/OperationDefinition/Patient-consent-explain",
+        },
     ),
 ];
 
