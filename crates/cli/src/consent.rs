@@ -3,7 +3,7 @@
 
 use clap::{Args, Subcommand};
 use sealwort_consent::{Action, Purpose};
-use sealwort_fhir::Label;
+use sealwort_fhir::{Branch, UnknownBranch};
 use sealwort_pki::UnixTime;
 use serde::{Deserialize, Serialize};
 
@@ -55,10 +55,11 @@ struct TermsArgs {
     /// read, write or emergency; several with commas [default: read when granting, all when withdrawing]
     #[arg(long, value_name = "ACTION", value_delimiter = ',')]
     action: Vec<Action>,
-    /// general, psychiatry, substance-use, sexuality, hiv, genetics, violence or very-restricted; several with
-    /// commas [default: all]
-    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
-    label: Vec<Label>,
+    /// general, or sections of it (problems, medications, results, measurements, documents, administrative);
+    /// psychiatry, substance-use, sexuality, hiv, genetics, violence, very-restricted; several with commas
+    /// [default: all]
+    #[arg(long, value_name = "LABEL", visible_alias = "labels", value_delimiter = ',', value_parser = label)]
+    label: Vec<String>,
     /// Purpose of use, a code of v3-PurposeOfUse; several with commas [default: TREAT when granting, all when
     /// withdrawing]
     #[arg(long, value_name = "CODE", value_delimiter = ',')]
@@ -75,7 +76,7 @@ struct Change<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     actions: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    labels: Vec<&'static str>,
+    labels: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     purposes: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +109,7 @@ impl TermsArgs {
             patient: &self.patient,
             to: &self.to,
             actions: self.action.iter().map(|action| action.as_str()).collect(),
-            labels: self.label.iter().map(|label| label.as_str()).collect(),
+            labels: self.label.iter().map(String::as_str).collect(),
             purposes: self.purpose.iter().map(|purpose| purpose.as_str()).collect(),
             days,
         }
@@ -133,6 +134,22 @@ fn show(body: &[u8], output: Output) -> Result<(), CliError> {
         output.message("not in force everywhere yet: it waits in the gateway's outbox until the exchange is back");
     }
     Ok(())
+}
+
+/// The name of a label, or of several together.
+fn label(word: &str) -> Result<String, UnknownBranch> {
+    Branch::named(word).map(|_| word.to_owned())
+}
+
+/// Labels in as few words as say it.
+fn labels(words: &[String]) -> String {
+    let known: Result<Vec<Branch>, _> = words.iter().map(|word| word.parse()).collect();
+    match known {
+        Ok(known) if known.len() == Branch::ALL.len() => "all".to_owned(),
+        Ok(known) => Branch::words(&known).join(","),
+        // Tags that nobody here can name.
+        Err(_) => words.join(","),
+    }
 }
 
 /// Words out of a vocabulary of so many.
@@ -161,7 +178,7 @@ impl Provision {
         vec![
             self.to.clone(),
             some(&self.actions, Action::ALL.len()),
-            some(&self.labels, Label::ALL.len()),
+            labels(&self.labels),
             some(&self.purposes, Purpose::ALL.len()),
             self.until.map_or_else(|| "-".to_owned(), |until| UnixTime::from_secs(until).to_string()),
         ]

@@ -19,6 +19,7 @@ fn consents_are_enforced_where_they_are_stored() {
         ("stored, narrowed and withdrawn", &|| stored_narrowed_and_withdrawn(&a, &b)),
         ("a denial goes before a grant", &|| a_denial_goes_before_a_grant(&world, &a, &b)),
         ("what keys cannot enforce is refused", &|| refused(&a)),
+        ("sections by class", &|| sections_by_class(&a, &b)),
         ("explained, and what would change if", &|| explained(&world, &a, &b)),
     ]);
 }
@@ -38,7 +39,9 @@ fn record() -> Value {
         "resourceType": "Patient", "id": "consents", "identifier": [{"system": "urn:consents", "value": "1"}],
         "name": [{"family": "Consents"}],
     });
-    let entries = [patient, observation("plain", normal), observation("mind", psychiatry)].map(|resource| {
+    let problem = json!({"resourceType": "Condition", "id": "problem", "subject": {"reference": "Patient/consents"},
+        "code": {"text": "a problem"}});
+    let entries = [patient, observation("plain", normal), observation("mind", psychiatry), problem].map(|resource| {
         let url = format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
         json!({"resource": resource, "request": {"method": "PUT", "url": url}})
     });
@@ -117,6 +120,38 @@ fn a_denial_goes_before_a_grant(world: &World, a: &Client, b: &Client) {
     assert_eq!(b.get(PATIENT).refusal().0, 403, "withdrawn");
 }
 
+/// A Consent for a section opens that section and no other; one that cannot be kept apart is refused.
+fn sections_by_class(a: &Client, b: &Client) {
+    let class = |system: &str, code: &str| json!([{"system": system, "code": code}]);
+    let section = |code: &str| class("https://sealwort.example/fhir/CodeSystem/section", code);
+    let kind = |code: &str| class("http://hl7.org/fhir/resource-types", code);
+    let found = |kind: &str| b.get(&format!("/fhir/{kind}?patient.identifier=urn:consents%7C1")).with(200).names();
+    let mut results = treatment("N");
+    results["class"] = section("results");
+    put(a, &consent("sections", &results)).with(201);
+    assert_eq!(found("Observation"), ["Observation/plain"]);
+    assert!(found("Condition").is_empty() && b.get(PATIENT).with(200).names().is_empty());
+    let mut but = treatment("N");
+    but["provision"] = json!([{"type": "deny", "class": kind("Condition")}]);
+    put(a, &consent("sections", &but)).with(200);
+    assert_eq!(found("Observation"), ["Observation/plain"]);
+    assert!(found("Condition").is_empty() && b.get(PATIENT).with(200).names() == ["Patient/consents"]);
+    results["class"] = kind("Condition");
+    let refused = put(a, &consent("sections", &results)).with(422).text();
+    assert!(refused.contains("Consent.provision.class[0]") && refused.contains("problems"), "{refused}");
+    a.send("DELETE", "/fhir/Consent/sections", &[], "").with(204);
+
+    let change = |change: &str, labels: Value| {
+        let body = json!({"patient": "urn:consents|1", "to": "hospital-b", "labels": labels});
+        a.send("POST", &format!("/consent/{change}"), &[], body.to_string()).with(200);
+    };
+    change("grant", json!(["general"]));
+    change("withdraw", json!(["results", "administrative"]));
+    assert!(found("Observation").is_empty() && found("Condition") == ["Condition/problem"]);
+    change("withdraw", json!(["general"]));
+    assert_eq!(b.get("/fhir/Condition?patient.identifier=urn:consents%7C1").refusal().0, 403);
+}
+
 fn refused(a: &Client) {
     let mut single = treatment("N");
     single["data"] = json!([{"meaning": "instance", "reference": {"reference": "Observation/plain"}}]);
@@ -135,13 +170,16 @@ fn refused(a: &Client) {
 
 /// Rows of an explanation by label: permitted, until when, and the sentences that say so.
 fn answers(explained: &Value, member: &str) -> BTreeMap<String, (bool, Vec<String>)> {
-    let texts = |row: &Value| row["because"].as_array().unwrap().iter().map(|it| it["text"].as_str().unwrap().into());
+    let texts = |answer: &Value| -> Vec<String> {
+        let sentences = answer["because"].as_array().unwrap();
+        sentences.iter().map(|sentence| sentence["text"].as_str().unwrap().to_owned()).collect()
+    };
     let mut answers = BTreeMap::new();
     for row in explained["rows"].as_array().unwrap() {
         let Some(answer) = row.get(member) else { continue };
         for label in row["labels"].as_array().unwrap() {
             let permitted = answer["permitted"].as_bool().unwrap();
-            answers.insert(label.as_str().unwrap().to_owned(), (permitted, texts(answer).collect::<Vec<String>>()));
+            answers.insert(label.as_str().unwrap().to_owned(), (permitted, texts(answer)));
         }
     }
     answers

@@ -7,7 +7,7 @@ pub(crate) mod statements;
 use sealwort_consent::{
     Action, Directive, LabelTag as ConsentTag, Party, Period, Provision, Purpose, Terms, Withdrawal,
 };
-use sealwort_fhir::{IssueCode, Label};
+use sealwort_fhir::{Branch, IssueCode};
 use sealwort_pki::{Identity, Role};
 use sealwort_proto::codec::Blob;
 use sealwort_proto::crypto::hash;
@@ -316,7 +316,7 @@ impl Gateway {
     }
 
     fn tags_named(&self, patient: Pseudonym, labels: &[String]) -> Result<Vec<ConsentTag>, GatewayError> {
-        let labels: Vec<Label> = if labels.is_empty() { Label::ALL.to_vec() } else { parse(labels, "labels")? };
+        let labels = branches_named(labels)?;
         Ok(labels.iter().map(|l| ConsentTag::new(*self.directory.tag(patient, *l).as_bytes())).collect())
     }
 
@@ -376,23 +376,25 @@ pub(crate) fn consent_line(patient: Pseudonym) -> Vec<u8> {
     [b"consent".as_slice(), patient.as_bytes()].concat()
 }
 
+/// The branches that labels stand for; all, where none is named.
+fn branches_named(labels: &[String]) -> Result<Vec<Branch>, GatewayError> {
+    if labels.is_empty() {
+        return Ok(Branch::ALL.to_vec());
+    }
+    let named = labels.iter().map(|word| Branch::named(word).map_err(|error| unknown_word(&error, "labels")));
+    let mut named: Vec<Branch> = named.collect::<Result<Vec<_>, _>>()?.concat();
+    named.sort_unstable();
+    named.dedup();
+    Ok(named)
+}
+
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
     words: &[String],
     field: &'static str,
 ) -> Result<Vec<T>, GatewayError> {
-    words
-        .iter()
-        .map(|word| {
-            word.parse().map_err(|error: T::Err| {
-                GatewayError::request(
-                    422,
-                    IssueCode::CodeInvalid,
-                    "word-unknown",
-                    error.to_string(),
-                    "correct the word",
-                )
-                .at(field)
-            })
-        })
-        .collect()
+    words.iter().map(|word| word.parse().map_err(|error: T::Err| unknown_word(&error, field))).collect()
+}
+
+fn unknown_word(error: &dyn std::fmt::Display, field: &'static str) -> GatewayError {
+    GatewayError::request(422, IssueCode::CodeInvalid, "word-unknown", error.to_string(), "correct the word").at(field)
 }

@@ -2,7 +2,7 @@
 //! explained, and brought up to the rules as they are now.
 
 use bytes::Bytes;
-use sealwort_fhir::{IssueCode, Label, LabelRules, Resource, label_of};
+use sealwort_fhir::{Branch, IssueCode, LabelRules, Resource, label_of};
 use serde::{Deserialize, Serialize};
 
 use crate::Gateway;
@@ -131,7 +131,7 @@ impl Gateway {
         &self,
         resource: &Resource,
         name: String,
-        stored: Option<Label>,
+        stored: Option<Branch>,
     ) -> Result<LabelExplained, GatewayError> {
         let matched = self.label_rules.matches(resource)?;
         let rules = matched.into_iter().map(|found| RuleMatched {
@@ -146,7 +146,7 @@ impl Gateway {
             resource: name,
             stored: stored.map(|label| label.to_string()),
             sender: label_of(resource).to_string(),
-            label: self.label_rules.label_of(resource)?.to_string(),
+            label: Branch::of(resource, self.label_rules.label_of(resource)?)?.to_string(),
             rules: rules.collect(),
         })
     }
@@ -166,10 +166,11 @@ impl Gateway {
             let Some(resource) = newest.content.clone().map(Resource::parse).transpose()? else { continue };
             let own = self.label_rules.label_of(&resource)?;
             let label = match request.labels {
-                RelabelTo::Stricter => newest.label.and(own),
+                RelabelTo::Stricter => newest.label.label().and(own),
                 RelabelTo::Exact => own,
             };
-            if label == newest.label {
+            let branch = Branch::of(&resource, label)?;
+            if branch == newest.label {
                 continue;
             }
             let mut rules: Vec<String> =
@@ -179,7 +180,7 @@ impl Gateway {
             told.push(Relabelled {
                 resource: resource_name.clone(),
                 from: newest.label.to_string(),
-                to: label.to_string(),
+                to: branch.to_string(),
                 rules,
             });
             wanted.push(Wanted {
@@ -205,7 +206,11 @@ impl Gateway {
     }
 
     /// The label and the content of a resource, for whoever may read it.
-    pub(crate) async fn held_named(&self, name: &str, asking: &Asking) -> Result<(Label, Option<Bytes>), GatewayError> {
+    pub(crate) async fn held_named(
+        &self,
+        name: &str,
+        asking: &Asking,
+    ) -> Result<(Branch, Option<Bytes>), GatewayError> {
         let wrong = || {
             GatewayError::request(
                 422,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sealwort_fhir::search::{Corpus, Document, Ordinal};
-use sealwort_fhir::{Label, Resource, ResourceId, ResourceType, VersionId, present};
+use sealwort_fhir::{Branch, Resource, ResourceId, ResourceType, VersionId, present};
 use sealwort_pki::UnixTime;
 use sealwort_proto::receipt::Witness;
 use sealwort_proto::record::{Change, Record};
@@ -21,7 +21,7 @@ pub(crate) struct Version {
     /// `meta.lastUpdated`: when its author wrote it.
     pub(crate) changed: UnixTime,
     /// The label whose key opened it.
-    pub(crate) label: Label,
+    pub(crate) label: Branch,
     /// The resource as this server shows it; `None` for a deletion.
     pub(crate) content: Option<Bytes>,
 }
@@ -143,7 +143,7 @@ impl PatientView {
     }
 
     /// Takes the next record of the log, which stands there at `sequence`.
-    pub(crate) fn take(&mut self, taken: Taken, changed: UnixTime, label: Label, sequence: u64) {
+    pub(crate) fn take(&mut self, taken: Taken, changed: UnixTime, label: Branch, sequence: u64) {
         let Taken { kind, id, change, resource, document } = taken;
         let mut known = self.index.get(&kind).and_then(|ids| ids.get(&id)).copied();
         if change == Change::Move {

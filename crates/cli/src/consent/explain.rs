@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sealwort_consent::{Action, Purpose};
-use sealwort_fhir::Label;
 use sealwort_pki::UnixTime;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::some;
+use super::{label, labels, some};
 use crate::client::{ClientArgs, JSON, Question};
 use crate::error::CliError;
 use crate::output::{Output, table};
@@ -23,8 +22,8 @@ pub(super) struct ExplainArgs {
     #[arg(long, value_name = "TYPE/ID")]
     resource: Option<String>,
     /// Labels; several with commas [default: all]
-    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
-    label: Vec<Label>,
+    #[arg(long, value_name = "LABEL", visible_alias = "labels", value_delimiter = ',', value_parser = label)]
+    label: Vec<String>,
     /// Hospitals, by name or identity; several with commas [default: those that the consent names, and any other]
     #[arg(long, value_name = "HOSPITAL", value_delimiter = ',')]
     hospital: Vec<String>,
@@ -101,7 +100,7 @@ impl ExplainArgs {
         list("roles", self.role.clone());
         list("purposes", words(&self.purpose));
         list("actions", words(&self.action));
-        list("labels", words(&self.label));
+        list("labels", self.label.clone());
         body.extend(self.resource.iter().map(|it| ("resource".to_owned(), json!(it))));
         body.extend(self.at.iter().map(|it| ("at".to_owned(), json!(it))));
         if !proposed.is_empty() {
@@ -121,7 +120,7 @@ impl ExplainArgs {
         }
         let change = |to: &String| {
             json!({
-                "patient": self.patient, "to": to, "actions": words(&self.action), "labels": words(&self.label),
+                "patient": self.patient, "to": to, "actions": words(&self.action), "labels": self.label,
                 "purposes": words(&self.purpose),
             })
         };
@@ -186,7 +185,7 @@ impl Row {
             self.role.clone().unwrap_or_else(|| "-".to_owned()),
             self.action.clone(),
             some(&self.purposes, Purpose::ALL.len()),
-            some(&self.labels, Label::ALL.len()),
+            labels(&self.labels),
         ];
         cells.extend(answers.iter().flat_map(|answer| answer.cells()));
         cells

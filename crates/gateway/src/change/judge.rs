@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sealwort_fhir::search::{Document, Handling, Query};
-use sealwort_fhir::{IssueCode, Label, LabelRules, Resource, ResourceId, ResourceType, label_of, patch};
+use sealwort_fhir::{Branch, IssueCode, LabelRules, Resource, ResourceId, ResourceType, label_of, patch};
 use sealwort_pki::UnixTime;
 use sealwort_proto::Pseudonym;
 use sealwort_smart::Action;
@@ -295,21 +295,23 @@ impl Bench<'_> {
         wanted: &Wanted,
         resource: Option<&Resource>,
         newest: Option<&Version>,
-    ) -> Result<Label, GatewayError> {
+    ) -> Result<Branch, GatewayError> {
+        let by_itself =
+            |resource: &Resource| Ok::<_, GatewayError>(Branch::of(resource, self.rules.label_of(resource)?)?);
         Ok(match (resource, newest) {
             // What is deleted or patched stays under the key that it was under, unless the patch labels it anew.
             (None, Some(newest)) => newest.label,
             (Some(patched), Some(newest)) if matches!(wanted.does, Does::Patch(_)) => {
                 let before = newest.content.clone().map(Resource::parse).transpose()?;
-                let before = before.map(|before| self.rules.label_of(&before)).transpose()?;
-                let own = self.rules.label_of(patched)?;
+                let before = before.map(|before| by_itself(&before)).transpose()?;
+                let own = by_itself(patched)?;
                 if before == Some(own) { newest.label } else { own }
             }
             (Some(resource), _) => {
                 let sender = wanted.label.unwrap_or_else(|| label_of(resource));
-                sender.and(self.rules.label_of(resource)?)
+                Branch::of(resource, sender.and(self.rules.label_of(resource)?))?
             }
-            (None, None) => Label::General,
+            (None, None) => Branch::Administrative,
         })
     }
 }

@@ -8,14 +8,14 @@ use sealwort_consent::{
     Action, Directive, Explainer, LabelTag as ConsentTag, Missing, Party, Patient, Provision, ProvisionId, Purpose,
     Request, UserRole,
 };
-use sealwort_fhir::{IssueCode, Label, Resource};
+use sealwort_fhir::{Branch, IssueCode, Resource};
 use sealwort_proto::Pseudonym;
 use sealwort_proto::codec::Blob;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::statements::{Book, privacy_rule};
-use super::{ConsentChange, ProvisionShown, authority_elsewhere, dated, directive_digest, parse};
+use super::{ConsentChange, ProvisionShown, authority_elsewhere, branches_named, dated, directive_digest, parse};
 use crate::Gateway;
 use crate::error::GatewayError;
 use crate::patients::wrong;
@@ -161,7 +161,7 @@ struct Questions {
     roles: Vec<Option<UserRole>>,
     purposes: Vec<Purpose>,
     actions: Vec<Action>,
-    labels: Vec<(Label, ConsentTag)>,
+    labels: Vec<(Branch, ConsentTag)>,
     at: u64,
 }
 
@@ -309,8 +309,7 @@ impl Gateway {
             let role = |name: &String| UserRole::new(name).map(Some).map_err(|e| wrong(&e));
             asked.roles.iter().map(role).collect::<Result<_, _>>()?
         };
-        let labels: Vec<Label> =
-            if asked.labels.is_empty() { Label::ALL.to_vec() } else { parse(&asked.labels, "labels")? };
+        let labels = branches_named(&asked.labels)?;
         let tag = |label| ConsentTag::new(*self.directory.tag(patient, label).as_bytes());
         Ok(Questions {
             hospitals,

@@ -244,7 +244,7 @@ type Whom = (Option<Among<Party>>, Option<Among<UserRole>>);
 /// A rule whose labels are not tags of a patient yet.
 struct Labelled {
     rule: Rule,
-    labels: Option<Vec<sealwort_fhir::Label>>,
+    labels: Option<Vec<sealwort_fhir::Branch>>,
     exceptions: Vec<Labelled>,
 }
 
@@ -309,13 +309,13 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
     use sealwort_consent::{Action, CompiledDirective, LabelTag, Patient, Purpose, Request};
-    use sealwort_fhir::Label;
+    use sealwort_fhir::Branch;
 
     use super::*;
 
     const EMERGENCY_PHYSICIAN: &str = "emergency-physician";
     /// Hospital, role, purpose, label and time, and whether it is permitted.
-    type Rows<'a> = Vec<((&'a str, &'a str, &'a str, Label, u64), bool)>;
+    type Rows<'a> = Vec<((&'a str, &'a str, &'a str, Branch, u64), bool)>;
     /// 2023-06-01.
     const NOW: u64 = 1_685_577_600;
 
@@ -323,8 +323,10 @@ mod tests {
         Party::new(format!("sealwort://demo/gateway/{name}")).unwrap()
     }
 
-    fn tag(label: Label) -> LabelTag {
-        LabelTag::new([Label::ALL.iter().position(|it| *it == label).and_then(|at| u8::try_from(at).ok()).unwrap(); 16])
+    fn tag(label: Branch) -> LabelTag {
+        LabelTag::new(
+            [Branch::ALL.iter().position(|it| *it == label).and_then(|at| u8::try_from(at).ok()).unwrap(); 16],
+        )
     }
 
     /// As a hospital would configure the actors of the examples.
@@ -352,7 +354,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let statements: Vec<Rule> = resolved(&rule, &whom).map_err(place)?.into_iter().map(with_tags).collect();
-        let everything = Everything { authority: hospital("own"), tags: Label::ALL.map(tag).to_vec() };
+        let everything = Everything { authority: hospital("own"), tags: Branch::ALL.map(tag).to_vec() };
         let permitted = compile(&everything, &[], &statements).unwrap().permitted;
         let terms = permitted.into_iter().map(|sentence| sentence.terms).collect();
         let directive = Directive::first("demo", Patient::new([1; 32]), NOW, terms).unwrap();
@@ -360,7 +362,7 @@ mod tests {
     }
 
     /// Whether another hospital may read, or break the glass for the purpose BTG.
-    fn may(directive: &CompiledDirective, (name, role, purpose, label, now): (&str, &str, &str, Label, u64)) -> bool {
+    fn may(directive: &CompiledDirective, (name, role, purpose, label, now): (&str, &str, &str, Branch, u64)) -> bool {
         let purpose: Purpose = purpose.parse().unwrap();
         let decision = directive.decide(&Request {
             party: hospital(name),
@@ -379,7 +381,7 @@ mod tests {
     #[test]
     fn the_examples_of_ihe_pcf_behave_as_their_profile_says() {
         let Some(folder) = sealwort_published::data("consent-ihe-pcf") else { return };
-        let (general, psychiatry) = (Label::General, Label::Psychiatry);
+        let (general, psychiatry) = (Branch::Results, Branch::Psychiatry);
         let before = 1_655_078_400; // 2022-06-13
         let treats = [
             (("b", "nurse", "TREAT", general, NOW), true),
@@ -392,7 +394,7 @@ mod tests {
         let normal = [
             (("b", "nurse", "TREAT", general, NOW), true),
             (("b", "nurse", "TREAT", psychiatry, NOW), false),
-            (("b", "nurse", "TREAT", Label::VeryRestricted, NOW), false),
+            (("b", "nurse", "TREAT", Branch::VeryRestricted, NOW), false),
             (("b", "nurse", "HRESCH", general, NOW), false),
         ];
         let glass = [

@@ -43,7 +43,7 @@ fn blinding(m: &mut Maker<'_>, library: &Library) {
     }
     let input = json!({ "pseudonym_key": setting.value("pseudonym_key"), "locators": locators });
     let pseudonym = m.good("pseudonym", "pseudonym", "8.1", "Of the smallest locator.", input)["pseudonym"].clone();
-    for label in ["general", "psychiatry", "very-restricted"] {
+    for label in ["problems", "psychiatry", "very-restricted"] {
         let input = json!({ "directory_key": directory, "pseudonym": pseudonym, "label": label });
         m.good(&format!("label-tag-{label}"), "label-tag", "8.1", "The first 16 bytes.", input);
     }
