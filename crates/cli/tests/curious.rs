@@ -436,14 +436,15 @@ async fn a_reader_cannot_decrypt_what_it_may_not_open() {
         json!({"resourceType": "Observation", "id": id, "status": "final", "meta": {"security": security},
             "code": {"text": "x"}, "subject": {"reference": "Patient/reader"}})
     };
+    let normal = || json!([{"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "N"}]);
     let patient = json!({"resourceType": "Patient", "id": "reader",
         "identifier": [{"system": SYSTEM, "value": "reader"}], "name": [{"family": "Reader"}]});
     let of_label = |resource: &Value| {
         let security = resource["meta"]["security"][0]["code"].as_str();
-        (resource["id"].as_str().unwrap().to_owned(), security.unwrap_or("general").to_owned())
+        (resource["id"].as_str().unwrap().to_owned(), security.unwrap_or_default().to_owned())
     };
-    let moved = observation("moved", json!([]));
-    let mut written = vec![patient, observation("plain", json!([])), moved, observation("mind", act("PSY"))];
+    let moved = observation("moved", normal());
+    let mut written = vec![patient, observation("plain", normal()), moved, observation("mind", act("PSY"))];
     written.extend([observation("hiv", act("HIV")), observation("moved", act("PSY"))]);
     for resource in &written {
         world.put(Party::HospitalA, resource.to_string().as_bytes()).unwrap().done();

@@ -55,6 +55,10 @@ fn restart(world: &mut World) {
     world.restart(Party::HospitalA);
 }
 
+fn level(code: &str) -> Value {
+    json!([{"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": code}])
+}
+
 fn condition(id: &str, code: &str, security: &Value) -> Value {
     json!({
         "resourceType": "Condition", "id": id, "meta": {"security": security},
@@ -73,14 +77,14 @@ fn labels(world: &World, arguments: &[&str]) -> Value {
 }
 
 fn on_arrival(world: &World, a: &Client, b: &Client, folder: &Path) {
-    let very = json!([{"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "V"}]);
+    let very = level("V");
     let patient = json!({"resourceType": "Patient", "id": "labels",
         "identifier": [{"system": "urn:labels", "value": "1"}], "name": [{"family": "Labels"}]});
     let resources = [
         patient,
-        condition("plain", "I10", &json!([])),
-        condition("hiv", "B20.1", &json!([])),
-        condition("mind", "F20.0", &json!([])),
+        condition("plain", "I10", &level("N")),
+        condition("hiv", "B20.1", &level("N")),
+        condition("mind", "F20.0", &level("N")),
         // The sender's word goes further than the rule's.
         condition("said", "B20", &very),
     ];
@@ -102,7 +106,7 @@ fn on_arrival(world: &World, a: &Client, b: &Client, folder: &Path) {
     let told = labels(world, &["explain", "Condition/said"]);
     assert_eq!((&told["stored"], &told["sender"]), (&json!("very-restricted"), &json!("very-restricted")));
     let sent = folder.join("sent.json");
-    fs::write(&sent, condition("sent", "B24", &json!([])).to_string()).unwrap();
+    fs::write(&sent, condition("sent", "B24", &level("N")).to_string()).unwrap();
     let told = world.run_at(Party::HospitalA, &["labels", "explain", text(&sent)]);
     let (rows, words) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
     assert!(rows.contains("no rule is about it"), "{rows}{words}");
