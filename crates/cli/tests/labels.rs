@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use support::{Client, Party, World, exit, json_of, run, succeeded, text};
@@ -40,14 +40,14 @@ fn labels_follow_the_rules() {
     assert!(exit(&started) != 0 && told.contains("labels.rules") && told.contains("rules.toml"), "{told}");
 }
 
-fn write_rules(file: &PathBuf, rules: &[(&str, &str, &str)]) {
+fn write_rules(file: &Path, rules: &[(&str, &str, &str)]) {
     let rule = |(name, sensitivity, below): &(&str, &str, &str)| {
         format!(
             "[[rule]]\nname = {name:?}\nsensitivity = {sensitivity:?}\nsource = \"a test\"\nsystems = [{ICD:?}]\n\
              below = [{below:?}]\n"
         )
     };
-    fs::write(file, rules.iter().map(rule).collect::<String>()).unwrap();
+    fs::write(file, rules.iter().map(rule).collect::<Vec<_>>().concat()).unwrap();
 }
 
 fn restart(world: &mut World) {

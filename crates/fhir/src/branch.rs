@@ -247,10 +247,12 @@ fn section_of_observation(observation: &Value) -> Branch {
                 && coding.get("code").is_some_and(|it| it == code)
         })
     };
-    match () {
-        () if has("vital-signs") || has("activity") => Branch::Measurements,
-        () if has("social-history") => Branch::Problems,
-        () => Branch::Results,
+    if has("vital-signs") || has("activity") {
+        Branch::Measurements
+    } else if has("social-history") {
+        Branch::Problems
+    } else {
+        Branch::Results
     }
 }
 

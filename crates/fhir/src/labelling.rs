@@ -3,6 +3,7 @@
 //! resource, its security and tags aside; they follow no references and read no text.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -127,7 +128,7 @@ impl LabelRules {
         let Some(label) = label::kind_of_sensitivity(&sensitivity) else {
             return wrong("its sensitivity is none that is kept apart: use PSY, ETH, SEX, HIV, GDIS, SDV or VIO");
         };
-        if systems.is_empty() || codes.is_empty() && below.is_empty() {
+        if systems.is_empty() || (codes.is_empty() && below.is_empty()) {
             return wrong("it names no code system or no code");
         }
         if systems.iter().chain(&codes).chain(&below).any(|text| text.trim() != text || text.is_empty()) {
@@ -196,7 +197,8 @@ impl LabelRules {
             }
             Value::Array(items) => {
                 for (place, inner) in items.iter().enumerate() {
-                    at.push_str(&format!("[{place}]"));
+                    // Writing to a String cannot fail.
+                    let _ = write!(at, "[{place}]");
                     self.search(inner, at, found);
                     at.truncate(length);
                 }
