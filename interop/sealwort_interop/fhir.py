@@ -11,7 +11,21 @@ import re
 from . import crypto, record
 from .refusal import Refused
 
-LABELS = ("general", "psychiatry", "substance-use", "sexuality", "hiv", "genetics", "violence", "very-restricted")
+SECTIONS = {
+    "problems": "AdverseEvent AllergyIntolerance CarePlan CareTeam ClinicalImpression Condition DetectedIssue "
+    "FamilyMemberHistory Flag Goal NutritionOrder Procedure RiskAssessment",
+    "medications": "Immunization ImmunizationEvaluation ImmunizationRecommendation Medication "
+    "MedicationAdministration MedicationDispense MedicationKnowledge MedicationRequest MedicationStatement",
+    "results": "BodyStructure DiagnosticReport ImagingStudy MolecularSequence ServiceRequest Specimen",
+    "measurements": "Device DeviceMetric DeviceRequest DeviceUseStatement",
+    "documents": "Binary Communication CommunicationRequest Composition DocumentManifest DocumentReference List Media "
+    "QuestionnaireResponse",
+    "administrative": "",
+}
+SECTION_OF = {kind: section for section, kinds in SECTIONS.items() for kind in kinds.split()}
+GENERAL = tuple(SECTIONS)
+LABELS = (*GENERAL, "psychiatry", "substance-use", "sexuality", "hiv", "genetics", "violence", "very-restricted")
+CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 IGNORED = {
@@ -62,7 +76,18 @@ def label(resource: dict) -> str:
             unknown = True
     if unknown or len(labels) > 1 or (restricted and not labels):
         return "very-restricted"
-    return labels.pop() if labels else "general"
+    return labels.pop() if labels else section(resource)
+
+
+def section(resource: dict) -> str:
+    """The label of an ordinary resource: by its type, of an Observation by its category."""
+    if resource.get("resourceType") != "Observation":
+        return SECTION_OF.get(resource.get("resourceType"), "administrative")
+    codings = [coding for category in resource.get("category", []) for coding in category.get("coding", [])]
+    codes = {coding.get("code") for coding in codings if coding.get("system") == CATEGORY}
+    if codes & {"vital-signs", "activity"}:
+        return "measurements"
+    return "problems" if "social-history" in codes else "results"
 
 
 def change(content: bytes) -> tuple[record.Change, str]:

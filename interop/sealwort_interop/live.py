@@ -153,7 +153,7 @@ def writing(checks: Checks, here: Hospital, rust: Gateway) -> None:
     here.upload(patient, [record[3]])
     reading = here.read(patient.pseudonym)
     checks.that("in the new epoch Python writes, and reads all epochs", contents(reading) == [*record, record[3]])
-    here.grant(patient, rust.identity, labels=("general",))
+    here.grant(patient, rust.identity, labels=fhir.GENERAL)
     status, body = rust.get(f"/Observation/{name}-patient-hiv")
     checks.that("a label that was not granted stays closed", status in (403, 404, 410), f"status {status}")
     status, body = rust.get(f"/Observation/{name}-patient-pulse")
@@ -212,7 +212,7 @@ def reading(checks: Checks, here: Hospital, rust: Gateway) -> None:
     checks.that("with consent Python reads the same bytes", sorted(contents(found)) == sorted(record))
     checks.that("the author is the Rust hospital", {author for _, author in found.changes} == {rust.identity})
     checks.that("nothing was withheld", found.withheld == 0)
-    some = here.read(patient.pseudonym, labels=("general",))
+    some = here.read(patient.pseudonym, labels=fhir.GENERAL)
     checks.that("asking for one label withholds the others", some.withheld == 1, f"{some.withheld} withheld")
     checks.refused(
         "writing with consent to read", "consent-action-not-granted", lambda: here.upload(patient, record[1:2])

@@ -302,7 +302,7 @@ ENTRY_HEADER = Record(
 )
 PLAIN = Record(
     "plain",
-    change=Uint(1),
+    change=Uint(2),
     resource_type=Text(),
     id=Text(),
     length=Uint(),

@@ -13,7 +13,7 @@ from .refusal import Refused
 RECORD_BYTES_MAX = 16 * 2**20
 CIPHERTEXT_BYTES_MAX = 18 * 2**20 + 4096
 SIZE_CLASS_MIN = 256
-PUT, DELETE = 0, 1
+PUT, DELETE, MOVE = 0, 1, 2
 
 
 def locator(directory_key: bytes, system: str, value: str) -> bytes:

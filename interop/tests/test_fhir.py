@@ -23,8 +23,8 @@ def confidentiality(code: str) -> dict:
 @pytest.mark.parametrize(
     ("security", "label"),
     [
-        ([], "general"),
-        ([confidentiality("N")], "general"),
+        ([], "results"),
+        ([confidentiality("N")], "results"),
         ([act("HIV")], "hiv"),
         ([act("HIV"), confidentiality("R")], "hiv"),
         ([act("MH"), act("PSY")], "psychiatry"),
@@ -35,7 +35,7 @@ def confidentiality(code: str) -> dict:
         ([act("UNHEARD")], "very-restricted"),
         ([{"system": "urn:other", "code": "N"}], "very-restricted"),
         (["N"], "very-restricted"),
-        ([{"system": next(iter(fhir.IGNORED)), "code": "TREAT"}], "general"),
+        ([{"system": next(iter(fhir.IGNORED)), "code": "TREAT"}], "results"),
     ],
 )
 def test_labels(security: list, label: str) -> None:
@@ -63,7 +63,7 @@ def test_locators() -> None:
 
 def test_ids() -> None:
     change, label = fhir.change(b'{"resourceType": "Basic", "id" : "a.b-1"}')
-    assert (change.resource_type, change.id, label) == ("Basic", "a.b-1", "general")
+    assert (change.resource_type, change.id, label) == ("Basic", "a.b-1", "administrative")
     assert len(fhir.change(b'{"resourceType":"Basic"}')[0].id) == 32
     with pytest.raises(Refused):
         fhir.change(json.dumps({"resourceType": "Basic", "id": "a b"}).encode())

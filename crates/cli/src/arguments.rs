@@ -15,6 +15,7 @@ use crate::erase::EraseArgs;
 use crate::evaluate::EvaluateArgs;
 use crate::get::GetArgs;
 use crate::join::JoinArgs;
+use crate::labels::LabelsArgs;
 use crate::put::PutArgs;
 use crate::refused::RefusedArgs;
 use crate::services::{GatewayArgs, ServiceArgs};
@@ -55,8 +56,10 @@ pub(crate) enum Command {
     Put(PutArgs),
     /// Read everything about a patient through a gateway.
     Get(GetArgs),
-    /// Grant, withdraw and list a patient's consents.
+    /// Grant, withdraw, list and explain a patient's consents.
     Consent(ConsentArgs),
+    /// How confidential resources are: explain a label, label anew.
+    Labels(LabelsArgs),
     /// Erase a patient everywhere, with signed certificates.
     Erase(EraseArgs),
     /// Who had to do with a patient's record, by the logs of all parties; with --proof, as a file that verifies.

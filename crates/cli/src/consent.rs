@@ -3,13 +3,15 @@
 
 use clap::{Args, Subcommand};
 use sealwort_consent::{Action, Purpose};
-use sealwort_fhir::Label;
+use sealwort_fhir::{Branch, UnknownBranch};
 use sealwort_pki::UnixTime;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{ClientArgs, JSON, Question, encode};
 use crate::error::CliError;
 use crate::output::{Output, table};
+
+mod explain;
 
 #[derive(Debug, Args)]
 pub(crate) struct ConsentArgs {
@@ -30,6 +32,8 @@ enum ConsentCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
+    /// Tell who may see what, by which sentence, and what would change if.
+    Explain(explain::ExplainArgs),
 }
 
 #[derive(Debug, Args)]
@@ -51,10 +55,11 @@ struct TermsArgs {
     /// read, write or emergency; several with commas [default: read when granting, all when withdrawing]
     #[arg(long, value_name = "ACTION", value_delimiter = ',')]
     action: Vec<Action>,
-    /// general, psychiatry, substance-use, sexuality, hiv, genetics, violence or very-restricted; several with
-    /// commas [default: all]
-    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
-    label: Vec<Label>,
+    /// general, or sections of it (problems, medications, results, measurements, documents, administrative);
+    /// psychiatry, substance-use, sexuality, hiv, genetics, violence, very-restricted; several with commas
+    /// [default: all]
+    #[arg(long, value_name = "LABEL", visible_alias = "labels", value_delimiter = ',', value_parser = label)]
+    label: Vec<String>,
     /// Purpose of use, a code of v3-PurposeOfUse; several with commas [default: TREAT when granting, all when
     /// withdrawing]
     #[arg(long, value_name = "CODE", value_delimiter = ',')]
@@ -71,7 +76,7 @@ struct Change<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     actions: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    labels: Vec<&'static str>,
+    labels: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     purposes: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,6 +92,7 @@ pub(crate) async fn run(args: ConsentArgs, output: Output) -> Result<(), CliErro
             let answer = client.client()?.ask(Question::get(&path)).await?;
             show(&answer.body, output)
         }
+        ConsentCommand::Explain(args) => explain::run(&args, output).await,
     }
 }
 
@@ -103,7 +109,7 @@ impl TermsArgs {
             patient: &self.patient,
             to: &self.to,
             actions: self.action.iter().map(|action| action.as_str()).collect(),
-            labels: self.label.iter().map(|label| label.as_str()).collect(),
+            labels: self.label.iter().map(String::as_str).collect(),
             purposes: self.purpose.iter().map(|purpose| purpose.as_str()).collect(),
             days,
         }
@@ -130,6 +136,27 @@ fn show(body: &[u8], output: Output) -> Result<(), CliError> {
     Ok(())
 }
 
+/// The name of a label, or of several together.
+fn label(word: &str) -> Result<String, UnknownBranch> {
+    Branch::named(word).map(|_| word.to_owned())
+}
+
+/// Labels in as few words as say it.
+fn labels(words: &[String]) -> String {
+    let known: Result<Vec<Branch>, _> = words.iter().map(|word| word.parse()).collect();
+    match known {
+        Ok(known) if known.len() == Branch::ALL.len() => "all".to_owned(),
+        Ok(known) => Branch::words(&known).join(","),
+        // Tags that nobody here can name.
+        Err(_) => words.join(","),
+    }
+}
+
+/// Words out of a vocabulary of so many.
+fn some(words: &[String], all: usize) -> String {
+    if words.len() == all { "all".to_owned() } else { words.join(",") }
+}
+
 /// The parts that are shown of a patient's consent.
 #[derive(Deserialize)]
 struct Shown {
@@ -148,11 +175,10 @@ struct Provision {
 
 impl Provision {
     fn row(&self) -> Vec<String> {
-        let some = |words: &[String], all: usize| if words.len() == all { "all".to_owned() } else { words.join(",") };
         vec![
             self.to.clone(),
             some(&self.actions, Action::ALL.len()),
-            some(&self.labels, Label::ALL.len()),
+            labels(&self.labels),
             some(&self.purposes, Purpose::ALL.len()),
             self.until.map_or_else(|| "-".to_owned(), |until| UnixTime::from_secs(until).to_string()),
         ]

@@ -17,6 +17,7 @@ mod error;
 mod evaluate;
 mod get;
 mod join;
+mod labels;
 mod output;
 mod put;
 mod refused;
@@ -66,6 +67,7 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Put(args) => put::run(args, output).await,
         Command::Get(args) => get::run(args, output).await,
         Command::Consent(args) => consent::run(args, output).await,
+        Command::Labels(args) => labels::run(args, output).await,
         Command::Erase(args) => erase::run(args, output).await,
         Command::AccessLog(args) => access_log::run(args, output).await,
         Command::Audit(args) => audit::run(args, output).await,

@@ -158,9 +158,19 @@ fn operations(ehr: &Client, types: &BTreeMap<String, Value>) {
     for (kind, _) in TRIED {
         let listed = codes(&types[kind], "operation", "name");
         let one = if kind == "Patient" { "cap".to_owned() } else { format!("tried-{}", kind.to_ascii_lowercase()) };
-        for name in
-            ["validate", "everything", "summary", "export", "document", "meta", "match", "lastn", "graphql", "expand"]
-        {
+        for name in [
+            "validate",
+            "everything",
+            "summary",
+            "export",
+            "consent-explain",
+            "document",
+            "meta",
+            "match",
+            "lastn",
+            "graphql",
+            "expand",
+        ] {
             let asked = match name {
                 "validate" => ehr.send("POST", &format!("/fhir/{kind}/$validate"), &[], resource(kind, "v")),
                 "match" => ehr.send("POST", &format!("/fhir/{kind}/$match"), &[], valid),

@@ -425,6 +425,73 @@ fn says_something(run: &[u8]) -> bool {
     seen.iter().filter(|seen| **seen).count() >= DIFFERENT_MIN
 }
 
+/// What a reader of one label is given by both sides opens the entries of that label, of every epoch, and no other: not
+/// with the right keys for another label, not with these keys under another name. A resource that was labelled anew is
+/// closed from that version on; what came before stays openable to whoever has the old label's keys and the ciphertext.
+#[tokio::test]
+async fn a_reader_cannot_decrypt_what_it_may_not_open() {
+    let mut world = World::start();
+    let act = |code: &str| json!([{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": code}]);
+    let observation = |id: &str, security: Value| {
+        json!({"resourceType": "Observation", "id": id, "status": "final", "meta": {"security": security},
+            "code": {"text": "x"}, "subject": {"reference": "Patient/reader"}})
+    };
+    let normal = || json!([{"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "N"}]);
+    let patient = json!({"resourceType": "Patient", "id": "reader",
+        "identifier": [{"system": SYSTEM, "value": "reader"}], "name": [{"family": "Reader"}]});
+    let of_label = |resource: &Value| {
+        let security = resource["meta"]["security"][0]["code"].as_str();
+        (resource["id"].as_str().unwrap().to_owned(), security.unwrap_or_default().to_owned())
+    };
+    let moved = observation("moved", normal());
+    let mut written = vec![patient, observation("plain", normal()), moved, observation("mind", act("PSY"))];
+    written.extend([observation("hiv", act("HIV")), observation("moved", act("PSY"))]);
+    for resource in &written {
+        world.put(Party::HospitalA, resource.to_string().as_bytes()).unwrap().done();
+    }
+    let token = format!("{SYSTEM}|reader");
+    world.consent(Party::HospitalA, "grant", &token, Party::HospitalB).unwrap().done();
+    world.consent(Party::HospitalA, "withdraw", &token, Party::HospitalB).unwrap().done();
+    written.push(observation("later", act("PSY")));
+    world.put(Party::HospitalA, written.last().unwrap().to_string().as_bytes()).unwrap().done();
+    for party in [Party::HospitalA, Party::HospitalB, Party::Broker, Party::Archive] {
+        assert!(world.stop(party).success(), "{party:?}");
+    }
+    let stolen = tempfile::tempdir().unwrap();
+    let archive = Thief::steal(&world.folder(Party::Archive), &stolen.path().join("archive"), Side::Archive).await;
+    let broker = Thief::steal(&world.folder(Party::Broker), &stolen.path().join("broker"), Side::Broker).await;
+    let entries = archive.entries(&author_key(&world.folder(Party::HospitalA))).await;
+    // Beside what was written stands that one resource went away from its first label.
+    assert_eq!(entries.len(), written.len() + 1);
+
+    let tags: BTreeSet<_> = entries.iter().map(|entry| entry.verified.header().tag).collect();
+    let mut opened = BTreeSet::new();
+    for tag in &tags {
+        // As both sides hand them out to a reader of this label (section 8.2).
+        let given = |thief: &Thief, patient: Pseudonym| -> Vec<SubHalf> {
+            let own = thief.halves.iter().filter(|((of, _), _)| *of == patient);
+            own.map(|(_, half)| half.for_reader(*tag)).collect()
+        };
+        for entry in &entries {
+            let header = entry.verified.header();
+            let ring = KeyRing::new(header.patient, given(&broker, header.patient), given(&archive, header.patient));
+            let content = entry.open(&ring);
+            assert_eq!(content.is_some(), header.tag == *tag, "{:?}", header.sequence);
+            if let Some(content) = content.filter(|content| !content.is_empty()) {
+                opened.insert(of_label(&serde_json::from_slice(&content).unwrap()));
+            }
+            // The keys that the reader has, used for what it may not open.
+            if header.tag != *tag {
+                let key = ring.record_key(header.epoch, &header.author, *tag).unwrap();
+                let tried = entry.verified.open_bytes(entry.ciphertext.clone(), &key, &Operations::default());
+                assert!(tried.is_err(), "another label's key opens {:?}", header.sequence);
+            }
+        }
+    }
+    // Control: over all labels, everything was opened.
+    assert_eq!(opened, written.iter().map(of_label).collect());
+}
+
 /// The content of a file, or of everything below a folder.
 fn contents(place: &Path) -> Vec<Vec<u8>> {
     if !place.is_dir() {

@@ -13,6 +13,7 @@ mod among;
 mod decision;
 mod directive;
 mod encoding;
+mod explanation;
 mod identifier;
 mod missing;
 mod policy;
@@ -25,6 +26,7 @@ pub use among::{Among, NAMES_MAX};
 pub use decision::{Decision, REQUEST_TAGS_MAX, Request};
 pub use directive::{Directive, DirectiveError, PROVISIONS_MAX, Withdrawal};
 pub use encoding::{DIRECTIVE_BYTES_MAX, DIRECTIVE_FORMAT, EncodingError, SetField};
+pub use explanation::{Explainer, Explanation, NotExplained};
 pub use identifier::{
     EXCHANGE_BYTES_MAX, LabelTag, PARTY_BYTES_MAX, Party, PartyError, Patient, ProvisionId, ROLE_BYTES_MAX, UserRole,
     UserRoleError,
@@ -32,6 +34,6 @@ pub use identifier::{
 pub use missing::Missing;
 pub use policy::{CompileError, CompiledDirective};
 pub use provision::{Period, Provision, TAGS_MAX, TIME_SECONDS_MAX, Terms, TermsError};
-pub use statement::{Compiled, Effect, Everything, Rule, compile};
+pub use statement::{Compiled, Effect, Everything, Rule, Sentence, compile};
 pub use successor::{Change, Predecessor, SuccessorError, check_successor};
 pub use vocabulary::{Action, Purpose, UnknownWord};

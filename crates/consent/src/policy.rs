@@ -12,7 +12,7 @@
 //! ) when {
 //!     context.now >= 1700000000 && context.now < 1800000000 &&
 //!     Provision::"7".purposes.contains(context.purpose) &&
-//!     Provision::"7".tags.containsAny(context.tags)
+//!     Provision::"7".labels.containsAny(context.labels)
 //! };
 //! ```
 //!
@@ -27,7 +27,9 @@
 //! A role that is not named fits only the provisions that are for every role, `all but clerks` not among them.
 //!
 //! The sets are attributes of the entity `Provision::"7"`, because Cedar builds a set written in
-//! a policy anew at each evaluation. A request carries all its label tags at once: Cedar names
+//! a policy anew at each evaluation. Labels are numbers, the places of their tags among all tags of the
+//! directive, because Cedar compares numbers faster than texts; a tag that no provision has cannot be permitted.
+//! A request carries all its labels at once: Cedar names
 //! every `permit` that held, and a tag is granted when one of those provisions has it. That
 //! reading is exact because there is no `forbid`; a rule that forbids a label would need one
 //! Cedar request for each label.
@@ -44,6 +46,7 @@ use cedar_policy::{
 };
 use serde_json::{Value, json};
 
+use crate::provision::sorted;
 use crate::{Action, Among, Directive, LabelTag, Party, Patient, Provision, ProvisionId, Purpose, UserRole};
 
 /// A directive, ready to decide. Compile once for each directive and keep it.
@@ -53,15 +56,19 @@ pub struct CompiledDirective {
     authorizer: Authorizer,
     names: Names,
     entities: Entities,
+    /// The patient, as requests name it.
+    patient: EntityUid,
+    /// All tags of the provisions, sorted: a label's number is its place.
+    labels: Vec<LabelTag>,
     /// By hospital named in some provision.
     grantees: BTreeMap<Party, Policies>,
     /// For every other hospital.
     others: Policies,
 }
 
-/// The policies that could ever hold for one hospital, by action. Only a shortcut: each policy
-/// names its hospitals and its actions itself.
-type Policies = BTreeMap<Action, PolicySet>;
+/// The policies that could ever hold for one hospital, by action and purpose. Only a shortcut: each policy
+/// names its hospitals, its actions and its purposes itself.
+type Policies = BTreeMap<(Action, Purpose), PolicySet>;
 
 /// One question to Cedar. Tags are all asked for at once.
 pub(crate) struct Question<'a> {
@@ -84,21 +91,24 @@ impl CompiledDirective {
     /// [`CompileError`] when Cedar refuses what this module wrote: a fault of this software.
     pub fn compile(directive: &Directive) -> Result<Self, CompileError> {
         let names = Names::new()?;
+        let labels = sorted(directive.provisions().iter().flat_map(|it| it.terms().tags()).copied());
         let mut entities = Vec::new();
         let mut policies = Vec::new();
         for provision in directive.provisions() {
-            entities.push(provision_entity(&names, provision)?);
+            entities.push(provision_entity(&names, &labels, provision)?);
             policies.push((provision, provision_policy(directive.patient(), provision)?));
         }
         let indexed = |meant: &dyn Fn(&Among<Party>) -> bool| {
-            let mut by_action: BTreeMap<Action, Vec<Policy>> = BTreeMap::new();
+            let mut by_use: BTreeMap<(Action, Purpose), Vec<Policy>> = BTreeMap::new();
             for (provision, policy) in policies.iter().filter(|(it, _)| meant(it.terms().grantees())) {
                 for action in provision.terms().actions() {
-                    by_action.entry(*action).or_default().push(policy.clone());
+                    for purpose in provision.terms().purposes() {
+                        by_use.entry((*action, *purpose)).or_default().push(policy.clone());
+                    }
                 }
             }
-            let set = |(action, list)| Ok((action, PolicySet::from_policies(list).map_err(cedar)?));
-            by_action.into_iter().map(set).collect::<Result<Policies, CompileError>>()
+            let set = |(used, list)| Ok((used, PolicySet::from_policies(list).map_err(cedar)?));
+            by_use.into_iter().map(set).collect::<Result<Policies, CompileError>>()
         };
         let parties = directive.provisions().iter().flat_map(|it| it.terms().grantees().names());
         let parties: BTreeSet<&Party> = parties.collect();
@@ -110,7 +120,9 @@ impl CompiledDirective {
         Ok(Self {
             directive: directive.clone(),
             authorizer: Authorizer::new(),
+            patient: uid(&names.patient, directive.patient().to_string()),
             names,
+            labels,
             entities: Entities::from_entities(entities, None).map_err(cedar)?,
             grantees,
             others,
@@ -125,10 +137,11 @@ impl CompiledDirective {
     /// The provisions that permit at least one of the tags, sorted by id. Empty is a denial.
     pub(crate) fn permitting(&self, question: &Question<'_>) -> Result<Vec<&Provision>, NoAnswer> {
         let policies = self.grantees.get(question.party).unwrap_or(&self.others);
-        let Some(policies) = policies.get(&question.action) else {
+        let labels = numbers(&self.labels, question.tags);
+        let (Some(policies), false) = (policies.get(&(question.action, question.purpose)), labels.is_empty()) else {
             return Ok(Vec::new());
         };
-        let request = self.names.request(question)?;
+        let request = self.request(question, labels)?;
         let response = self.authorizer.is_authorized(&request, policies, &self.entities);
         if response.diagnostics().errors().next().is_some() {
             return Err(NoAnswer);
@@ -141,6 +154,32 @@ impl CompiledDirective {
         let mut found = found.ok_or(NoAnswer)?;
         found.sort_unstable_by_key(|provision| provision.id());
         Ok(found)
+    }
+
+    fn request(
+        &self,
+        question: &Question<'_>,
+        labels: Vec<RestrictedExpression>,
+    ) -> Result<cedar_policy::Request, NoAnswer> {
+        let role = question.role.map(|role| ("role".to_owned(), word(role)));
+        let context = Context::from_pairs(role.into_iter().chain([
+            ("now".to_owned(), RestrictedExpression::new_long(question.now)),
+            ("purpose".to_owned(), word(&question.purpose)),
+            ("labels".to_owned(), RestrictedExpression::new_set(labels)),
+        ]));
+        let patient = if question.patient == self.directive.patient() {
+            self.patient.clone()
+        } else {
+            uid(&self.names.patient, question.patient.to_string())
+        };
+        cedar_policy::Request::new(
+            self.names.party(question.party),
+            uid(&self.names.action, question.action.as_str()),
+            patient,
+            context.map_err(|_| NoAnswer)?,
+            None,
+        )
+        .map_err(|_| NoAnswer)
     }
 
     fn provision_of(&self, policy: &PolicyId) -> Option<&Provision> {
@@ -167,23 +206,6 @@ impl Names {
     fn party(&self, party: &Party) -> EntityUid {
         uid(&self.party, party.as_str())
     }
-
-    fn request(&self, question: &Question<'_>) -> Result<cedar_policy::Request, NoAnswer> {
-        let role = question.role.map(|role| ("role".to_owned(), word(role)));
-        let context = Context::from_pairs(role.into_iter().chain([
-            ("now".to_owned(), RestrictedExpression::new_long(question.now)),
-            ("purpose".to_owned(), word(&question.purpose)),
-            ("tags".to_owned(), words(question.tags)),
-        ]));
-        cedar_policy::Request::new(
-            self.party(question.party),
-            uid(&self.action, question.action.as_str()),
-            uid(&self.patient, question.patient.to_string()),
-            context.map_err(|_| NoAnswer)?,
-            None,
-        )
-        .map_err(|_| NoAnswer)
-    }
 }
 
 /// Cedar refused a policy or an entity that this software wrote. The fault is this software.
@@ -195,7 +217,7 @@ fn cedar(cause: impl std::fmt::Display) -> CompileError {
     CompileError(cause.to_string())
 }
 
-fn provision_entity(names: &Names, provision: &Provision) -> Result<Entity, CompileError> {
+fn provision_entity(names: &Names, labels: &[LabelTag], provision: &Provision) -> Result<Entity, CompileError> {
     let terms = provision.terms();
     let hospitals =
         terms.grantees().names().iter().map(|party| RestrictedExpression::new_entity_uid(names.party(party)));
@@ -203,7 +225,7 @@ fn provision_entity(names: &Names, provision: &Provision) -> Result<Entity, Comp
         ("hospitals".to_owned(), RestrictedExpression::new_set(hospitals)),
         ("roles".to_owned(), words(terms.roles().names())),
         ("purposes".to_owned(), words(terms.purposes())),
-        ("tags".to_owned(), words(terms.tags())),
+        ("labels".to_owned(), RestrictedExpression::new_set(numbers(labels, terms.tags()))),
     ]);
     let uid = uid(&names.provision, provision.id().to_string());
     Entity::new(uid, attributes, HashSet::new()).map_err(cedar)
@@ -246,7 +268,7 @@ fn provision_policy(patient: Patient, provision: &Provision) -> Result<Policy, C
         conditions.push(when(compare("<", context("now"), json!({ "Value": until }))));
     }
     conditions.push(when(compare("contains", own("purposes"), context("purpose"))));
-    conditions.push(when(compare("containsAny", own("tags"), context("tags"))));
+    conditions.push(when(compare("containsAny", own("labels"), context("labels"))));
 
     // Cedar evaluates `==` faster than `in` over a set of one.
     let action = match terms.actions() {
@@ -278,6 +300,12 @@ fn words<T: ToString>(items: &[T]) -> RestrictedExpression {
     RestrictedExpression::new_set(items.iter().map(ToString::to_string).map(RestrictedExpression::new_string))
 }
 
+/// The numbers of those of the tags that some provision has.
+fn numbers(labels: &[LabelTag], tags: &[LabelTag]) -> Vec<RestrictedExpression> {
+    let places = tags.iter().filter_map(|tag| labels.binary_search(tag).ok());
+    places.filter_map(|place| i64::try_from(place).ok()).map(RestrictedExpression::new_long).collect()
+}
+
 const PARTY: &str = "Party";
 const ACTION: &str = "Action";
 const PATIENT: &str = "Patient";
@@ -299,33 +327,29 @@ mod tests {
         let compile = |actions: &[Action]| {
             let period = Period::new(0, None).unwrap();
             let actions = actions.iter().copied();
-            let terms = Terms::new(party("b"), actions, [tag], Purpose::ALL, period).unwrap();
+            let terms = Terms::new(party("b"), actions, [tag], [Purpose::Treatment], period).unwrap();
             let directive = Directive::first("demo", patient, 0, vec![terms]).unwrap();
             CompiledDirective::compile(&directive).unwrap()
         };
-        let ask = |compiled: &CompiledDirective, name: &str, patient, action| {
-            let question = Question {
-                party: &party(name),
-                patient,
-                role: None,
-                action,
-                purpose: Purpose::Treatment,
-                now: 0,
-                tags: &[tag],
-            };
+        let ask = |compiled: &CompiledDirective, name: &str, patient, action, purpose| {
+            let question = Question { party: &party(name), patient, role: None, action, purpose, now: 0, tags: &[tag] };
             compiled.permitting(&question).ok().unwrap().len()
         };
         for actions in [&[Action::Read][..], &[Action::Read, Action::Emergency]] {
             let mut compiled = compile(actions);
             let b = compiled.grantees.get_mut(&party("b")).unwrap();
-            let policies = b.get(&Action::Read).unwrap().clone();
-            b.insert(Action::Write, policies.clone());
-            compiled.grantees.insert(party("c"), BTreeMap::from([(Action::Read, policies)]));
+            let policies = b.get(&(Action::Read, Purpose::Treatment)).unwrap().clone();
+            b.insert((Action::Write, Purpose::Treatment), policies.clone());
+            b.insert((Action::Read, Purpose::Research), policies.clone());
+            let c = BTreeMap::from([((Action::Read, Purpose::Treatment), policies)]);
+            compiled.grantees.insert(party("c"), c);
 
-            assert_eq!(ask(&compiled, "b", patient, Action::Read), 1);
-            assert_eq!(ask(&compiled, "b", patient, Action::Write), 0);
-            assert_eq!(ask(&compiled, "c", patient, Action::Read), 0);
-            assert_eq!(ask(&compiled, "b", Patient::new([3; 32]), Action::Read), 0);
+            let treatment = Purpose::Treatment;
+            assert_eq!(ask(&compiled, "b", patient, Action::Read, treatment), 1);
+            assert_eq!(ask(&compiled, "b", patient, Action::Write, treatment), 0);
+            assert_eq!(ask(&compiled, "b", patient, Action::Read, Purpose::Research), 0);
+            assert_eq!(ask(&compiled, "c", patient, Action::Read, treatment), 0);
+            assert_eq!(ask(&compiled, "b", Patient::new([3; 32]), Action::Read, treatment), 0);
         }
     }
 }

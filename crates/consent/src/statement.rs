@@ -20,6 +20,8 @@ pub enum Effect {
 /// A rule with its exceptions. `None` is what the parent says; an empty set is nothing at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
+    /// Where it stands in its statement, for explanations: `Consent.provision`.
+    pub place: String,
     /// Whether it permits or denies.
     pub effect: Effect,
     /// Hospitals.
@@ -52,8 +54,21 @@ pub struct Everything {
 pub struct Compiled {
     /// What stands of the terms that stood beside the statements.
     pub standing: Vec<Terms>,
-    /// What the statements permit, each with the place of its statement.
-    pub permitted: Vec<(usize, Terms)>,
+    /// What the statements permit.
+    pub permitted: Vec<Sentence>,
+    /// What the statements deny.
+    pub denied: Vec<Sentence>,
+}
+
+/// Terms, and the rule that they come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    /// Which of the statements.
+    pub statement: usize,
+    /// [`Rule::place`] within it.
+    pub place: String,
+    /// What it permits or denies.
+    pub terms: Terms,
 }
 
 /// Compiles the statements of one patient, beside terms that were granted in another way.
@@ -73,7 +88,7 @@ pub fn compile(everything: &Everything, standing: &[Terms], statements: &[Rule])
         period: Some(Period::ALWAYS),
     };
     let read = statements.iter().map(|rule| read(rule, &context)).collect::<Result<Vec<Read>, _>>()?;
-    let denied: Vec<Terms> = read.iter().flat_map(|it| it.denied.iter().cloned()).collect();
+    let denied: Vec<Terms> = read.iter().flat_map(|it| it.denied.iter().map(|one| one.terms.clone())).collect();
     let mut left = Vec::new();
     for terms in standing {
         let rest = without(vec![terms.clone()], &denied);
@@ -87,11 +102,16 @@ pub fn compile(everything: &Everything, standing: &[Terms], statements: &[Rule])
         }
         left.extend(rest);
     }
-    let permitted = read.into_iter().enumerate().flat_map(|(place, it)| {
-        let terms = without(it.permitted, &denied).into_iter().flat_map(|terms| by_purpose(&terms));
-        terms.map(|terms| (place, terms)).collect::<Vec<_>>()
-    });
-    Ok(Compiled { standing: left, permitted: permitted.collect() })
+    let (mut permitted, mut denials) = (Vec::new(), Vec::new());
+    for (statement, found) in read.into_iter().enumerate() {
+        let sentence = |place: &str, terms| Sentence { statement, place: place.to_owned(), terms };
+        denials.extend(found.denied.into_iter().map(|one| sentence(one.place, one.terms)));
+        for one in found.permitted {
+            let terms = without(vec![one.terms], &denied).into_iter().flat_map(|terms| by_purpose(&terms));
+            permitted.extend(terms.map(|terms| sentence(one.place, terms)));
+        }
+    }
+    Ok(Compiled { standing: left, permitted, denied: denials })
 }
 
 /// What a rule that names nothing is about, at some depth.
@@ -105,12 +125,18 @@ struct Context {
 }
 
 /// What a rule with its exceptions permits and denies. The two have nothing in common.
-struct Read {
-    permitted: Vec<Terms>,
-    denied: Vec<Terms>,
+struct Read<'a> {
+    permitted: Vec<Said<'a>>,
+    denied: Vec<Said<'a>>,
 }
 
-fn read(rule: &Rule, context: &Context) -> Result<Read, TermsError> {
+/// Terms, and where the rule stands that says them.
+struct Said<'a> {
+    place: &'a str,
+    terms: Terms,
+}
+
+fn read<'a>(rule: &'a Rule, context: &Context) -> Result<Read<'a>, TermsError> {
     let about = Context {
         hospitals: rule.hospitals.as_ref().unwrap_or(&context.hospitals).clone(),
         roles: rule.roles.as_ref().unwrap_or(&context.roles).clone(),
@@ -123,16 +149,23 @@ fn read(rule: &Rule, context: &Context) -> Result<Read, TermsError> {
             None => context.period,
         },
     };
-    let mut permitted = Vec::new();
-    let mut denied = Vec::new();
+    let mut permitted: Vec<Said<'a>> = Vec::new();
+    let mut denied: Vec<Said<'a>> = Vec::new();
     for exception in &rule.exceptions {
         let found = read(exception, &about)?;
         permitted.extend(found.permitted);
         denied.extend(found.denied);
     }
     // Beside each other, denials go before permissions.
-    permitted = without(permitted, &denied);
-    let own = without(without(about.terms()?, &permitted), &denied);
+    let denials: Vec<Terms> = denied.iter().map(|said| said.terms.clone()).collect();
+    let permitted_still = permitted.into_iter().flat_map(|said| {
+        let left = without(vec![said.terms], &denials);
+        left.into_iter().map(move |terms| Said { place: said.place, terms })
+    });
+    let mut permitted: Vec<Said<'a>> = permitted_still.collect();
+    let permissions: Vec<Terms> = permitted.iter().map(|said| said.terms.clone()).collect();
+    let own = without(without(about.terms()?, &permissions), &denials);
+    let own = own.into_iter().map(|terms| Said { place: &rule.place, terms });
     match rule.effect {
         Effect::Permit => permitted.extend(own),
         Effect::Deny => denied.extend(own),

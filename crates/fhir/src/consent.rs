@@ -1,11 +1,13 @@
 //! A Consent (FHIR R4, IHE Privacy Consent on FHIR) as rules over closed vocabularies. It is read exactly or refused:
-//! what keys cannot enforce (single resources, their dates and codes) is named, never left out. Which hospital an actor
+//! what keys cannot enforce (single resources, their dates and codes, parts of a section) is named, never left out. Which hospital an actor
 //! is, and what the rules come to, is not known here.
 
 use serde_json::Value;
 
+use crate::branch::{SECTION_SYSTEM, TYPE_SYSTEM};
 use crate::label::{CONFIDENTIALITY_SYSTEM, SENSITIVITY_SYSTEM};
-use crate::{Issue, IssueCode, Label, Severity};
+use crate::{Branch, Issue, IssueCode, Label, ResourceType, Severity};
+
 /// How the profiles of Privacy Consent on FHIR begin (IHE PCF, consentBasic, consentIntermediate, consentAdvanced).
 const PROFILES: &str = "https://profiles.ihe.net/ITI/PCF/StructureDefinition/IHE.PCF.consent";
 
@@ -52,14 +54,16 @@ pub struct Actor {
 /// A provision with its exceptions. `None` is what the provision around it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsentRule {
+    /// Where it stands.
+    pub expression: String,
     /// Whether it permits.
     pub effect: Effect,
     /// Who.
     pub actors: Option<Vec<Actor>>,
     /// What may be done.
     pub actions: Option<Vec<ConsentAction>>,
-    /// For which labels.
-    pub labels: Option<Vec<Label>>,
+    /// For which branches of the keys: of its labels and classes, or of those around it where it names one of the two.
+    pub labels: Option<Vec<Branch>>,
     /// For which purposes: codes of v3-ActReason.
     pub purposes: Option<Vec<&'static str>>,
     /// From, and until: the first second outside, in Unix seconds.
@@ -109,7 +113,7 @@ pub fn read_consent(consent: &Value) -> Result<ConsentReading, Issue> {
         return Ok(ConsentReading::Active(ConsentRule::all(effect)));
     };
     let own = effect(root, "Consent.provision")?;
-    let rule = provision(root, own.or(base).ok_or_else(no_effect)?, "Consent.provision", 0)?;
+    let rule = provision(root, own.or(base).ok_or_else(no_effect)?, "Consent.provision", &Around::default())?;
     Ok(ConsentReading::Active(match (base, own) {
         // What differs from the base rule is an exception to it.
         (Some(base), Some(own)) if base != own => ConsentRule { exceptions: vec![rule], ..ConsentRule::all(base) },
@@ -119,7 +123,16 @@ pub fn read_consent(consent: &Value) -> Result<ConsentReading, Issue> {
 
 impl ConsentRule {
     fn all(effect: Effect) -> Self {
-        Self { effect, actors: None, actions: None, labels: None, purposes: None, period: None, exceptions: Vec::new() }
+        Self {
+            expression: "Consent.policyRule".to_owned(),
+            effect,
+            actors: None,
+            actions: None,
+            labels: None,
+            purposes: None,
+            period: None,
+            exceptions: Vec::new(),
+        }
     }
 }
 
@@ -149,8 +162,16 @@ fn effect(provision: &Value, at: &str) -> Result<Option<Effect>, Issue> {
     }
 }
 
-fn provision(value: &Value, effect_here: Effect, at: &str, depth: usize) -> Result<ConsentRule, Issue> {
-    if depth > DEPTH_MAX {
+/// What the provisions around one name.
+#[derive(Clone, Default)]
+struct Around {
+    depth: usize,
+    labels: Option<Vec<Label>>,
+    sections: Option<Vec<Branch>>,
+}
+
+fn provision(value: &Value, effect_here: Effect, at: &str, around: &Around) -> Result<ConsentRule, Issue> {
+    if around.depth > DEPTH_MAX {
         return Err(refused(at, "provisions are nested too deep", "write several Consents"));
     }
     for (element, instead) in [
@@ -160,7 +181,6 @@ fn provision(value: &Value, effect_here: Effect, at: &str, depth: usize) -> Resu
             "keys do not tell when data were made: leave it out, or use period for how long the consent holds",
         ),
         ("code", "name labels of the resources (securityLabel) instead of their codes"),
-        ("class", "name labels of the resources (securityLabel) instead of their type"),
     ] {
         if value.get(element).is_some() {
             return Err(refused(&format!("{at}.{element}"), "keys cannot enforce it", instead));
@@ -173,25 +193,35 @@ fn provision(value: &Value, effect_here: Effect, at: &str, depth: usize) -> Resu
             "leave it out",
         ));
     }
-    for element in ["actor", "action", "securityLabel", "purpose", "provision"] {
+    for element in ["actor", "action", "securityLabel", "class", "purpose", "provision"] {
         let listed = |value: &Value| value.as_array().is_some_and(|items| !items.is_empty());
         if value.get(element).is_some_and(|value| !listed(value)) {
             return Err(refused(&format!("{at}.{element}"), "it is not a list of something", "correct it"));
         }
     }
+    let own_labels = some(value, "securityLabel").map(|labels| read_labels(labels, effect_here, at)).transpose()?;
+    let own_sections = some(value, "class").map(|classes| read_classes(classes, effect_here, at)).transpose()?;
+    let named = own_labels.is_some() || own_sections.is_some();
+    let here = Around {
+        depth: around.depth + 1,
+        labels: own_labels.or_else(|| around.labels.clone()),
+        sections: own_sections.or_else(|| around.sections.clone()),
+    };
+    let labels = if named { Some(branches(&here, effect_here, at)?) } else { None };
     let mut exceptions = Vec::new();
     for (place, nested) in list(value, "provision").enumerate() {
         let at = format!("{at}.provision[{place}]");
         let Some(own) = effect(nested, &at)? else {
             return Err(refused(&format!("{at}.type"), "it is missing", "say permit or deny"));
         };
-        exceptions.push(provision(nested, own, &at, depth + 1)?);
+        exceptions.push(provision(nested, own, &at, &here)?);
     }
     Ok(ConsentRule {
+        expression: at.to_owned(),
         effect: effect_here,
         actors: some(value, "actor").map(|actors| read_actors(actors, at)).transpose()?,
         actions: some(value, "action").map(|actions| read_actions(actions, at)).transpose()?,
-        labels: some(value, "securityLabel").map(|labels| read_labels(labels, effect_here, at)).transpose()?,
+        labels,
         purposes: some(value, "purpose").map(|purposes| read_purposes(purposes, effect_here, at)).transpose()?,
         period: value.get("period").map(|period| read_period(period, at)).transpose()?,
         exceptions,
@@ -232,6 +262,59 @@ fn read_actions(actions: &[Value], at: &str) -> Result<Vec<ConsentAction>, Issue
         }
     }
     Ok(read)
+}
+
+/// The branches that labels and classes come to together. Keys tell classes apart among what is ordinary alone: of what
+/// is confidential nothing is permitted by class, and all is denied that may be of the class.
+fn branches(named: &Around, effect: Effect, at: &str) -> Result<Vec<Branch>, Issue> {
+    let labels = named.labels.clone().unwrap_or_else(|| Label::ALL.to_vec());
+    let Some(sections) = &named.sections else { return Ok(labels.into_iter().flat_map(Branch::of_label).collect()) };
+    if effect == Effect::Permit && labels.iter().any(|label| *label != Label::General) {
+        let instead = "name securityLabel N beside the class, and permit what is confidential by another provision";
+        return Err(refused(&format!("{at}.class"), "what is confidential is not kept apart by class", instead));
+    }
+    let kinds = labels.iter().filter_map(|label| Branch::of_kind(*label));
+    let ordinary = labels.contains(&Label::General);
+    let mut branches: Vec<Branch> = sections.iter().copied().filter(|_| ordinary).chain(kinds).collect();
+    branches.sort_unstable();
+    branches.dedup();
+    Ok(branches)
+}
+
+/// The sections that classes stand for: by the exchange's own codes, or by types of resources. A denial of a type closes
+/// every section that it may be in; a permission has to name all types of a section.
+fn read_classes(classes: &[Value], effect: Effect, at: &str) -> Result<Vec<Branch>, Issue> {
+    let mut sections: Vec<Branch> = Vec::new();
+    let mut types: Vec<(String, ResourceType)> = Vec::new();
+    for (place, class) in classes.iter().enumerate() {
+        let at = format!("{at}.class[{place}]");
+        let code = text(class, "code").unwrap_or_default();
+        let section =
+            |code: &str| Branch::named(code).ok().filter(|them| them.iter().all(|it| Branch::GENERAL.contains(it)));
+        match (text(class, "system"), section(code), code.parse::<ResourceType>()) {
+            (Some(SECTION_SYSTEM), Some(named), _) => sections.extend(named),
+            (Some(TYPE_SYSTEM), _, Ok(kind)) => types.push((at, kind)),
+            _ => {
+                let instead = format!("use a type of FHIR R4 ({TYPE_SYSTEM}), or a section of {SECTION_SYSTEM}");
+                return Err(refused(&at, "the exchange has no such class", &instead));
+            }
+        }
+    }
+    let named: Vec<ResourceType> = types.iter().map(|(_, kind)| *kind).collect();
+    for (at, kind) in types {
+        for section in Branch::of_type(kind) {
+            let missing = section.types().into_iter().find(|other| !named.contains(other));
+            if let (Effect::Permit, Some(missing), false) = (effect, missing, sections.contains(&section)) {
+                let why = format!("{kind} is kept under one key with {missing} and others");
+                let instead = format!("permit the section {section} of {SECTION_SYSTEM}, or name all its types");
+                return Err(refused(&at, &why, &instead));
+            }
+            sections.push(section);
+        }
+    }
+    sections.sort_unstable();
+    sections.dedup();
+    Ok(sections)
 }
 
 /// Levels of confidentiality are a high-water mark (FHIR R4, Consent.provision.securityLabel): a permission at R opens
@@ -372,4 +455,92 @@ fn some<'a>(value: &'a Value, name: &str) -> Option<&'a [Value]> {
 
 fn codings(concept: Option<&Value>) -> impl Iterator<Item = &Value> {
     concept.into_iter().flat_map(|concept| list(concept, "coding"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// A Consent with this provision, and in it, where there is one, this exception.
+    fn read(provision: &Value, exception: Option<&Value>) -> Result<ConsentRule, Issue> {
+        let mut root = provision.clone();
+        if let Some(exception) = exception {
+            root["provision"] = json!([exception]);
+        }
+        let consent = json!({
+            "resourceType": "Consent", "status": "active", "meta": {"profile": [format!("{PROFILES}Basic")]},
+            "scope": {"coding": [{"system": SCOPE_SYSTEM, "code": "patient-privacy"}]}, "provision": root,
+        });
+        match read_consent(&consent)? {
+            ConsentReading::Active(rule) => Ok(rule),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn part(effect: &str, level: &str, classes: &[&str]) -> Value {
+        let mut part = json!({"type": effect});
+        if !level.is_empty() {
+            part["securityLabel"] = json!([{"system": CONFIDENTIALITY_SYSTEM, "code": level}]);
+        }
+        if !classes.is_empty() {
+            let class = |code: &&str| {
+                let system = if code.chars().all(char::is_lowercase) { SECTION_SYSTEM } else { TYPE_SYSTEM };
+                json!({"system": system, "code": code})
+            };
+            part["class"] = classes.iter().map(class).collect();
+        }
+        part
+    }
+
+    /// Classes and levels against what a plain reading of docs/consent.md gives, for each of the branches.
+    #[test]
+    fn classes_are_sections_of_what_is_ordinary() {
+        let ordinary = |sections: &[Branch]| sections.to_vec();
+        let confidential = || Branch::ALL.into_iter().filter(|branch| !Branch::GENERAL.contains(branch));
+        let with_confidential =
+            |sections: &[Branch]| sections.iter().copied().chain(confidential()).collect::<Vec<_>>();
+        let medications: Vec<&str> = Branch::Medications.types().iter().map(|kind| kind.as_str()).collect();
+        for (effect, level, classes, wanted) in [
+            ("permit", "N", vec![], Ok(ordinary(&Branch::GENERAL))),
+            ("permit", "N", vec!["results"], Ok(ordinary(&[Branch::Results]))),
+            ("permit", "N", vec!["medications", "problems"], Ok(ordinary(&[Branch::Problems, Branch::Medications]))),
+            ("permit", "N", vec!["general"], Ok(ordinary(&Branch::GENERAL))),
+            ("permit", "N", medications.clone(), Ok(ordinary(&[Branch::Medications]))),
+            ("permit", "N", medications.into_iter().skip(1).collect(), Err("Consent.provision.class[0]")),
+            ("permit", "N", vec!["Observation"], Err("Consent.provision.class[0]")),
+            ("permit", "N", vec!["results", "psychiatry"], Err("Consent.provision.class[1]")),
+            ("permit", "N", vec!["Nonsense"], Err("Consent.provision.class[0]")),
+            ("permit", "R", vec!["results"], Err("Consent.provision.class")),
+            ("permit", "", vec!["results"], Err("Consent.provision.class")),
+            ("deny", "", vec!["results"], Ok(with_confidential(&[Branch::Results]))),
+            ("deny", "R", vec!["results"], Ok(confidential().collect())),
+            (
+                "deny",
+                "N",
+                vec!["Observation"],
+                Ok(with_confidential(&[Branch::Problems, Branch::Results, Branch::Measurements])),
+            ),
+        ] {
+            let found = read(&part(effect, level, &classes), None);
+            let found = found.map(|rule| rule.labels.unwrap()).map_err(|issue| issue.expressions().join(" "));
+            assert_eq!(found, wanted.map_err(str::to_owned), "{effect} {level} {classes:?}");
+        }
+    }
+
+    /// What an exception does not name is as in the provision around it.
+    #[test]
+    fn exceptions_take_labels_and_classes_from_around() {
+        let around = part("permit", "N", &["results", "medications"]);
+        let inside = |effect: &str, level: &str, classes: &[&str]| {
+            let rule = read(&around, Some(&part(effect, level, classes))).unwrap();
+            rule.exceptions.first().unwrap().labels.clone()
+        };
+        assert_eq!(inside("deny", "", &[]), None);
+        assert_eq!(inside("permit", "", &["results"]), Some(vec![Branch::Results]));
+        assert_eq!(inside("permit", "N", &[]), Some(vec![Branch::Medications, Branch::Results]));
+    }
 }

@@ -73,6 +73,16 @@ impl Label {
         Self::VeryRestricted,
     ];
 
+    /// The label of what both are labels of: two kinds together are very restricted.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::General, label) | (label, Self::General) => label,
+            (label, same) if label == same => label,
+            _ => Self::VeryRestricted,
+        }
+    }
+
     /// The name on the command line and in configuration.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -119,6 +129,12 @@ pub struct SecurityCoding {
     pub code: Option<String>,
 }
 
+/// The label that a sensitivity of v3-ActCode stands for; `None` for one that is not told apart.
+pub fn kind_of_sensitivity(code: &str) -> Option<Label> {
+    let at = SENSITIVITIES.binary_search_by_key(&code, |(known, _)| known).ok()?;
+    SENSITIVITIES.get(at).map(|(_, label)| *label)
+}
+
 /// The label of a resource.
 pub fn label_of(resource: &Resource) -> Label {
     label_of_codings(resource.security())
@@ -153,13 +169,7 @@ enum Meaning {
 fn meaning(coding: &SecurityCoding) -> Meaning {
     let code = coding.code.as_deref().unwrap_or_default();
     match coding.system.as_deref() {
-        Some(SENSITIVITY_SYSTEM) => Meaning::Kind(
-            SENSITIVITIES
-                .binary_search_by_key(&code, |(known, _)| known)
-                .ok()
-                .and_then(|at| SENSITIVITIES.get(at))
-                .map_or(Label::VeryRestricted, |(_, label)| *label),
-        ),
+        Some(SENSITIVITY_SYSTEM) => Meaning::Kind(kind_of_sensitivity(code).unwrap_or(Label::VeryRestricted)),
         Some(CONFIDENTIALITY_SYSTEM) => match code {
             "U" | "L" | "M" | "N" => Meaning::Open,
             "R" => Meaning::Restricted,

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`resource`], [`bundle`] | what was sent, byte for byte |
 //! | [`reference`](mod@reference), [`compartment`], [`partition`](mod@partition) | whose record it is |
-//! | [`identifier`], [`label`] | which patient, and how confidential |
+//! | [`identifier`], [`label`], [`labelling`], [`branch`] | which patient, how confidential, and under which keys |
 //! | [`search`] | which resources of a record a search finds |
 //! | [`presentation`], [`mod@summary`], [`html`] | a stored resource, a patient and a page as we show them |
 //! | [`rewrite`], [`patch`] | changes to a resource that leave the rest of its bytes alone |
@@ -18,6 +18,7 @@
 //! | [`outcome`], [`response`], [`capability`], [`subset`] | what we say back |
 //! | [`samples`], [`synthetic`] | patients to show and to test with |
 
+pub mod branch;
 pub mod bundle;
 pub mod capability;
 pub mod compartment;
@@ -30,6 +31,7 @@ pub mod id;
 pub mod identifier;
 mod json;
 pub mod label;
+pub mod labelling;
 pub mod narrative;
 pub mod outcome;
 pub mod partition;
@@ -50,6 +52,7 @@ pub mod summary;
 pub mod synthetic;
 pub mod validation;
 
+pub use branch::{Branch, UnknownBranch};
 pub use bundle::{
     BUNDLE_BYTES_MAX, BUNDLE_ENTRIES_MAX, Bundle, BundleEntry, BundleKind, BundleRequest, Method, logical_id,
     parse_any_bundle, parse_bundle, parse_ndjson,
@@ -60,6 +63,7 @@ pub use id::ResourceId;
 pub use identifier::{Identifier, Token, parse_token, parse_token_list, patient_identifiers};
 pub use json::{JSON_DEPTH_MAX, read_json};
 pub use label::{Label, SecurityCoding, label_of};
+pub use labelling::{LabelMatch, LabelRule, LabelRules, LabelRulesError};
 pub use outcome::{Issue, IssueCode, Outcome, Severity};
 pub use partition::{ASSIGNMENTS_MAX, Partition, PatientGroup, PatientKey, assign_patients, partition};
 pub use patch::PatchError;

@@ -27,6 +27,9 @@ pub struct Config {
     /// Patients' consent.
     #[serde(default)]
     pub consent: ConsentConfig,
+    /// Labelling by rules.
+    #[serde(default)]
+    pub labels: LabelsConfig,
     /// HL7 v2 messages of the hospital's systems.
     pub mllp: MllpConfig,
     /// Measurements of devices, from the hospital's MQTT broker.
@@ -119,6 +122,13 @@ pub struct ActorConfig {
     /// Roles of their users; empty for every role.
     #[serde(default)]
     pub roles: Vec<String>,
+}
+
+/// `[labels]`: labelling of what comes in.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct LabelsConfig {
+    /// TOML file of the rules; empty for those that come with the program, `none` for no rules.
+    pub rules: String,
 }
 
 /// `[mllp]`: HL7 v2 over MLLP.
@@ -265,6 +275,7 @@ impl Default for Config {
             audit: GatewayAuditConfig::default(),
             open: OpenConfig::default(),
             consent: ConsentConfig::default(),
+            labels: LabelsConfig::default(),
             mllp: MllpConfig::default(),
             mqtt: MqttConfig::default(),
             emergency: EmergencyConfig::default(),

@@ -1,10 +1,13 @@
 //! Consent at the gateway of the consent authority: a new version of the patient's directive is signed, kept,
 //! and sent to broker and archive at once. What cannot be delivered waits in the outbox.
 
+pub(crate) mod explain;
 pub(crate) mod statements;
 
-use sealwort_consent::{Action, Directive, LabelTag as ConsentTag, Party, Period, Purpose, Terms, Withdrawal};
-use sealwort_fhir::{IssueCode, Label};
+use sealwort_consent::{
+    Action, Directive, LabelTag as ConsentTag, Party, Period, Provision, Purpose, Terms, Withdrawal,
+};
+use sealwort_fhir::{Branch, IssueCode};
 use sealwort_pki::{Identity, Role};
 use sealwort_proto::codec::Blob;
 use sealwort_proto::crypto::hash;
@@ -90,19 +93,8 @@ impl Gateway {
     /// Grants.
     pub(crate) async fn grant(&self, change: &ConsentChange) -> Result<ConsentShown, GatewayError> {
         let patient = self.patient_named(&change.patient, TREATMENT).await?;
-        let actions: Vec<Action> = parse(&change.actions, "actions")?;
-        let purposes: Vec<Purpose> = parse(&change.purposes, "purposes")?;
         let now = self.sessions.now().as_secs();
-        let until = change.days.map(|days| now.saturating_add(days.saturating_mul(86_400)));
-        let period = Period::new(now, until).and_then(|_| Period::new(begins(now), until)).map_err(|e| wrong(&e))?;
-        let terms = Terms::new(
-            self.hospital(&change.to)?,
-            if actions.is_empty() { vec![Action::Read] } else { actions },
-            self.tags_named(patient, &change.labels)?,
-            if purposes.is_empty() { vec![Purpose::Treatment] } else { purposes },
-            period,
-        )
-        .map_err(|e| wrong(&e))?;
+        let terms = self.granted(patient, change, now)?;
         self.change(patient, None, |current, digest| {
             current.grant(dated(current, now), digest, vec![terms.clone()]).map_err(|e| wrong(&e))
         })
@@ -112,15 +104,7 @@ impl Gateway {
     /// Withdraws. A new epoch of keys begins.
     pub(crate) async fn withdraw(&self, change: &ConsentChange) -> Result<ConsentShown, GatewayError> {
         let patient = self.patient_named(&change.patient, TREATMENT).await?;
-        let some = |actions: Vec<_>| (!actions.is_empty()).then_some(actions);
-        let purposes: Vec<Purpose> = parse(&change.purposes, "purposes")?;
-        let tags = self.tags_named(patient, &change.labels)?;
-        let withdrawal = Withdrawal {
-            grantee: self.hospital(&change.to)?,
-            actions: some(parse(&change.actions, "actions")?),
-            tags: (!change.labels.is_empty()).then_some(tags),
-            purposes: (!purposes.is_empty()).then_some(purposes),
-        };
+        let withdrawal = self.withdrawn(patient, change)?;
         let now = self.sessions.now().as_secs();
         self.change(patient, Some(&withdrawal), |current, digest| {
             current.withdraw(dated(current, now), digest, &withdrawal).map_err(|e| wrong(&e))
@@ -128,13 +112,48 @@ impl Gateway {
         .await
     }
 
+    /// What a grant at `now` allows.
+    fn granted(&self, patient: Pseudonym, change: &ConsentChange, now: u64) -> Result<Terms, GatewayError> {
+        let actions: Vec<Action> = parse(&change.actions, "actions")?;
+        let purposes: Vec<Purpose> = parse(&change.purposes, "purposes")?;
+        let until = change.days.map(|days| now.saturating_add(days.saturating_mul(86_400)));
+        let period = Period::new(now, until).and_then(|_| Period::new(begins(now), until)).map_err(|e| wrong(&e))?;
+        Terms::new(
+            self.hospital(&change.to)?,
+            if actions.is_empty() { vec![Action::Read] } else { actions },
+            self.tags_named(patient, &change.labels)?,
+            if purposes.is_empty() { vec![Purpose::Treatment] } else { purposes },
+            period,
+        )
+        .map_err(|e| wrong(&e))
+    }
+
+    /// What a withdrawal takes back.
+    fn withdrawn(&self, patient: Pseudonym, change: &ConsentChange) -> Result<Withdrawal, GatewayError> {
+        let actions: Vec<Action> = parse(&change.actions, "actions")?;
+        let purposes: Vec<Purpose> = parse(&change.purposes, "purposes")?;
+        let tags = self.tags_named(patient, &change.labels)?;
+        Ok(Withdrawal {
+            grantee: self.hospital(&change.to)?,
+            actions: (!actions.is_empty()).then_some(actions),
+            tags: (!change.labels.is_empty()).then_some(tags),
+            purposes: (!purposes.is_empty()).then_some(purposes),
+        })
+    }
+
     /// A patient's consent: this hospital's own where it is the authority, else as the broker shows it.
     pub(crate) async fn consent(&self, patient: &str) -> Result<ConsentShown, GatewayError> {
         let patient = self.patient_named(patient, TREATMENT).await?;
+        let (directive, _) = self.directive_of(patient).await?;
+        Ok(self.shown(patient, &directive, true))
+    }
+
+    /// A patient's directive, and what is known of the patient where this hospital is the consent authority.
+    async fn directive_of(&self, patient: Pseudonym) -> Result<(Directive, Option<Known>), GatewayError> {
         if let Some(known) = self.roster.known(patient).await?
             && !known.directive.0.is_empty()
         {
-            return Ok(self.shown(patient, &self.own_directive(known.directive.as_ref())?, true));
+            return Ok((self.own_directive(known.directive.as_ref())?, Some(known)));
         }
         let FromBroker::Consent { registration, directive } = self.ask_broker(&ToBroker::Consent(patient)).await?
         else {
@@ -143,8 +162,7 @@ impl Gateway {
         let registration = self.verify_registration(registration.as_ref())?;
         let party = self.member.party();
         let payload = registration.open_directive(directive.as_ref(), &party.operations).map_err(own)?;
-        let directive = Directive::from_bytes(&payload).map_err(|e| wrong(&e))?;
-        Ok(self.shown(patient, &directive, true))
+        Ok((Directive::from_bytes(&payload).map_err(|e| wrong(&e))?, None))
     }
 
     async fn change(
@@ -298,38 +316,37 @@ impl Gateway {
     }
 
     fn tags_named(&self, patient: Pseudonym, labels: &[String]) -> Result<Vec<ConsentTag>, GatewayError> {
-        let labels: Vec<Label> = if labels.is_empty() { Label::ALL.to_vec() } else { parse(labels, "labels")? };
+        let labels = branches_named(labels)?;
         Ok(labels.iter().map(|l| ConsentTag::new(*self.directory.tag(patient, *l).as_bytes())).collect())
     }
 
     fn shown(&self, patient: Pseudonym, directive: &Directive, delivered: bool) -> ConsentShown {
-        let label = |tag: &ConsentTag| {
-            let tag = LabelTag::new(tag.to_bytes());
-            self.directory.label(patient, tag).map_or_else(|| tag.to_string(), |l| l.as_str().to_owned())
-        };
-        let provisions = directive
-            .provisions()
-            .iter()
-            .map(|provision| {
-                let terms = provision.terms();
-                ProvisionShown {
-                    id: provision.id().as_u32(),
-                    to: terms.grantees().to_string(),
-                    roles: terms.roles().to_string(),
-                    actions: terms.actions().iter().map(|a| a.as_str().to_owned()).collect(),
-                    labels: terms.tags().iter().map(label).collect(),
-                    purposes: terms.purposes().iter().map(|p| p.as_str().to_owned()).collect(),
-                    from: terms.period().from(),
-                    until: terms.period().until(),
-                }
-            })
-            .collect();
+        let provisions =
+            directive.provisions().iter().map(|provision| self.provision_shown(patient, provision)).collect();
         ConsentShown {
             patient: patient.to_string(),
             version: directive.version(),
             epoch: directive.epoch(),
             delivered,
             provisions,
+        }
+    }
+
+    fn provision_shown(&self, patient: Pseudonym, provision: &Provision) -> ProvisionShown {
+        let label = |tag: &ConsentTag| {
+            let tag = LabelTag::new(tag.to_bytes());
+            self.directory.label(patient, tag).map_or_else(|| tag.to_string(), |l| l.as_str().to_owned())
+        };
+        let terms = provision.terms();
+        ProvisionShown {
+            id: provision.id().as_u32(),
+            to: terms.grantees().to_string(),
+            roles: terms.roles().to_string(),
+            actions: terms.actions().iter().map(|a| a.as_str().to_owned()).collect(),
+            labels: terms.tags().iter().map(label).collect(),
+            purposes: terms.purposes().iter().map(|p| p.as_str().to_owned()).collect(),
+            from: terms.period().from(),
+            until: terms.period().until(),
         }
     }
 }
@@ -359,23 +376,25 @@ pub(crate) fn consent_line(patient: Pseudonym) -> Vec<u8> {
     [b"consent".as_slice(), patient.as_bytes()].concat()
 }
 
+/// The branches that labels stand for; all, where none is named.
+fn branches_named(labels: &[String]) -> Result<Vec<Branch>, GatewayError> {
+    if labels.is_empty() {
+        return Ok(Branch::ALL.to_vec());
+    }
+    let named = labels.iter().map(|word| Branch::named(word).map_err(|error| unknown_word(&error, "labels")));
+    let mut named: Vec<Branch> = named.collect::<Result<Vec<_>, _>>()?.concat();
+    named.sort_unstable();
+    named.dedup();
+    Ok(named)
+}
+
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
     words: &[String],
     field: &'static str,
 ) -> Result<Vec<T>, GatewayError> {
-    words
-        .iter()
-        .map(|word| {
-            word.parse().map_err(|error: T::Err| {
-                GatewayError::request(
-                    422,
-                    IssueCode::CodeInvalid,
-                    "word-unknown",
-                    error.to_string(),
-                    "correct the word",
-                )
-                .at(field)
-            })
-        })
-        .collect()
+    words.iter().map(|word| word.parse().map_err(|error: T::Err| unknown_word(&error, field))).collect()
+}
+
+fn unknown_word(error: &dyn std::fmt::Display, field: &'static str) -> GatewayError {
+    GatewayError::request(422, IssueCode::CodeInvalid, "word-unknown", error.to_string(), "correct the word").at(field)
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use sealwort_fhir::Label;
+use sealwort_fhir::Branch;
 use sealwort_pki::UnixTime;
 use sealwort_proto::codec::Blob;
 use sealwort_proto::error::{Fault, ProtocolError, Step};
@@ -31,7 +31,7 @@ const CONFLICTS_MAX: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Labelled {
     pub(crate) record: Record,
-    pub(crate) label: Label,
+    pub(crate) label: Branch,
 }
 
 /// On what a write rests.
@@ -296,7 +296,7 @@ impl Gateway {
         records: &Arc<Vec<Labelled>>,
         now: UnixTime,
     ) -> Result<(Vec<WireEntry>, Witness), GatewayError> {
-        let tags = Label::ALL.map(|label| (label, self.directory.tag(authority.patient, label)));
+        let tags = Branch::ALL.map(|label| (label, self.directory.tag(authority.patient, label)));
         let (session, records) = (Arc::clone(session), Arc::clone(records));
         let sealed = sealwort_net::transport::away(move || {
             let party = &session.party;

@@ -1,7 +1,7 @@
 //! What turns identities into blinds and back: identifiers into locators, labels into tags. The key is the
 //! exchange's directory key, which gateways alone hold.
 
-use sealwort_fhir::{Identifier, Label};
+use sealwort_fhir::{Branch, Identifier};
 use sealwort_proto::crypto::{Secret, mac};
 use sealwort_proto::{LabelTag, Locator, Pseudonym};
 
@@ -20,7 +20,7 @@ impl Directory {
     }
 
     /// A label as broker and archive see it for one patient.
-    pub(crate) fn tag(&self, patient: Pseudonym, label: Label) -> LabelTag {
+    pub(crate) fn tag(&self, patient: Pseudonym, label: Branch) -> LabelTag {
         let full = mac(&self.0, "sealwort label tag v1", &[patient.as_bytes(), label.as_str().as_bytes()]);
         let mut tag = [0u8; LabelTag::LEN];
         let (first, _) = full.split_at(LabelTag::LEN);
@@ -30,12 +30,12 @@ impl Directory {
 
     /// All labels of a patient, as tags.
     pub(crate) fn tags(&self, patient: Pseudonym) -> Vec<LabelTag> {
-        Label::ALL.iter().map(|label| self.tag(patient, *label)).collect()
+        Branch::ALL.iter().map(|label| self.tag(patient, *label)).collect()
     }
 
     /// The label that a tag stands for.
-    pub(crate) fn label(&self, patient: Pseudonym, tag: LabelTag) -> Option<Label> {
-        Label::ALL.into_iter().find(|label| self.tag(patient, *label) == tag)
+    pub(crate) fn label(&self, patient: Pseudonym, tag: LabelTag) -> Option<Branch> {
+        Branch::ALL.into_iter().find(|label| self.tag(patient, *label) == tag)
     }
 }
 

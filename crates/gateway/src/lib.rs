@@ -18,6 +18,7 @@ mod face;
 mod feeds;
 mod home;
 mod keys;
+mod labels;
 mod notices;
 mod open;
 mod outbox;
@@ -63,13 +64,15 @@ use tokio::task::JoinHandle;
 pub use authorization::AuthorizationError;
 pub use config::{
     ActorConfig, AtRegistrationConfig, BrokerConfig, Config, ConsentConfig, EmergencyConfig, FhirConfig,
-    GatewayAuditConfig, MllpConfig, MqttConfig, OpenConfig,
+    GatewayAuditConfig, LabelsConfig, MllpConfig, MqttConfig, OpenConfig,
 };
+pub use consent::explain::{ExplainRequest, Explained, ExplainedAnswer, ExplainedRow, ExplainedSentence, Proposal};
 pub use consent::{ConsentChange, ConsentShown, ProvisionShown};
 pub use erase::{ErasureRequest, ErasureShown};
 pub use error::GatewayError;
 pub use feeds::mqtt::MqttError;
 pub use keys::KeysError;
+pub use labels::{LabelExplained, RelabelMode, RelabelRequest, RelabelTo, Relabelled, RuleMatched};
 pub use sign_in::SignInConfig;
 pub use user::{PURPOSE_HEADER, User};
 
@@ -111,6 +114,9 @@ pub enum StartError {
     /// Times of HL7 v2.
     #[error("mllp.offset is {0}, and it must be an offset from UTC such as +01:00")]
     MllpOffset(String),
+    /// The rules by which it labels.
+    #[error("labels.rules: {0}")]
+    Labels(String),
     /// The rule of emergency access.
     #[error("emergency.{0}")]
     Emergency(&'static str),
@@ -186,6 +192,8 @@ pub(crate) struct Gateway {
     actors: std::collections::BTreeMap<String, config::ActorConfig>,
     /// Roles of users who may read the audit log.
     audit_readers: Vec<String>,
+    /// What codes tell of.
+    label_rules: sealwort_fhir::LabelRules,
     started: UnixTime,
     /// One registration at a time.
     registering: Mutex<()>,
@@ -338,6 +346,7 @@ pub fn serve(
         let roster = Roster::new(store.clone(), Arc::clone(&member), keys.roster.clone());
         roster.load_erased().await?;
         let people = People::load(&roster, &base).await?;
+        let label_rules = labels::load(&config.labels).map_err(StartError::Labels)?;
         emergency::check(&config.emergency).map_err(StartError::Emergency)?;
         let emergencies = Emergencies::load(&config.emergency, &roster).await?;
         let authorization = Authorization::open(Arc::clone(&member), &keys, &root, &base)?;
@@ -361,6 +370,7 @@ pub fn serve(
             message_settings: feeds::mllp::settings(&config.mllp, offset),
             mqtt_url: config.mqtt.url.clone(),
             actors: config.consent.actors.clone(),
+            label_rules,
             capabilities: OnceLock::new(),
             audit_readers: config.audit.readers.clone(),
             started,

@@ -425,7 +425,8 @@ impl Gateway {
                         let header = entry.verified.header();
                         let label = self.directory.label(patient, header.tag);
                         let unknown = || archive_fault(ErrorKind::Chain("an entry has a label of nobody's"));
-                        view.take(taken, UnixTime::from_secs(header.authored_at), label.ok_or_else(unknown)?);
+                        let changed = UnixTime::from_secs(header.authored_at);
+                        view.take(taken, changed, label.ok_or_else(unknown)?, header.sequence);
                     }
                     Some(None) => tracing::warn!(
                         author = %entry.verified.header().author,
@@ -442,6 +443,7 @@ impl Gateway {
                 }
             }
         }
+        view.settle();
         let verified = verify_receipt(session, receipt.as_ref())?;
         view.at = walk.finish(&verified).map_err(archive_fault)?;
         if reached.is_some_and(|reached| view.at.sequence < reached.sequence) {

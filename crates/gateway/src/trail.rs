@@ -116,6 +116,7 @@ pub(crate) fn kind_of(does: Interaction) -> Option<EventKind> {
         Interaction::Everything | Interaction::Summary => EventKind::RecordRead,
         Interaction::AccessLog | Interaction::AccessLogProof => EventKind::LogShown,
         Interaction::SearchEvents | Interaction::ReadEvent => EventKind::LogSearched,
+        Interaction::ConsentExplain => EventKind::ConsentRead,
         Interaction::EmergencyAccess => EventKind::EmergencyBegun,
         Interaction::EmergencyApprove => EventKind::EmergencyApproved,
         Interaction::EmergencyEnd => EventKind::EmergencyEnded,

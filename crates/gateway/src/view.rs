@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sealwort_fhir::search::{Corpus, Document, Ordinal};
-use sealwort_fhir::{Label, Resource, ResourceId, ResourceType, VersionId, present};
+use sealwort_fhir::{Branch, Resource, ResourceId, ResourceType, VersionId, present};
 use sealwort_pki::UnixTime;
 use sealwort_proto::receipt::Witness;
 use sealwort_proto::record::{Change, Record};
@@ -21,7 +21,7 @@ pub(crate) struct Version {
     /// `meta.lastUpdated`: when its author wrote it.
     pub(crate) changed: UnixTime,
     /// The label whose key opened it.
-    pub(crate) label: Label,
+    pub(crate) label: Branch,
     /// The resource as this server shows it; `None` for a deletion.
     pub(crate) content: Option<Bytes>,
 }
@@ -33,12 +33,19 @@ pub(crate) struct Held {
     pub(crate) id: ResourceId,
     older: Vec<Version>,
     newest: Version,
+    /// Place in the log of the move that it went away with, unless a version came right after.
+    moved: Option<u64>,
 }
 
 impl Held {
     /// The newest version, which may be a deletion.
     pub(crate) fn newest(&self) -> &Version {
         &self.newest
+    }
+
+    /// Whether nothing of it may be shown any more, and nothing is held.
+    fn is_gone(&self) -> bool {
+        self.newest.number == 0
     }
 
     /// One version by its number.
@@ -70,7 +77,7 @@ impl Taken {
         let content = Zeroizing::new(std::mem::take(&mut record.content));
         let resource = match record.change {
             Change::Put => Some(Resource::parse(Bytes::from_owner(content)).ok()?),
-            Change::Delete => None,
+            Change::Delete | Change::Move => None,
         };
         let document = match &resource {
             Some(resource) => {
@@ -135,14 +142,31 @@ impl PatientView {
         }
     }
 
-    /// Takes the next record of the log.
-    pub(crate) fn take(&mut self, taken: Taken, changed: UnixTime, label: Label) {
+    /// Takes the next record of the log, which stands there at `sequence`.
+    pub(crate) fn take(&mut self, taken: Taken, changed: UnixTime, label: Branch, sequence: u64) {
         let Taken { kind, id, change, resource, document } = taken;
-        let known = self.index.get(&kind).and_then(|ids| ids.get(&id)).copied();
+        let mut known = self.index.get(&kind).and_then(|ids| ids.get(&id)).copied();
+        if change == Change::Move {
+            if let Some(held) = known.and_then(|at| self.held.get_mut(at)).map(Arc::make_mut) {
+                held.moved = Some(sequence);
+            }
+            return;
+        }
+        // What went away and comes back later is another resource to whoever could not follow it.
+        if let Some(moved) = known.and_then(|at| self.held.get(at)).and_then(|held| held.moved) {
+            if moved.checked_add(1) == Some(sequence) {
+                if let Some(held) = known.and_then(|at| self.held.get_mut(at)).map(Arc::make_mut) {
+                    held.moved = None;
+                }
+            } else {
+                self.drop_moved(kind, &id);
+                known = None;
+            }
+        }
         let number = known.and_then(|at| self.held.get(at)).map_or(1, |held| held.newest.number + 1);
         let content = match change {
             Change::Put => resource.and_then(|resource| shown(&resource, &id, number, changed)),
-            Change::Delete => None,
+            Change::Delete | Change::Move => None,
         };
         self.bytes += content.as_ref().map_or(0, Bytes::len) + document.as_ref().map_or(0, |d| d.bytes());
         let version = Version { number, changed, label, content };
@@ -155,7 +179,7 @@ impl PatientView {
         } else {
             let at = self.held.len();
             self.index.entry(kind).or_default().insert(id.clone(), at);
-            self.held.push(Arc::new(Held { kind, id, older: Vec::new(), newest: version }));
+            self.held.push(Arc::new(Held { kind, id, older: Vec::new(), newest: version, moved: None }));
             at
         };
         match (ordinal(at), document) {
@@ -163,6 +187,28 @@ impl PatientView {
             (Some(at), None) => self.corpus.remove(at),
             // Beyond what a log can hold.
             (None, _) => {}
+        }
+    }
+
+    /// Lets go, after the last record, of what went away under a label that may not be read.
+    pub(crate) fn settle(&mut self) {
+        let moved = self.held.iter().filter(|held| held.moved.is_some() && !held.is_gone());
+        let moved: Vec<(ResourceType, ResourceId)> = moved.map(|held| (held.kind, held.id.clone())).collect();
+        for (kind, id) in moved {
+            self.drop_moved(kind, &id);
+        }
+    }
+
+    /// Nothing is left of the resource but its place, so that places do not change.
+    fn drop_moved(&mut self, kind: ResourceType, id: &ResourceId) {
+        let Some(at) = self.index.get_mut(&kind).and_then(|ids| ids.remove(id)) else { return };
+        if let Some(held) = self.held.get_mut(at).map(Arc::make_mut) {
+            held.older.clear();
+            held.newest.content = None;
+            held.newest.number = 0;
+        }
+        if let Some(at) = ordinal(at) {
+            self.corpus.remove(at);
         }
     }
 
@@ -183,12 +229,12 @@ impl PatientView {
 
     /// All resources, deleted or not, with their places, in the order in which they were first written.
     pub(crate) fn all(&self) -> impl Iterator<Item = (usize, &Held)> {
-        self.held.iter().map(Arc::as_ref).enumerate()
+        self.held.iter().map(Arc::as_ref).enumerate().filter(|(_, held)| !held.is_gone())
     }
 
     /// Resources that the reading before did not have.
     pub(crate) fn new_ones(&self) -> impl Iterator<Item = &Held> {
-        self.held.iter().skip(self.new_from).map(Arc::as_ref)
+        self.held.iter().skip(self.new_from).map(Arc::as_ref).filter(|held| !held.is_gone())
     }
 
     /// The types of its resources.

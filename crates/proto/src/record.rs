@@ -87,12 +87,15 @@ pub enum Change {
     /// Deleted; the content is empty.
     #[n(1)]
     Delete,
+    /// Under another label from the next entry on; the content is empty.
+    #[n(2)]
+    Move,
 }
 
 /// The content of an entry, readable at a gateway only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Put or delete.
+    /// Put, delete or move.
     pub change: Change,
     /// FHIR resource type.
     pub resource_type: String,

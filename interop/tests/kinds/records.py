@@ -8,7 +8,7 @@ from sealwort_interop.refusal import Refused
 
 from .setting import Party, head, private_key, trust, unhex, unhex_all
 
-CHANGES = {record.PUT: "put", record.DELETE: "delete"}
+CHANGES = {record.PUT: "put", record.DELETE: "delete", record.MOVE: "move"}
 
 
 def locator(given: dict) -> dict:

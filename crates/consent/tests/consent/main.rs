@@ -3,6 +3,7 @@
 
 mod decisions;
 mod encoding;
+mod explanation;
 mod matrix;
 mod plain_reading;
 mod speed;

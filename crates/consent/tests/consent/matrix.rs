@@ -69,6 +69,7 @@ fn expected(situation: Situation, role: Option<&str>, action: Action, purpose: P
 
 fn rule(effect: Effect) -> Rule {
     Rule {
+        place: String::new(),
         effect,
         hospitals: None,
         roles: None,
@@ -143,7 +144,7 @@ fn directive(situation: Situation) -> (Directive, Party) {
     if situation == Situation::Own {
         assert_eq!(compiled.standing, standing);
     }
-    let permitted = compiled.permitted.into_iter().map(|(_, terms)| terms);
+    let permitted = compiled.permitted.into_iter().map(|sentence| sentence.terms);
     let terms = compiled.standing.into_iter().chain(permitted).collect();
     let mut directive = Directive::first(EXCHANGE, PATIENT, ISSUED, terms).unwrap();
     if situation == Situation::Withdrawn {

@@ -139,7 +139,7 @@ fn bombs() -> &'static [(usize, Vec<u8>)] {
 /// Any content comes out as it went in.
 fn honest(mut input: Input<'_>) {
     let (keys, operations) = (keys(), Operations::default());
-    let change = input.one_of(&[Change::Put, Change::Delete]);
+    let change = input.one_of(&[Change::Put, Change::Delete, Change::Move]);
     let id = String::from_utf8_lossy(input.bytes()).into_owned();
     let times = 1 + usize::from(input.byte());
     let content = input.rest().repeat(times);

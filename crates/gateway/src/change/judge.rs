@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sealwort_fhir::search::{Document, Handling, Query};
-use sealwort_fhir::{IssueCode, Label, Resource, ResourceId, ResourceType, label_of, patch};
+use sealwort_fhir::{Branch, IssueCode, LabelRules, Resource, ResourceId, ResourceType, label_of, patch};
 use sealwort_pki::UnixTime;
 use sealwort_proto::Pseudonym;
 use sealwort_smart::Action;
@@ -46,6 +46,7 @@ impl Needs {
 /// The record that changes are judged against, as one request may see it.
 struct Bench<'a> {
     asking: &'a Asking,
+    rules: &'a LabelRules,
     /// Whose record it is, from where the token stands.
     record: Record,
     view: Option<Arc<PatientView>>,
@@ -93,6 +94,7 @@ impl Gateway {
         let seen = |action| view.clone().map(|view| Seen::new(view, asking, action)).transpose();
         let bench = Bench {
             asking,
+            rules: &self.label_rules,
             record: patient.map_or(Record::AnotherPatient, |patient| record_of(patient, asking)),
             unwritten: written.is_none() && needs > Needs::Nothing,
             searched: seen(Action::Search)?,
@@ -222,7 +224,7 @@ impl Bench<'_> {
             }
             None => false,
         };
-        let label = label(wanted, resource.as_ref(), newest);
+        let label = self.label(wanted, resource.as_ref(), newest)?;
         let before_is_known =
             self.view.is_some() || self.unwritten || matches!(wanted.does, Does::Create { id: NewId::Fresh, .. });
         let before = before_is_known.then(|| Before {
@@ -286,6 +288,32 @@ impl Bench<'_> {
         }
         Ok(())
     }
+
+    /// Under which key the new version goes: what its sender said, made stricter by what the rules find.
+    fn label(
+        &self,
+        wanted: &Wanted,
+        resource: Option<&Resource>,
+        newest: Option<&Version>,
+    ) -> Result<Branch, GatewayError> {
+        let by_itself =
+            |resource: &Resource| Ok::<_, GatewayError>(Branch::of(resource, self.rules.label_of(resource)?)?);
+        Ok(match (resource, newest) {
+            // What is deleted or patched stays under the key that it was under, unless the patch labels it anew.
+            (None, Some(newest)) => newest.label,
+            (Some(patched), Some(newest)) if matches!(wanted.does, Does::Patch(_)) => {
+                let before = newest.content.clone().map(Resource::parse).transpose()?;
+                let before = before.map(|before| by_itself(&before)).transpose()?;
+                let own = by_itself(patched)?;
+                if before == Some(own) { newest.label } else { own }
+            }
+            (Some(resource), _) => {
+                let sender = wanted.label.unwrap_or_else(|| label_of(resource));
+                Branch::of(resource, sender.and(self.rules.label_of(resource)?))?
+            }
+            (None, None) => Branch::Administrative,
+        })
+    }
 }
 
 /// What a search finds in a record, of what a request may find.
@@ -307,21 +335,6 @@ pub(super) fn matching(kind: ResourceType, query: &str, seen: Option<&Seen>) -> 
     let visible = corpus.of_type(kind).iter().filter(|at| seen.visible().shows(**at));
     let found = visible.filter_map(|at| corpus.document(*at)).filter(|document| filter.accepts(document));
     Ok(found.map(Document::id).filter_map(|id| id.parse().ok()).collect())
-}
-
-/// Under which key the new version goes.
-fn label(wanted: &Wanted, resource: Option<&Resource>, newest: Option<&Version>) -> Label {
-    match (resource, newest) {
-        // What is deleted or patched stays under the key that it was under, unless the patch labels it anew.
-        (None, Some(newest)) => newest.label,
-        (Some(patched), Some(newest)) if matches!(wanted.does, Does::Patch(_)) => {
-            let before = newest.content.clone().and_then(|content| Resource::parse(content).ok());
-            let own = label_of(patched);
-            if before.is_some_and(|before| label_of(&before) == own) { newest.label } else { own }
-        }
-        (Some(resource), _) => wanted.label.unwrap_or_else(|| label_of(resource)),
-        (None, None) => Label::General,
-    }
 }
 
 fn check_conditions(wanted: &Wanted, version: Option<u64>) -> Result<(), GatewayError> {

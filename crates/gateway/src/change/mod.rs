@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use http::StatusCode;
-use sealwort_fhir::{IssueCode, Label, Resource, ResourceId, ResourceType};
+use sealwort_fhir::{Branch, IssueCode, Label, Resource, ResourceId, ResourceType};
 use sealwort_pki::UnixTime;
 use sealwort_proto::receipt::Witness;
 
@@ -54,7 +54,7 @@ pub(crate) struct Wanted {
     pub(crate) id: Option<ResourceId>,
     /// The resource as it was received; none for patches and deletions.
     pub(crate) resource: Option<Resource>,
-    /// The label that its Bundle gives it; else its own codings say.
+    /// The label that its Bundle gives it; else its own codings say. Rules can make it stricter.
     pub(crate) label: Option<Label>,
     pub(crate) if_match: Option<String>,
     pub(crate) if_none_match: Option<String>,
@@ -122,7 +122,7 @@ struct Writes {
     before: Option<Before>,
     /// The resource; none for a deletion.
     resource: Option<Resource>,
-    label: Label,
+    label: Branch,
     /// Whether the one who writes it may read it.
     shown: bool,
 }
@@ -135,7 +135,7 @@ struct Before {
     changed: UnixTime,
     /// What it holds, unless it is a deletion.
     content: Option<Bytes>,
-    label: Option<Label>,
+    label: Option<Branch>,
 }
 
 impl Judged {

@@ -71,7 +71,8 @@ impl Gateway {
             return Ok(Some(done));
         }
         let kind_of = |member: usize| plan.wanted.get(member).map(|wanted| wanted.kind);
-        let records = pending.iter().filter_map(|(member, writes)| Some(labelled(kind_of(*member)?, writes))).collect();
+        let records = pending.iter().filter_map(|(member, writes)| Some(labelled(kind_of(*member)?, writes)));
+        let records = records.flatten().collect();
         let written = self.write(&group.home, records, asking, judged.basis, now).await?;
         // Without a basis another writer may have come between: then the version is not known.
         let exact = match &written {
@@ -189,12 +190,20 @@ fn shown(resource: &Resource, id: &ResourceId, version: u64, now: UnixTime) -> O
     Some(present(resource, id, VersionId::new(version), at).bytes().clone())
 }
 
-fn labelled(kind: ResourceType, writes: &Writes) -> Labelled {
-    let record = SealedRecord {
-        change: if writes.resource.is_some() { Change::Put } else { Change::Delete },
+/// The record of a version; before it, where it goes under another label than the one before, that it went away from
+/// there: who may not read the new version shall not take the old one for it.
+fn labelled(kind: ResourceType, writes: &Writes) -> Vec<Labelled> {
+    let record = |change, content| SealedRecord {
+        change,
         resource_type: kind.as_str().to_owned(),
         id: writes.id.as_str().to_owned(),
-        content: writes.resource.as_ref().map(|resource| resource.bytes().to_vec()).unwrap_or_default(),
+        content,
     };
-    Labelled { record, label: writes.label }
+    let before = writes.before.as_ref().and_then(|before| before.label).filter(|before| *before != writes.label);
+    let moved = before.map(|label| Labelled { record: record(Change::Move, Vec::new()), label });
+    let version = match &writes.resource {
+        Some(resource) => record(Change::Put, resource.bytes().to_vec()),
+        None => record(Change::Delete, Vec::new()),
+    };
+    moved.into_iter().chain([Labelled { record: version, label: writes.label }]).collect()
 }

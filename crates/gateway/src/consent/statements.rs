@@ -60,7 +60,7 @@ impl Book {
     }
 
     /// Takes a Consent in, or out when it is not in force any more.
-    fn take(&mut self, id: &str, in_force: Option<Bytes>) {
+    pub(super) fn take(&mut self, id: &str, in_force: Option<Bytes>) {
         let place = self.consents.iter().position(|it| it.id == id);
         match (place, in_force) {
             (Some(place), Some(content)) => {
@@ -133,8 +133,9 @@ impl Gateway {
 
     /// The terms that a patient's book comes to.
     pub(crate) fn terms(&self, patient: Pseudonym, book: &Book) -> Result<Vec<Terms>, GatewayError> {
-        let compiled = self.compiled(patient, book)?;
-        Ok(compiled.standing.into_iter().chain(compiled.permitted.into_iter().map(|(_, terms)| terms)).collect())
+        let (compiled, _) = self.compiled(patient, book)?;
+        let permitted = compiled.permitted.into_iter().map(|sentence| sentence.terms);
+        Ok(compiled.standing.into_iter().chain(permitted).collect())
     }
 
     /// Refuses to take back by command what a Consent in force permits: the Consent would permit it again.
@@ -144,7 +145,8 @@ impl Gateway {
         book: &Book,
         withdrawal: &Withdrawal,
     ) -> Result<(), GatewayError> {
-        if !self.compiled(patient, book)?.permitted.iter().any(|(_, terms)| withdrawal.touches(terms)) {
+        let (compiled, _) = self.compiled(patient, book)?;
+        if !compiled.permitted.iter().any(|sentence| withdrawal.touches(&sentence.terms)) {
             return Ok(());
         }
         Err(GatewayError::request(
@@ -156,20 +158,26 @@ impl Gateway {
         ))
     }
 
-    fn compiled(&self, patient: Pseudonym, book: &Book) -> Result<sealwort_consent::Compiled, GatewayError> {
+    /// What a book comes to, and the id of the Consent that each statement is of.
+    pub(super) fn compiled(
+        &self,
+        patient: Pseudonym,
+        book: &Book,
+    ) -> Result<(sealwort_consent::Compiled, Vec<String>), GatewayError> {
         let everything = Everything {
             authority: Party::new(self.member.identity().to_string()).map_err(|e| wrong(&e))?,
             tags: self.tags_named(patient, &[])?,
         };
         let standing: Vec<Terms> = book.standing()?.provisions().iter().map(|it| it.terms().clone()).collect();
-        let mut statements = Vec::new();
+        let (mut statements, mut of) = (Vec::new(), Vec::new());
         for kept in &book.consents {
             let consent = Resource::parse(Bytes::copy_from_slice(kept.content.as_ref()))?;
             if let Some(rule) = privacy_rule(&consent)? {
                 statements.extend(self.rules(&rule)?.into_iter().map(|rule| self.tagged(patient, rule)));
+                of.resize(statements.len(), kept.id.clone());
             }
         }
-        compile(&everything, &standing, &statements).map_err(|e| wrong(&e))
+        Ok((compile(&everything, &standing, &statements).map_err(|e| wrong(&e))?, of))
     }
 
     /// The rule once for each kind of actor that it names.
@@ -220,7 +228,7 @@ impl Gateway {
 }
 
 /// What a Consent says, where it is about a patient's privacy and in force.
-fn privacy_rule(consent: &Resource) -> Result<Option<ConsentRule>, GatewayError> {
+pub(super) fn privacy_rule(consent: &Resource) -> Result<Option<ConsentRule>, GatewayError> {
     if patient_references(consent).is_empty() {
         return Ok(None);
     }
@@ -236,7 +244,7 @@ type Whom = (Option<Among<Party>>, Option<Among<UserRole>>);
 /// A rule whose labels are not tags of a patient yet.
 struct Labelled {
     rule: Rule,
-    labels: Option<Vec<sealwort_fhir::Label>>,
+    labels: Option<Vec<sealwort_fhir::Branch>>,
     exceptions: Vec<Labelled>,
 }
 
@@ -276,7 +284,8 @@ fn resolved(
         for exception in &rule.exceptions {
             exceptions.extend(resolved(exception, whom)?);
         }
-        let rule = Rule {
+        let bare = Rule {
+            place: rule.expression.clone(),
             effect,
             hospitals,
             roles,
@@ -286,10 +295,7 @@ fn resolved(
             period,
             exceptions: Vec::new(),
         };
-        found.push(Labelled { rule, labels: None, exceptions });
-    }
-    for one in &mut found {
-        one.labels.clone_from(&rule.labels);
+        found.push(Labelled { rule: bare, labels: rule.labels.clone(), exceptions });
     }
     Ok(found)
 }
@@ -303,13 +309,13 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
     use sealwort_consent::{Action, CompiledDirective, LabelTag, Patient, Purpose, Request};
-    use sealwort_fhir::Label;
+    use sealwort_fhir::Branch;
 
     use super::*;
 
     const EMERGENCY_PHYSICIAN: &str = "emergency-physician";
     /// Hospital, role, purpose, label and time, and whether it is permitted.
-    type Rows<'a> = Vec<((&'a str, &'a str, &'a str, Label, u64), bool)>;
+    type Rows<'a> = Vec<((&'a str, &'a str, &'a str, Branch, u64), bool)>;
     /// 2023-06-01.
     const NOW: u64 = 1_685_577_600;
 
@@ -317,8 +323,10 @@ mod tests {
         Party::new(format!("sealwort://demo/gateway/{name}")).unwrap()
     }
 
-    fn tag(label: Label) -> LabelTag {
-        LabelTag::new([Label::ALL.iter().position(|it| *it == label).and_then(|at| u8::try_from(at).ok()).unwrap(); 16])
+    fn tag(label: Branch) -> LabelTag {
+        LabelTag::new(
+            [Branch::ALL.iter().position(|it| *it == label).and_then(|at| u8::try_from(at).ok()).unwrap(); 16],
+        )
     }
 
     /// As a hospital would configure the actors of the examples.
@@ -346,15 +354,15 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let statements: Vec<Rule> = resolved(&rule, &whom).map_err(place)?.into_iter().map(with_tags).collect();
-        let everything = Everything { authority: hospital("own"), tags: Label::ALL.map(tag).to_vec() };
+        let everything = Everything { authority: hospital("own"), tags: Branch::ALL.map(tag).to_vec() };
         let permitted = compile(&everything, &[], &statements).unwrap().permitted;
-        let terms = permitted.into_iter().map(|(_, terms)| terms).collect();
+        let terms = permitted.into_iter().map(|sentence| sentence.terms).collect();
         let directive = Directive::first("demo", Patient::new([1; 32]), NOW, terms).unwrap();
         Ok(CompiledDirective::compile(&directive).unwrap())
     }
 
     /// Whether another hospital may read, or break the glass for the purpose BTG.
-    fn may(directive: &CompiledDirective, (name, role, purpose, label, now): (&str, &str, &str, Label, u64)) -> bool {
+    fn may(directive: &CompiledDirective, (name, role, purpose, label, now): (&str, &str, &str, Branch, u64)) -> bool {
         let purpose: Purpose = purpose.parse().unwrap();
         let decision = directive.decide(&Request {
             party: hospital(name),
@@ -373,7 +381,7 @@ mod tests {
     #[test]
     fn the_examples_of_ihe_pcf_behave_as_their_profile_says() {
         let Some(folder) = sealwort_published::data("consent-ihe-pcf") else { return };
-        let (general, psychiatry) = (Label::General, Label::Psychiatry);
+        let (general, psychiatry) = (Branch::Results, Branch::Psychiatry);
         let before = 1_655_078_400; // 2022-06-13
         let treats = [
             (("b", "nurse", "TREAT", general, NOW), true),
@@ -386,7 +394,7 @@ mod tests {
         let normal = [
             (("b", "nurse", "TREAT", general, NOW), true),
             (("b", "nurse", "TREAT", psychiatry, NOW), false),
-            (("b", "nurse", "TREAT", Label::VeryRestricted, NOW), false),
+            (("b", "nurse", "TREAT", Branch::VeryRestricted, NOW), false),
             (("b", "nurse", "HRESCH", general, NOW), false),
         ];
         let glass = [

@@ -2,7 +2,7 @@
 //! patient's first directive allows.
 
 use sealwort_consent::{Action, Among, LabelTag as ConsentTag, Period, Purpose, Terms};
-use sealwort_fhir::Label;
+use sealwort_fhir::Branch;
 use sealwort_pki::PartyName;
 use sealwort_proto::Pseudonym;
 
@@ -42,7 +42,7 @@ pub(crate) fn check(config: &EmergencyConfig) -> Result<(), &'static str> {
     if !at_registration.hospitals.is_empty() && at_registration.labels.is_empty() {
         return Err("at_registration.labels is empty, so that its hospitals could open nothing");
     }
-    if at_registration.labels.iter().any(|label| label.parse::<Label>().is_err()) {
+    if at_registration.labels.iter().any(|label| Branch::named(label).is_err()) {
         return Err("at_registration.labels has a word that is no label");
     }
     Ok(())
@@ -130,9 +130,9 @@ impl Gateway {
     /// What a first directive allows in an emergency: the hospitals and labels of the configuration.
     pub(crate) fn emergency_terms(&self, patient: Pseudonym, period: Period) -> Result<Vec<Terms>, GatewayError> {
         let config = &self.emergencies.config.at_registration;
-        let labels = Label::ALL.iter().filter(|label| config.labels.iter().any(|word| word == label.as_str()));
+        let labels = config.labels.iter().filter_map(|word| Branch::named(word).ok()).flatten();
         let tags: Vec<_> =
-            labels.map(|label| ConsentTag::new(*self.directory.tag(patient, *label).as_bytes())).collect();
+            labels.map(|label| ConsentTag::new(*self.directory.tag(patient, label).as_bytes())).collect();
         let purposes = [Purpose::BreakTheGlass, Purpose::EmergencyTreatment];
         let terms = |hospital: &String| {
             let grantees = if hospital == ANY_HOSPITAL { Among::all() } else { self.hospital(hospital)?.into() };

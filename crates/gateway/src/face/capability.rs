@@ -25,7 +25,7 @@ const TYPE_INTERACTIONS: [(Interaction, Listed); 9] = [
     (Interaction::SearchType, Listed::SearchType),
 ];
 
-const PATIENT_OPERATIONS: [(Interaction, Operation); 5] = [
+const PATIENT_OPERATIONS: [(Interaction, Operation); 6] = [
     (
         Interaction::Everything,
         Operation { name: "everything", definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything" },
@@ -42,6 +42,13 @@ const PATIENT_OPERATIONS: [(Interaction, Operation); 5] = [
     (
         Interaction::AccessLogProof,
         Operation { name: "access-log-proof", definition: "urn:sealwort:operation:access-log-proof" },
+    ),
+    (
+        Interaction::ConsentExplain,
+        Operation {
+            name: "consent-explain",
+            definition: "https://sealwort.example/fhir/OperationDefinition/Patient-consent-explain",
+        },
     ),
 ];
 

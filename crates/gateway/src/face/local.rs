@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LetIn, Shared, failed};
 use crate::Gateway;
+use crate::consent::explain::ExplainRequest;
 use crate::consent::{ConsentChange, ConsentShown};
 use crate::erase::ErasureRequest;
 use crate::error::GatewayError;
@@ -97,6 +98,20 @@ pub(super) async fn withdraw(
     let outcome = gateway.withdraw(&change).await;
     let entry = gateway.entry(EventKind::ConsentChanged, &asking).detail(Detail::Action, "withdraw");
     shown(&gateway, entry.detail(Detail::Recipient, &change.to), outcome).await
+}
+
+/// Who may see what, by which sentence, and what would change if.
+pub(super) async fn explain(
+    State(gateway): Shared,
+    LetIn(asking): LetIn,
+    Json(request): Json<ExplainRequest>,
+) -> Response {
+    let outcome = gateway.explain(request, &asking).await;
+    let entry = gateway.entry(EventKind::ConsentRead, &asking).detail(Detail::Action, "explain");
+    if let Err(error) = gateway.keep_entry(entry, &asking.trail, outcome.as_ref().err()).await {
+        return failed(&error);
+    }
+    outcome.map_or_else(|error| failed(&error), |shown| Json(shown).into_response())
 }
 
 pub(super) async fn erase(

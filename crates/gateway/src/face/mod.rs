@@ -6,11 +6,13 @@ mod authorize;
 mod body;
 mod bundle;
 mod capability;
+mod consent;
 pub(crate) mod cursor;
 mod emergency;
 mod everything;
 mod export;
 mod feeds;
+mod labels;
 mod local;
 pub(crate) mod read;
 pub(crate) mod reply;
@@ -63,11 +65,13 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/consent", get(local::consent))
         .route("/consent/grant", post(local::grant))
         .route("/consent/withdraw", post(local::withdraw))
+        .route("/consent/explain", post(local::explain))
         .route("/erasure", get(local::erasures).post(local::erase))
         .merge(authorize::routes())
         .merge(sign_in::routes())
         .merge(feeds::routes())
         .merge(emergency::routes())
+        .merge(labels::routes())
         .fallback(unknown_route)
         .layer(CompressionLayer::new().gzip(true))
         .layer(cross_origin())
@@ -227,6 +231,7 @@ async fn dispatch(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayErr
         Interaction::ExportStatus => export::status(gateway, ask).await,
         Interaction::ExportCancel => export::cancel(gateway, ask),
         Interaction::ExportFile => export::file(gateway, ask).await,
+        Interaction::ConsentExplain => consent::explain(gateway, ask).await,
         Interaction::EmergencyAccess => emergency::open(gateway, ask).await,
         Interaction::EmergencyApprove => emergency::approve(gateway, ask).await,
         Interaction::EmergencyEnd => emergency::end(gateway, ask).await,

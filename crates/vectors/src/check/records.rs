@@ -168,6 +168,7 @@ fn entry_open(input: In<'_>) -> Outcome {
     let change = match opened.change {
         Change::Put => "put",
         Change::Delete => "delete",
+        Change::Move => "move",
     };
     Ok(json!({
         "change": change, "resource_type": opened.resource_type, "id": opened.id, "content": hex(opened.content),

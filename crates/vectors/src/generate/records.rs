@@ -43,7 +43,7 @@ fn blinding(m: &mut Maker<'_>, library: &Library) {
     }
     let input = json!({ "pseudonym_key": setting.value("pseudonym_key"), "locators": locators });
     let pseudonym = m.good("pseudonym", "pseudonym", "8.1", "Of the smallest locator.", input)["pseudonym"].clone();
-    for label in ["general", "psychiatry", "very-restricted"] {
+    for label in ["problems", "psychiatry", "very-restricted"] {
         let input = json!({ "directory_key": directory, "pseudonym": pseudonym, "label": label });
         m.good(&format!("label-tag-{label}"), "label-tag", "8.1", "The first 16 bytes.", input);
     }
@@ -176,11 +176,13 @@ fn entries(m: &mut Maker<'_>, library: &Library) {
     let packed = sealwort_proto::testing::compressed(&content);
     let compressed = cbor::from_json(&json!([0, "Binary", "b", content.len(), true, cbor::bytes(&packed)]));
     let deleted = cbor::from_json(&json!([1, "Patient", "p", 0, false, cbor::bytes([])]));
+    let moved = cbor::from_json(&json!([2, "Patient", "p", 0, false, cbor::bytes([])]));
     let mut first = None;
     for (name, plain, comment) in [
         ("entry", plain("p"), "One resource, stored as it is."),
         ("entry-compressed", compressed, "The content is a zstd frame."),
         ("entry-of-a-deletion", deleted, "The content is empty."),
+        ("entry-of-a-move", moved, "The content is empty."),
     ] {
         let input = seal_input(library, &Header::first().encode(), &plain, "hospital-a");
         let sealed = m.good(&format!("{name}-sealed"), "entry-seal", "8.4", comment, input.clone());
@@ -305,12 +307,12 @@ fn broken_entries(m: &mut Maker<'_>, library: &Library, input: &Value, sealed: &
     );
     let huge = json!([0, "Patient", "p", 16_777_217, false, content]);
     m.bad("entry-larger-than-16-mib", "entry-open", "8.4", "The length that is said.", wrong(huge), "record-invalid");
-    let change = json!([2, "Patient", "p", 2, false, content]);
+    let change = json!([3, "Patient", "p", 2, false, content]);
     m.bad(
         "entry-with-an-unknown-change",
         "entry-open",
         "8.4",
-        "0 is put, 1 is delete.",
+        "0 is put, 1 is delete, 2 is move.",
         wrong(change),
         "message-malformed",
     );
