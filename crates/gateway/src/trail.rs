@@ -2,6 +2,7 @@
 //! one for each patient, on disk before the answer leaves.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sealwort_audit::{Detail, Event, EventKind, Outcome};
@@ -12,20 +13,22 @@ use sealwort_proto::Pseudonym;
 use crate::Gateway;
 use crate::error::GatewayError;
 use crate::face::Interaction;
+use crate::open::Lease;
 use crate::user::{Asking, By};
 
 /// Resources that an entry names; how many there were is told in any case.
 const NAMED_MAX: usize = 12;
 
 /// What one request touched and showed. Clones share it, as the entries of a Bundle do.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Trail(Arc<Mutex<Touched>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Touched {
     patients: BTreeSet<Pseudonym>,
     named: Vec<String>,
     shown: u64,
+    leases: Vec<Lease>,
 }
 
 impl Trail {
@@ -43,8 +46,24 @@ impl Trail {
         }
     }
 
+    /// What the answer rests on while it is on its way.
+    pub(crate) fn rests_on(&self, lease: Lease) {
+        self.touched().leases.push(lease);
+    }
+
+    /// All of that, once.
+    pub(crate) fn take_leases(&self) -> Vec<Lease> {
+        std::mem::take(&mut self.touched().leases)
+    }
+
     fn touched(&self) -> MutexGuard<'_, Touched> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trail").field("patients", &self.touched().patients).finish_non_exhaustive()
     }
 }
 
@@ -75,9 +94,13 @@ pub(crate) fn kind_of(does: Interaction) -> Option<EventKind> {
 impl Gateway {
     /// An entry about what a user asked for.
     pub(crate) fn entry(&self, kind: EventKind, asking: &Asking) -> Event {
-        let entry = self.journal.event(kind).user(&asking.user, &asking.role).purpose(&asking.purpose);
+        let mut entry = self.journal.event(kind).user(&asking.user, &asking.role).purpose(&asking.purpose);
+        if let Some(delegation) = &asking.delegation {
+            entry.note(Detail::Delegate, &delegation.id);
+        }
         match asking.by {
             By::User => entry,
+            By::Person => entry.detail(Detail::Method, "person"),
             By::App => entry.detail(Detail::Method, "app"),
         }
     }
