@@ -336,6 +336,8 @@ fn cut(world: &World) {
     app.used_by(ned.session());
     let apps = access_token(app.user_token("patient/*.rs", Some("p3")));
 
+    let identifier = support::encode(&support::identifier(3));
+    world.get(B, &format!("/fhir/Patient?identifier={identifier}")).unwrap().done();
     let everything = "/fhir/Patient/p3/$everything";
     let at_a = |token: &str| SlowReader::begin(world.address(A), token, everything);
     let at_b = || SlowReader::begin(world.address(B), world.token_of_user(B), everything);
