@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks: on Debian a C compiler, strace, valgrind, zstd, Python, Node,
-# Mosquitto and Chromium, and from crates.io cargo-nextest. Says loudly what it could not install; scripts/test.sh then does without
-# where it can.
+# Mosquitto and Chromium, and from crates.io cargo-nextest. Says loudly what it could not install; scripts/test.sh then
+# does without where it can.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -290,7 +290,7 @@ impl SlowReader {
     }
 }
 
-/// Reads all of these slowly, does something, and ten seconds later takes whatever still comes: which of them are whole.
+/// Reads all of these slowly, does something, and some seconds later takes whatever still comes: which of them are whole.
 fn interrupted<const N: usize>(mut readers: [SlowReader; N], ends: impl FnOnce()) -> [bool; N] {
     let slowly = |readers: &mut [SlowReader; N], time: Duration| {
         let begun = Instant::now();
@@ -303,7 +303,7 @@ fn interrupted<const N: usize>(mut readers: [SlowReader; N], ends: impl FnOnce()
     };
     slowly(&mut readers, Duration::from_secs(1));
     ends();
-    slowly(&mut readers, Duration::from_secs(9));
+    slowly(&mut readers, Duration::from_secs(4));
     readers.map(SlowReader::is_whole)
 }
 

@@ -149,7 +149,10 @@ fn people_sign_in_at_a_real_provider() {
 
 #[test]
 fn failures_are_followed_by_waits_that_shut_out_nobody_else() {
-    let world = World::start();
+    let world = World::start_with(&[
+        (Party::HospitalA, "fhir.trusted_proxies", json!(["127.0.0.1"])),
+        (Party::HospitalA, "sign_in.lockout.lasts", json!("20m")),
+    ]);
     let good = world.client(Party::HospitalA);
     let secret = [("Authorization", "Basic cHVtcDp3cm9uZw==")];
     let send = || good.send("POST", "/devices/pump/measurements", &secret, "{}");
@@ -163,7 +166,7 @@ fn failures_are_followed_by_waits_that_shut_out_nobody_else() {
     assert!((290..300).contains(&refused), "{refused}");
     let waits = bad.get("/status").with(429);
     assert_eq!(waits.code(), "throttled");
-    assert!(waits.field("retry-after").is_some_and(|seconds| seconds.parse::<u64>().unwrap() > 800));
+    assert!(waits.field("retry-after").is_some_and(|seconds| seconds.parse::<u64>().unwrap() > 1100));
     good.get("/status").with(200);
 
     let locked = json_of(&administrate(&world, &["session", "locked", "--json"]));
@@ -173,6 +176,16 @@ fn failures_are_followed_by_waits_that_shut_out_nobody_else() {
     bad.get("/status").with(401);
     send().with(401);
     assert_eq!(exit(&administrate(&world, &["session", "unlock", "nobody"])), 2);
+
+    // Behind a proxy that is believed, failures are those of whom it names; what was there before is anybody's.
+    let behind = [secret[0], ("X-Forwarded-For", "198.51.100.1, 203.0.113.9")];
+    let answers: Vec<u16> =
+        (0..5).map(|_| good.send("POST", "/devices/pump/measurements", &behind, "{}").status).collect();
+    assert!(answers[3..].contains(&429), "{answers:?}");
+    let locked = json_of(&administrate(&world, &["session", "locked", "--json"]));
+    let sources: Vec<_> = locked.as_array().unwrap().iter().map(|one| one["source"].clone()).collect();
+    assert_eq!(sources, ["203.0.113.9"], "{locked}");
+    send().with(401);
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn confined(
     scopes: &ScopeSet,
     patient: Option<&str>,
 ) -> Result<(User, Consent), GatewayError> {
-    let patient = patient.map(|named| named.trim()).map(|named| named.strip_prefix("Patient/").unwrap_or(named));
+    let patient = patient.map(str::trim).map(|named| named.strip_prefix("Patient/").unwrap_or(named));
     let Acting { user, scopes: theirs, patient, purpose } = gateway.acting(present, patient)?;
     // Beside records: who they are, and for how long.
     let beside = "launch/patient openid fhirUser online_access offline_access";

@@ -409,7 +409,9 @@ impl Gateway {
             let kept = self
                 .authorization
                 .change(|server| {
-                    names.iter().for_each(|name| server.end_approvals(name, now));
+                    for name in &names {
+                        server.end_approvals(name, now);
+                    }
                     Ok(())
                 })
                 .await;
