@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need and this machine lacks: on Debian a C compiler, strace, valgrind, zstd, Python, Node and
-# Mosquitto, and from crates.io cargo-nextest. Says loudly what it could not install; scripts/test.sh then does without
-# where it can.
+# Installs what the tests need and this machine lacks: on Debian a C compiler, strace, valgrind, zstd, Python, Node,
+# Mosquitto and Chromium, and from crates.io cargo-nextest. Says loudly what it could not install; scripts/test.sh then
+# does without where it can.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,6 +24,8 @@ lacks valgrind && packages+=(valgrind)
 # Python: the second implementation, which runs in an environment of its own.
 lacks python3 && packages+=(python3)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+# Chromium: a patient's browser, with an authenticator, for the tests of passkeys.
+lacks chromium && packages+=(chromium)
 # Node and Mosquitto: public clients against the gateway. Debian keeps mosquitto outside a user's path.
 lacks npm && packages+=(nodejs npm)
 lacks mosquitto && [[ ! -x /usr/sbin/mosquitto ]] && packages+=(mosquitto)

@@ -180,6 +180,8 @@ vocabulary!(
         SignInEnded = 93, "sign-in-ended";
         /// An app was given a token, or was not.
         TokenIssued = 94, "token-issued";
+        /// A patient was invited to make a passkey, or a passkey was made or removed.
+        PasskeyChanged = 95, "passkey-changed";
         /// The log was searched.
         LogSearched = 100, "log-searched";
         /// The log was exported.

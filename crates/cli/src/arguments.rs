@@ -7,6 +7,7 @@ use crate::audit::AuditArgs;
 use crate::ca::CaArgs;
 use crate::config::ConfigCommandArgs;
 use crate::consent::ConsentArgs;
+use crate::delegate::DelegateArgs;
 use crate::demo::DemoArgs;
 use crate::device::DeviceArgs;
 use crate::doctor::DoctorArgs;
@@ -16,6 +17,8 @@ use crate::evaluate::EvaluateArgs;
 use crate::get::GetArgs;
 use crate::join::JoinArgs;
 use crate::labels::LabelsArgs;
+use crate::login::{LoginArgs, LogoutArgs};
+use crate::passkey::PasskeyArgs;
 use crate::put::PutArgs;
 use crate::refused::RefusedArgs;
 use crate::services::{GatewayArgs, ServiceArgs};
@@ -72,6 +75,14 @@ pub(crate) enum Command {
     Emergency(EmergencyArgs),
     /// What a gateway refused of what came in, and keeps: list, replay, discard.
     Refused(RefusedArgs),
+    /// Who acts for a patient, a parent or a carer: add, list, remove.
+    Delegate(DelegateArgs),
+    /// Patients' passkeys: invite, list, remove.
+    Passkey(PasskeyArgs),
+    /// Sign in at a gateway, in the browser, and keep the token of the session.
+    Login(LoginArgs),
+    /// End the session that login began.
+    Logout(LogoutArgs),
     /// People signed in at a gateway, and lockouts: list, end, unlock.
     Session(SessionArgs),
     /// How a gateway is doing.

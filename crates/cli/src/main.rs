@@ -8,6 +8,7 @@ mod ca;
 mod client;
 mod config;
 mod consent;
+mod delegate;
 mod demo;
 mod device;
 mod doctor;
@@ -18,7 +19,9 @@ mod evaluate;
 mod get;
 mod join;
 mod labels;
+mod login;
 mod output;
+mod passkey;
 mod put;
 mod refused;
 mod services;
@@ -74,6 +77,10 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Device(args) => device::run(args, output).await,
         Command::Emergency(args) => emergency::run(args, output).await,
         Command::Refused(args) => refused::run(args, output).await,
+        Command::Delegate(args) => delegate::run(args, output).await,
+        Command::Passkey(args) => passkey::run(args, output).await,
+        Command::Login(args) => login::login(args, output).await,
+        Command::Logout(args) => login::logout(args, output).await,
         Command::Session(args) => session::run(args, output).await,
         Command::Status(args) => status::run(args, output).await,
         Command::Doctor(args) => doctor::run(args, output).await,

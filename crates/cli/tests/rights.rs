@@ -35,7 +35,8 @@ fn put(world: &World, hospital: Party, resource: &Value) {
 
 fn erase(world: &World, hospital: Party, body: &Value) -> support::Answer {
     let json = [("Content-Type", "application/json")];
-    world.client(hospital).send("POST", "/erasure", &json, body.to_string())
+    let administrator = world.token(hospital, "root", "administrator");
+    world.client_with(hospital, Some(administrator)).send("POST", "/erasure", &json, body.to_string())
 }
 
 /// Every byte in a party's folder.
@@ -90,6 +91,8 @@ fn an_erased_patient_is_gone_everywhere() {
     // Another hospital is not the authority; a wrong confirmation changes nothing.
     let request = json!({"patient": "urn:rights|1"});
     assert_eq!(erase(&world, Party::HospitalB, &request).refusal().0, 403);
+    let by_physician = world.request(Party::HospitalA, "POST", "/erasure", request.to_string().as_bytes()).unwrap();
+    assert_eq!(by_physician.refusal(), (403, "administrator-needed".to_owned(), String::new()));
     let dry = erase(&world, Party::HospitalA, &request).done().json();
     assert_eq!((&dry["ordered"], &dry["people"]), (&json!(false), &json!(1)));
     let wrong = json!({"patient": "urn:rights|1", "confirm": "erase everything"});

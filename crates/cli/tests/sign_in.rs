@@ -4,208 +4,15 @@
 
 mod support;
 
-use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use support::browser::{Browser, FORM, Provider, administrate, configure, split};
 use support::smart::{App, access_token, hidden};
-use support::{Answer, Client, Party, World, encode, errors, exit, json_of, succeeded, text};
-
-const SECRET: &str = "a-secret-of-at-least-32-letters-for-HS256";
-const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
-
-/// `oidc-provider` in a process of its own.
-struct Provider {
-    child: Child,
-    commands: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    issuer: String,
-}
-
-impl Provider {
-    /// Starts it for one gateway, or says that it is not installed.
-    fn start(world: &World, gateway: SocketAddr) -> Option<Self> {
-        let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?.join("clients-node");
-        if !packages.join("node_modules/oidc-provider").is_dir() {
-            eprintln!("SKIPPED: oidc-provider is not installed; run scripts/install.sh");
-            return None;
-        }
-        // Node looks for packages beside the script.
-        let script = packages.join("provider.mjs");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../interop/clients/node/provider.mjs");
-        fs::copy(source, &script).unwrap();
-        let settings = world.path().join("provider.json");
-        let at = |path: &str| [format!("http://{gateway}{path}")];
-        let written = json!({
-            "client_id": "sealwort", "client_secret": SECRET, "redirect_uris": at("/auth/login/callback"),
-            "post_logout_redirect_uris": at("/auth/signed-out"),
-            "roles": {"dr-a": ["staff", "physicians"], "ned": ["nurses"], "both": ["nurses", "physicians"], "guest": ["staff"]},
-        });
-        fs::write(&settings, written.to_string()).unwrap();
-        let mut child = Command::new("node")
-            .args([&script, &settings])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let (commands, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let mut provider = Self { child, commands, answers, issuer: String::new() };
-        let issuer = provider.answer()["issuer"].as_str().unwrap().to_owned();
-        provider.issuer = issuer;
-        Some(provider)
-    }
-
-    fn tell(&mut self, command: &Value) {
-        writeln!(self.commands, "{command}").unwrap();
-        assert_eq!(self.answer()["done"], *command);
-    }
-
-    fn answer(&mut self) -> Value {
-        let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A person's browser.
-#[derive(Default)]
-struct Browser {
-    cookies: Vec<(String, String, String, String)>,
-}
-
-impl Browser {
-    /// Sends a request and follows it wherever it leads, up to an address that begins like this.
-    fn go(&mut self, url: &str, form: Option<&str>, until: &str) -> (String, Answer) {
-        let (mut url, mut form) = (url.to_owned(), form.map(str::to_owned));
-        for _ in 0..12 {
-            let (host, path) = split(&url);
-            let answer = self.send(&host, &path, form.take().as_deref());
-            let Some(location) = answer.field("location").filter(|_| (300..400).contains(&answer.status)) else {
-                return (url, answer);
-            };
-            let next = if location.starts_with('/') { format!("http://{host}{location}") } else { location.to_owned() };
-            if !until.is_empty() && next.starts_with(until) {
-                return (next, answer);
-            }
-            url = next;
-        }
-        panic!("it leads nowhere: {url}");
-    }
-
-    fn send(&mut self, host: &str, path: &str, form: Option<&str>) -> Answer {
-        let sent =
-            |(at, below, _, _): &&(String, String, String, String)| at == host && path.starts_with(below.as_str());
-        let cookies: Vec<String> =
-            self.cookies.iter().filter(sent).map(|(_, _, name, value)| format!("{name}={value}")).collect();
-        let cookies = cookies.join("; ");
-        let client = Client::new(host.parse().unwrap(), None);
-        let fields = [("Cookie", cookies.as_str()), FORM];
-        let answer = client.send(if form.is_some() { "POST" } else { "GET" }, path, &fields, form.unwrap_or_default());
-        for cookie in answer.fields("set-cookie") {
-            let (pair, rules) = cookie.split_once(';').unwrap();
-            let (name, value) = pair.split_once('=').unwrap();
-            let below = rules
-                .split(';')
-                .find_map(|rule| rule.trim().strip_prefix("path=").or(rule.trim().strip_prefix("Path=")));
-            self.cookies.retain(|(at, _, known, _)| at != host || known != name);
-            if !value.is_empty() {
-                let below = below.unwrap_or("/").to_owned();
-                self.cookies.push((host.to_owned(), below, name.to_owned(), value.to_owned()));
-            }
-        }
-        answer
-    }
-
-    /// Begins at the gateway and does what the provider's pages want: who, and yes. The address that leads back.
-    fn reach_callback(&mut self, gateway: &str, user: &str, query: &str) -> String {
-        let callback = format!("{gateway}/auth/login/callback");
-        let (mut url, mut answer) = self.go(&format!("{gateway}/auth/login{query}"), None, &callback);
-        for _ in 0..3 {
-            if url.starts_with(&callback) {
-                return url;
-            }
-            let page = answer.with(200).text();
-            let prompt = hidden(&page, "prompt");
-            let form = format!("prompt={prompt}&login={}&password=any", encode(user));
-            (url, answer) = self.go(&url, Some(&form), &callback);
-        }
-        panic!("the provider does not let {user} go");
-    }
-
-    fn sign_in(&mut self, gateway: &str, user: &str) -> Answer {
-        let url = self.reach_callback(gateway, user, "");
-        self.go(&url, None, "").1
-    }
-
-    /// The cookie of the session at the gateway.
-    fn session(&self) -> String {
-        let (_, _, name, value) = self.cookies.iter().find(|(_, _, name, _)| name == "sealwort-session").unwrap();
-        format!("{name}={value}")
-    }
-
-    /// An access token for the session.
-    fn token(&mut self, gateway: &str) -> String {
-        let (host, page) = (split(gateway).0, self.page(gateway));
-        let form = format!("form={}", hidden(&page.with(200).text(), "form"));
-        access_token(self.send(&host, "/auth/session/token", Some(&form)))
-    }
-
-    fn page(&mut self, gateway: &str) -> Answer {
-        self.send(&split(gateway).0, "/auth/session", None)
-    }
-}
-
-fn split(url: &str) -> (String, String) {
-    let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("{url}"));
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    (host.to_owned(), if path.is_empty() { "/".to_owned() } else { path.to_owned() })
-}
-
-fn private_file(world: &World, name: &str, content: &str) -> PathBuf {
-    let file = world.path().join(name);
-    fs::write(&file, content).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    file
-}
-
-/// Configures a provider at a hospital and starts its gateway again.
-fn configure(world: &mut World, hospital: Party, issuer: &str) {
-    let secret = private_file(world, "client.secret", SECRET);
-    for (key, value) in [
-        ("issuer", json!(issuer)),
-        ("client_id", json!("sealwort")),
-        ("secret_file", json!(secret)),
-        ("inside", json!(true)),
-        ("organisation", json!("Ward 7")),
-        ("roles.physicians", json!("physician")),
-        ("roles.nurses", json!("nurse")),
-    ] {
-        world.set(hospital, &format!("sign_in.{key}"), value);
-    }
-    world.stop(hospital);
-    world.restart(hospital);
-}
-
-/// Runs a command as an administrator.
-fn administrate(world: &World, arguments: &[&str]) -> Output {
-    let token = world.token(Party::HospitalA, "root", "administrator");
-    let file = private_file(world, "admin.token", &token);
-    world.run_at(Party::HospitalA, &[arguments, &["--token-file", text(&file)]].concat())
-}
+use support::{Answer, Party, World, encode, errors, exit, json_of, succeeded};
 
 /// What a token gets: the status of the gateway is for users of the hospital.
 fn with_token(world: &World, token: &str) -> Answer {
@@ -342,7 +149,10 @@ fn people_sign_in_at_a_real_provider() {
 
 #[test]
 fn failures_are_followed_by_waits_that_shut_out_nobody_else() {
-    let world = World::start();
+    let world = World::start_with(&[
+        (Party::HospitalA, "fhir.trusted_proxies", json!(["127.0.0.1"])),
+        (Party::HospitalA, "sign_in.lockout.lasts", json!("20m")),
+    ]);
     let good = world.client(Party::HospitalA);
     let secret = [("Authorization", "Basic cHVtcDp3cm9uZw==")];
     let send = || good.send("POST", "/devices/pump/measurements", &secret, "{}");
@@ -356,7 +166,7 @@ fn failures_are_followed_by_waits_that_shut_out_nobody_else() {
     assert!((290..300).contains(&refused), "{refused}");
     let waits = bad.get("/status").with(429);
     assert_eq!(waits.code(), "throttled");
-    assert!(waits.field("retry-after").is_some_and(|seconds| seconds.parse::<u64>().unwrap() > 800));
+    assert!(waits.field("retry-after").is_some_and(|seconds| seconds.parse::<u64>().unwrap() > 1100));
     good.get("/status").with(200);
 
     let locked = json_of(&administrate(&world, &["session", "locked", "--json"]));
@@ -366,6 +176,16 @@ fn failures_are_followed_by_waits_that_shut_out_nobody_else() {
     bad.get("/status").with(401);
     send().with(401);
     assert_eq!(exit(&administrate(&world, &["session", "unlock", "nobody"])), 2);
+
+    // Behind a proxy that is believed, failures are those of whom it names; what was there before is anybody's.
+    let behind = [secret[0], ("X-Forwarded-For", "198.51.100.1, 203.0.113.9")];
+    let answers: Vec<u16> =
+        (0..5).map(|_| good.send("POST", "/devices/pump/measurements", &behind, "{}").status).collect();
+    assert!(answers[3..].contains(&429), "{answers:?}");
+    let locked = json_of(&administrate(&world, &["session", "locked", "--json"]));
+    let sources: Vec<_> = locked.as_array().unwrap().iter().map(|one| one["source"].clone()).collect();
+    assert_eq!(sources, ["203.0.113.9"], "{locked}");
+    send().with(401);
 }
 
 #[test]

@@ -14,8 +14,8 @@ use sealwort_net::server::PeerAddress;
 use sealwort_pki::UnixTime;
 use sealwort_proto::crypto::{random, sha256};
 use sealwort_smart::{
-    Apps, AuthorizationServer, Endpoints, IdentityAlgorithm, IdentityKey, NumericDate, OAuthError, Settings,
-    TokenFault, TokenResponse,
+    AccessToken, Apps, AuthorizationServer, Endpoints, IdentityAlgorithm, IdentityKey, NumericDate, OAuthError,
+    Settings, TokenFault, TokenResponse,
 };
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -213,24 +213,47 @@ pub(crate) fn seconds(now: UnixTime) -> NumericDate {
     NumericDate::from_secs(now.as_secs())
 }
 
+/// Whether looking at a token is a use of the session that it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// It comes with a request.
+    Anew,
+    /// Its answer is still on its way.
+    GoesOn,
+}
+
 impl Gateway {
+    /// Whether a token counts now, with the session that it belongs to.
+    pub(crate) fn check_token(&self, token: &str, usage: Use) -> Result<AccessToken, TokenFault> {
+        let now = self.sessions.now();
+        let token = self.authorization.ask(|server| server.recheck_access_token(token, seconds(now)))?;
+        let session = token.access().user.as_ref().and_then(|user| user.session.as_ref());
+        let goes_on = session.is_none_or(|session| match usage {
+            Use::Anew => self.sign_in.sessions.touch(session, now),
+            Use::GoesOn => self.sign_in.sessions.goes_on(session, now),
+        });
+        let delegation = token.access().user.as_ref().and_then(|user| user.delegation.as_ref());
+        let stands = delegation.is_none_or(|id| self.delegation(id.as_str(), now).is_some());
+        if goes_on && stands { Ok(token) } else { Err(TokenFault::Revoked) }
+    }
+
     /// Lets a request in, or says why not. A good token is let in wherever it comes from; after too many bad ones from
     /// an address the answer to the next is a wait.
     pub(crate) fn let_in(&self, parts: &Parts) -> Result<Asking, GatewayError> {
-        let now = self.sessions.now();
-        let token = bearer(&parts.headers)?;
-        let checked = self.authorization.ask(|server| server.recheck_access_token(token, seconds(now)));
-        let session = checked.as_ref().ok().and_then(|token| token.access().user.as_ref()?.session.clone());
-        let checked = match session {
-            Some(session) if !self.sign_in.sessions.touch(&session, now) => Err(TokenFault::Revoked),
-            _ => checked,
-        };
+        let checked = self.check_token(bearer(&parts.headers)?, Use::Anew);
         let fault = checked.as_ref().err().copied();
-        let_in(checked, &parts.headers).map_err(|error| match fault {
+        let delegation = checked.as_ref().ok().and_then(|token| token.access().user.as_ref()?.delegation.clone());
+        let mut asking = let_in(checked, &parts.headers).map_err(|error| match fault {
             Some(TokenFault::Foreign | TokenFault::Signature) => {
                 self.tried_badly("token", None, source(parts), "not a token of this gateway").unwrap_or(error)
             }
             _ => error,
-        })
+        })?;
+        if let Some(id) = delegation {
+            // It may have ended since the token was looked at.
+            let stands = self.delegation(id.as_str(), self.sessions.now());
+            asking.delegation = Some(stands.ok_or_else(GatewayError::delegation_ended)?);
+        }
+        Ok(asking)
     }
 }

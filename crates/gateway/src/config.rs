@@ -38,6 +38,9 @@ pub struct Config {
     pub emergency: EmergencyConfig,
     /// How the hospital's people sign in.
     pub sign_in: SignInConfig,
+    /// Patients and their delegates who sign in for themselves.
+    #[serde(default)]
+    pub patients: PatientsConfig,
     /// How long the FHIR face waits and how much it takes.
     pub limits: LimitsConfig,
     /// What is logged.
@@ -55,6 +58,10 @@ pub struct FhirConfig {
     pub certificate: String,
     /// PEM file of its PKCS#8 key.
     pub key: String,
+    /// Addresses and networks of the hospital's proxies, which say whom a request comes from; empty for none.
+    pub trusted_proxies: Vec<String>,
+    /// Where they say it: `x-forwarded-for` or `forwarded`.
+    pub proxy_header: String,
 }
 
 /// `[broker]`: where the broker is, its name, and the archive wanted.
@@ -129,6 +136,15 @@ pub struct ActorConfig {
 pub struct LabelsConfig {
     /// TOML file of the rules; empty for those that come with the program, `none` for no rules.
     pub rules: String,
+}
+
+/// `[patients]`: patients and their delegates, who sign in for themselves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PatientsConfig {
+    /// Scopes of a patient's own token, all of which begin with `patient/`. A delegate has no more.
+    pub scopes: String,
+    /// How long an invitation to make a passkey waits.
+    pub invitation_lifetime: Interval,
 }
 
 /// `[mllp]`: HL7 v2 over MLLP.
@@ -217,6 +233,17 @@ impl Default for EmergencyConfig {
     }
 }
 
+impl Default for PatientsConfig {
+    fn default() -> Self {
+        Self {
+            scopes: "patient/*.rs patient/Consent.crus patient/Observation.crs patient/QuestionnaireResponse.crs \
+                     patient/DocumentReference.crs"
+                .to_owned(),
+            invitation_lifetime: Interval::from_secs(7 * 24 * 60 * 60),
+        }
+    }
+}
+
 impl Default for MllpConfig {
     fn default() -> Self {
         Self {
@@ -249,6 +276,8 @@ impl Default for FhirConfig {
             public_url: String::new(),
             certificate: String::new(),
             key: String::new(),
+            trusted_proxies: Vec::new(),
+            proxy_header: "x-forwarded-for".to_owned(),
         }
     }
 }
@@ -280,6 +309,7 @@ impl Default for Config {
             mqtt: MqttConfig::default(),
             emergency: EmergencyConfig::default(),
             sign_in: SignInConfig::default(),
+            patients: PatientsConfig::default(),
             limits: LimitsConfig::from(&Limits::default()),
             log: LogConfig::default(),
         }

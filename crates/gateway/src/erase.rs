@@ -210,6 +210,8 @@ impl Gateway {
     async fn forget_erased(&self, patient: Pseudonym) -> Result<(), GatewayError> {
         self.patients.consent_changed(patient);
         self.forget(patient).await?;
+        self.end_delegations_of(patient).await?;
+        self.end_passkeys_of(patient).await?;
         let Some(known) = self.roster.known(patient).await? else { return Ok(()) };
         let registration = self.verify_registration(known.registration.as_ref())?;
         let locators = &registration.registration().locators;

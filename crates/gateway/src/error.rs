@@ -156,6 +156,17 @@ impl GatewayError {
         )
     }
 
+    /// What a delegate could do has ended.
+    pub fn delegation_ended() -> Self {
+        Self::request(
+            401,
+            IssueCode::Login,
+            "delegation-ended",
+            "what this delegate could do for the patient has ended",
+            "ask the patient, or the hospital, for a new one",
+        )
+    }
+
     /// The record was erased.
     pub fn erased_patient() -> Self {
         Self::request(

@@ -9,6 +9,7 @@ mod authorization;
 mod change;
 mod config;
 mod consent;
+mod delegates;
 mod deposit;
 mod directory;
 mod emergency;
@@ -22,12 +23,15 @@ mod labels;
 mod notices;
 mod open;
 mod outbox;
+mod passkeys;
 mod patients;
 mod people;
+mod persons;
 mod roster;
 mod seen;
 mod session;
 mod sign_in;
+mod standing;
 mod store_records;
 mod trail;
 mod user;
@@ -56,6 +60,7 @@ use sealwort_proto::holdings::{Holdings, different};
 use sealwort_proto::message::{FromArchive, FromBroker, ToArchive, ToBroker};
 use sealwort_proto::policy::Policies;
 use sealwort_proto::{Locator, Pseudonym};
+use sealwort_smart::ScopeSet;
 use sealwort_store::sqlite::{SqliteAudit, SqliteStore};
 use sealwort_store::{AuditStore, DataFolder, GatewayStore, StoreError};
 use tokio::sync::Mutex;
@@ -64,7 +69,7 @@ use tokio::task::JoinHandle;
 pub use authorization::AuthorizationError;
 pub use config::{
     ActorConfig, AtRegistrationConfig, BrokerConfig, Config, ConsentConfig, EmergencyConfig, FhirConfig,
-    GatewayAuditConfig, LabelsConfig, MllpConfig, MqttConfig, OpenConfig,
+    GatewayAuditConfig, LabelsConfig, MllpConfig, MqttConfig, OpenConfig, PatientsConfig,
 };
 pub use consent::explain::{ExplainRequest, Explained, ExplainedAnswer, ExplainedRow, ExplainedSentence, Proposal};
 pub use consent::{ConsentChange, ConsentShown, ProvisionShown};
@@ -73,15 +78,19 @@ pub use error::GatewayError;
 pub use feeds::mqtt::MqttError;
 pub use keys::KeysError;
 pub use labels::{LabelExplained, RelabelMode, RelabelRequest, RelabelTo, Relabelled, RuleMatched};
-pub use sign_in::SignInConfig;
+pub use sign_in::{LockoutConfig, SignInConfig};
 pub use user::{PURPOSE_HEADER, User};
 
 use authorization::Authorization;
+use delegates::Delegates;
 use directory::Directory;
 use emergency::Emergencies;
+use face::proxies::Proxies;
+use face::terminal::Terminals;
 use keys::Keys;
 use open::{ATTEMPTS_MAX, OpenPatients};
 use outbox::Outbox;
+use passkeys::Passkeys;
 use people::People;
 use roster::Roster;
 use session::{Session, Sessions};
@@ -105,6 +114,12 @@ pub enum StartError {
     /// How its people sign in.
     #[error("sign_in: {0}")]
     SignIn(String),
+    /// Which proxies it believes.
+    #[error("fhir.{0}")]
+    Proxies(String),
+    /// What its patients may do.
+    #[error("patients.{0}")]
+    Patients(String),
     /// Its MQTT client.
     #[error(transparent)]
     Mqtt(#[from] MqttError),
@@ -180,6 +195,12 @@ pub(crate) struct Gateway {
     emergencies: Emergencies,
     authorization: Authorization,
     sign_in: SignIn,
+    delegates: Delegates,
+    passkeys: Passkeys,
+    terminals: Terminals,
+    proxies: Proxies,
+    /// What patients who sign in may do in their own records.
+    patient_scopes: ScopeSet,
     /// The FHIR base URL, without a slash at the end.
     base: String,
     /// How HL7 v2 messages are read.
@@ -351,6 +372,10 @@ pub fn serve(
         let emergencies = Emergencies::load(&config.emergency, &roster).await?;
         let authorization = Authorization::open(Arc::clone(&member), &keys, &root, &base)?;
         let sign_in = SignIn::open(&config.sign_in, &root).map_err(StartError::SignIn)?;
+        let delegates = Delegates::load(&roster).await?;
+        let proxies = Proxies::new(&config.fhir).map_err(StartError::Proxies)?;
+        let passkeys = Passkeys::load(&roster, &root, config.patients.invitation_lifetime.0).await?;
+        let patient_scopes = persons::scopes(&config.patients.scopes).map_err(StartError::Patients)?;
         let started = member.trust().now();
 
         let gateway = Arc::new_cyclic(|me| Gateway {
@@ -366,6 +391,11 @@ pub fn serve(
             emergencies,
             authorization,
             sign_in,
+            delegates,
+            passkeys,
+            terminals: Terminals::default(),
+            proxies,
+            patient_scopes,
             base,
             message_settings: feeds::mllp::settings(&config.mllp, offset),
             mqtt_url: config.mqtt.url.clone(),

@@ -17,6 +17,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(3 * NOTICE_EVERY_SECONDS);
 /// Listens until the session ends or the notices fall silent.
 pub(crate) async fn listen(gateway: Arc<Gateway>, session: Arc<Session>) {
     let heard = hear(&gateway, &session).await;
+    session.notices_lost.fetch_add(1, Ordering::AcqRel);
     session.hears_notices.store(false, Ordering::Release);
     session.notices_started.store(false, Ordering::Release);
     tracing::debug!(session = %session.established.with_broker.session(), heard, "the broker's notices ended");

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sealwort_fhir::ResourceType;
+use sealwort_fhir::{Branch, ResourceType};
 use sealwort_net::Shutdown;
 use sealwort_pki::UnixTime;
 use sealwort_proto::error::{Fault, ProtocolError, Step};
@@ -71,6 +71,29 @@ struct Slot {
     used: StdMutex<Instant>,
 }
 
+/// What a reading rests on as long as its answer is on its way: the patient's consent as it was, and a session over which
+/// the broker would have told of a change.
+pub(crate) struct Lease {
+    slot: Arc<Slot>,
+    consents: u64,
+    session: Arc<Session>,
+    notices_lost: u64,
+}
+
+impl Lease {
+    fn new(slot: &Arc<Slot>, consents: u64, session: Arc<Session>) -> Self {
+        let notices_lost = session.notices_lost.load(Ordering::Acquire);
+        Self { slot: Arc::clone(slot), consents, session, notices_lost }
+    }
+
+    /// Whether nothing was told, and everything would have been.
+    pub(crate) fn holds(&self, now: UnixTime) -> bool {
+        self.slot.consents.load(Ordering::Acquire) == self.consents
+            && self.session.notices_lost.load(Ordering::Acquire) == self.notices_lost
+            && self.session.is_live(now)
+    }
+}
+
 /// What one reading may be shown again for: who decides does so by these.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Opened {
@@ -79,6 +102,8 @@ struct Opened {
     role: String,
     /// The emergency access that it was opened by.
     emergency: Option<String>,
+    /// The labels to which the rights of a delegate are confined; none for no such bound.
+    labels: Vec<Branch>,
 }
 
 /// Patients held open, by patient, purpose of use and role.
@@ -133,7 +158,9 @@ impl OpenPatients {
     fn slot(&self, patient: Pseudonym, asking: &Asking, emergency: Option<&Access>) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let emergency = emergency.map(|access| access.id.clone());
-        let key = Opened { patient, purpose: asking.purpose.clone(), role: asking.role.clone(), emergency };
+        let labels = asking.delegation.as_ref().map(|one| one.labels.clone()).unwrap_or_default();
+        let (purpose, role) = (asking.purpose.clone(), asking.role.clone());
+        let key = Opened { patient, purpose, role, emergency, labels };
         if !slots.contains_key(&key) {
             slots.retain(|_, slot| slot.used().elapsed() < self.idle);
             while slots.len() >= self.patients_max {
@@ -177,12 +204,19 @@ impl OpenPatients {
     /// An emergency access ended: what was read by it is let go at once.
     pub(crate) fn close_emergency(&self, id: &str) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|opened, _| opened.emergency.as_deref() != Some(id));
+        slots.retain(|opened, slot| {
+            let stays = opened.emergency.as_deref() != Some(id);
+            if !stays {
+                slot.consents.fetch_add(1, Ordering::AcqRel);
+            }
+            stays
+        });
     }
 
     /// Anything may have changed.
     pub(crate) fn all_changed(&self) {
         for slot in self.slots.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            slot.consents.fetch_add(1, Ordering::AcqRel);
             slot.change();
         }
     }
@@ -238,12 +272,15 @@ impl Slot {
     }
 
     /// What may be shown to this user again.
-    fn fresh(&self, user: &str, now: UnixTime) -> Option<(Arc<PatientView>, Granted)> {
+    fn fresh(self: &Arc<Self>, user: &str, now: UnixTime) -> Option<(Arc<PatientView>, Granted, Lease)> {
+        // Counted first, for a change that comes while this looks.
+        let consents = self.consents.load(Ordering::Acquire);
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let held = held.as_ref()?;
         let unchanged = held.changes == self.changes.load(Ordering::Acquire);
         let admitted = held.users.get(user).filter(|admitted| now < admitted.until)?;
-        (unchanged && held.session.vouches(now)).then(|| (Arc::clone(&held.view), admitted.granted))
+        let lease = || Lease::new(self, consents, Arc::clone(&held.session));
+        (unchanged && held.session.vouches(now)).then(|| (Arc::clone(&held.view), admitted.granted, lease()))
     }
 
     /// Holds what was read for this user, beside those for whom the same was read before.
@@ -271,6 +308,7 @@ pub(crate) async fn close_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
             () = tokio::time::sleep(TIDY_EVERY) => {
                 gateway.patients.tidy();
                 gateway.tidy_sessions();
+                gateway.tidy_passkeys();
                 gateway.authorization.sweep(gateway.sessions.now());
             }
             () = shutdown.wait() => return,
@@ -287,7 +325,8 @@ impl Gateway {
         }
         asking.trail.touches(patient);
         let emergency = self.emergencies.admit(patient, asking, self.sessions.now().as_secs())?;
-        let view = self.open_under(patient, asking, emergency.as_ref()).await?;
+        let (view, lease) = self.open_under(patient, asking, emergency.as_ref()).await?;
+        asking.trail.rests_on(lease);
         if let Some(access) = emergency {
             self.note_opened(&access.id, &view).await?;
         }
@@ -300,16 +339,19 @@ impl Gateway {
         patient: Pseudonym,
         asking: &Asking,
         emergency: Option<&Access>,
-    ) -> Result<Arc<PatientView>, GatewayError> {
+    ) -> Result<(Arc<PatientView>, Lease), GatewayError> {
         let slot = self.patients.slot(patient, asking, emergency);
-        if let Some((view, granted)) = slot.fresh(&asking.user, self.sessions.now()) {
-            asking.trail.rests_on(patient, granted);
-            return Ok(view);
+        let fresh = || {
+            let (view, granted, lease) = slot.fresh(&asking.user, self.sessions.now())?;
+            asking.trail.is_granted(patient, granted);
+            Some((view, lease))
+        };
+        if let Some(fresh) = fresh() {
+            return Ok(fresh);
         }
         let _one_at_a_time = slot.opening.lock().await;
-        if let Some((view, granted)) = slot.fresh(&asking.user, self.sessions.now()) {
-            asking.trail.rests_on(patient, granted);
-            return Ok(view);
+        if let Some(fresh) = fresh() {
+            return Ok(fresh);
         }
         // Counted first: a change that comes while reading is seen by the reading after it. Until this one ends, what was
         // held before stays outdated, for everybody.
@@ -320,6 +362,7 @@ impl Gateway {
         let outcome = self.read(self.sought(patient, action, asking), asking, before, slot.reached()).await;
         match outcome {
             Ok((view, session, granted)) => {
+                let lease = Lease::new(&slot, consents, Arc::clone(&session));
                 slot.note_reached(view.at);
                 slot.hold(&view, session, changes, (&asking.user, granted), self.sessions.now());
                 // Consent changed meanwhile: this is for who asked before that, and held for nobody.
@@ -328,7 +371,7 @@ impl Gateway {
                 } else if asking.purpose == crate::people::TREATMENT {
                     self.learn(&view);
                 }
-                Ok(view)
+                Ok((view, lease))
             }
             // Not shown again, and yet remembered: asking a second time does not make an older log true.
             Err(error) if error.is_tampering() => {
@@ -455,12 +498,17 @@ impl Gateway {
         Ok((view, by))
     }
 
-    /// What a user wants, with every label: what may be seen is the directive's to say.
+    /// What a user wants, with every label: what may be seen is the directive's to say. A delegate with labels of their
+    /// own asks for those alone, so that no key of another is given.
     pub(crate) fn sought(&self, patient: Pseudonym, action: &str, asking: &Asking) -> Sought {
+        let mut tags = self.directory.tags(patient);
+        if let Some(delegation) = asking.delegation.as_ref().filter(|one| !one.labels.is_empty()) {
+            tags = delegation.labels.iter().map(|label| self.directory.tag(patient, *label)).collect();
+        }
         Sought {
             patient,
             action: action.to_owned(),
-            tags: self.directory.tags(patient),
+            tags,
             purpose: asking.purpose.clone(),
             user: asking.user.clone(),
             user_role: asking.role.clone(),
@@ -507,7 +555,7 @@ impl Gateway {
         let begun = Instant::now();
         let (state, question) = request(established, party, sought)?;
         if let ToBroker::Request(signed) = &question {
-            trail.rests_on(patient, Granted { request: Some(digest(signed.as_ref())), token: None });
+            trail.is_granted(patient, Granted { request: Some(digest(signed.as_ref())), token: None });
         }
         report(1, "L → T", "signed request: patient, action, labels, purpose, user", size(&question), begun);
         let FromBroker::Challenge(challenge) = self.sessions.ask_broker(session, &question).await? else {
@@ -528,7 +576,7 @@ impl Gateway {
             return Err(unexpected(Fault::Archive));
         };
         let authority = state.on_grant(*grant)?;
-        trail.rests_on(patient, Granted { request: Some(authority.request), token: Some(authority.id) });
+        trail.is_granted(patient, Granted { request: Some(authority.request), token: Some(authority.id) });
         Ok(authority)
     }
 

@@ -362,6 +362,21 @@ impl Roster {
         Ok(self.store.put_roster(vec![self.row(RosterKind::EmergencyNotice, id.as_bytes(), tell)]).await?)
     }
 
+    /// Everything of a kind that has no methods of its own.
+    pub(crate) async fn all(&self, kind: RosterKind) -> Result<Vec<Vec<u8>>, GatewayError> {
+        self.rows(kind).await
+    }
+
+    /// Keeps a row of such a kind, in place of the one of this name.
+    pub(crate) async fn put_row(&self, kind: RosterKind, name: &[u8], row: &[u8]) -> Result<(), GatewayError> {
+        Ok(self.store.put_roster(vec![self.row(kind, name, row)]).await?)
+    }
+
+    /// Keeps it no longer.
+    pub(crate) async fn remove_row(&self, kind: RosterKind, name: &[u8]) -> Result<(), GatewayError> {
+        Ok(self.store.remove_roster(kind, self.key(kind, name)).await?)
+    }
+
     async fn rows(&self, kind: RosterKind) -> Result<Vec<Vec<u8>>, GatewayError> {
         let rows = self.store.roster_rows(kind).await?;
         let open = |(key, sealed): ([u8; 32], Vec<u8>)| {
@@ -456,6 +471,9 @@ impl Roster {
             RosterKind::EmergencyReport => b"emergency report",
             RosterKind::EmergencyNotice => b"emergency notice",
             RosterKind::Erased => b"erased",
+            RosterKind::Delegation => b"delegation",
+            RosterKind::Passkey => b"passkey",
+            RosterKind::PasskeyInvitation => b"passkey invitation",
         };
         mac(&self.index, "sealwort roster v1", &[kind, name])
     }

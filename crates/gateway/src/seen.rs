@@ -32,6 +32,9 @@ impl Allowed {
         action: Action,
         kind: ResourceType,
     ) -> Result<Self, GatewayError> {
+        if asking.delegation.as_ref().is_some_and(|delegation| !delegation.allows(action, kind)) {
+            return Ok(Self::Nothing);
+        }
         let mut queries = Vec::new();
         for context in [Context::User, Context::System, Context::Patient] {
             if context == Context::Patient && record == Record::AnotherPatient {

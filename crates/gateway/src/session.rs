@@ -2,7 +2,7 @@
 //! two channels that they open. A session lives and dies with its connection; the next request makes a new one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use http::Method;
@@ -37,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) hears_notices: AtomicBool,
     /// Whether somebody listens to them.
     pub(crate) notices_started: AtomicBool,
+    /// How often they fell silent: what came meanwhile was not heard.
+    pub(crate) notices_lost: AtomicU64,
 }
 
 /// Makes sessions, one at a time.
@@ -151,6 +153,7 @@ impl Sessions {
             established,
             hears_notices: AtomicBool::new(false),
             notices_started: AtomicBool::new(false),
+            notices_lost: AtomicU64::new(0),
         })
     }
 
@@ -211,7 +214,7 @@ impl Sessions {
 }
 
 impl Session {
-    fn is_live(&self, now: UnixTime) -> bool {
+    pub(crate) fn is_live(&self, now: UnixTime) -> bool {
         !self.connection.is_closed()
             && !self.established.with_broker.is_expired(now)
             && !self.established.with_archive.is_expired(now)

@@ -2,6 +2,7 @@
 //! one for each patient, on disk before the answer leaves.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sealwort_audit::{Detail, Event, EventKind, Outcome};
@@ -11,18 +12,25 @@ use sealwort_proto::{Digest, Pseudonym, TokenId};
 
 use crate::Gateway;
 use crate::error::GatewayError;
-use crate::face::{ADMINISTRATOR, Interaction};
+use crate::face::Interaction;
+use crate::open::Lease;
 use crate::user::{Asking, By};
 
 /// Resources that an entry names; how many there were is told in any case.
 const NAMED_MAX: usize = 12;
 
 /// What one request touched and showed. Clones share it, as the entries of a Bundle do.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Trail(Arc<Mutex<BTreeMap<Pseudonym, Access>>>);
+#[derive(Clone, Default)]
+pub(crate) struct Trail(Arc<Mutex<Touched>>);
+
+#[derive(Default)]
+struct Touched {
+    patients: BTreeMap<Pseudonym, Access>,
+    leases: Vec<Lease>,
+}
 
 /// What it had to do with one patient.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Access {
     named: Vec<String>,
     types: Vec<(ResourceType, u64)>,
@@ -47,13 +55,13 @@ impl Granted {
 impl Trail {
     /// The record of a patient was opened, or written into.
     pub(crate) fn touches(&self, patient: Pseudonym) {
-        self.touched().entry(patient).or_default();
+        self.touched().patients.entry(patient).or_default();
     }
 
     /// Broker and archive were asked for this, now or by an earlier request of the same user.
-    pub(crate) fn rests_on(&self, patient: Pseudonym, granted: Granted) {
+    pub(crate) fn is_granted(&self, patient: Pseudonym, granted: Granted) {
         let mut touched = self.touched();
-        let all = &mut touched.entry(patient).or_default().granted;
+        let all = &mut touched.patients.entry(patient).or_default().granted;
         all.retain(|known| known.request != granted.request);
         all.push(granted);
     }
@@ -61,7 +69,7 @@ impl Trail {
     /// A resource of a patient is shown.
     pub(crate) fn shows(&self, patient: Pseudonym, kind: ResourceType, id: &str) {
         let mut touched = self.touched();
-        let access = touched.entry(patient).or_default();
+        let access = touched.patients.entry(patient).or_default();
         match access.types.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, count)) => *count += 1,
             None => access.types.push((kind, 1)),
@@ -71,7 +79,17 @@ impl Trail {
         }
     }
 
-    fn touched(&self) -> MutexGuard<'_, BTreeMap<Pseudonym, Access>> {
+    /// What the answer rests on while it is on its way.
+    pub(crate) fn rests_on(&self, lease: Lease) {
+        self.touched().leases.push(lease);
+    }
+
+    /// All of that, once.
+    pub(crate) fn take_leases(&self) -> Vec<Lease> {
+        std::mem::take(&mut self.touched().leases)
+    }
+
+    fn touched(&self) -> MutexGuard<'_, Touched> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -96,6 +114,12 @@ impl Access {
             }
         }
         entry
+    }
+}
+
+impl fmt::Debug for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trail").field("patients", &self.touched().patients.keys()).finish_non_exhaustive()
     }
 }
 
@@ -129,9 +153,13 @@ pub(crate) fn kind_of(does: Interaction) -> Option<EventKind> {
 impl Gateway {
     /// An entry about what a user asked for.
     pub(crate) fn entry(&self, kind: EventKind, asking: &Asking) -> Event {
-        let entry = self.journal.event(kind).user(&asking.user, &asking.role).purpose(&asking.purpose);
+        let mut entry = self.journal.event(kind).user(&asking.user, &asking.role).purpose(&asking.purpose);
+        if let Some(delegation) = &asking.delegation {
+            entry.note(Detail::Delegate, &delegation.id);
+        }
         match asking.by {
             By::User => entry,
+            By::Person => entry.detail(Detail::Method, "person"),
             By::App => entry.detail(Detail::Method, "app"),
         }
     }
@@ -148,7 +176,7 @@ impl Gateway {
             entry.note(Detail::Status, error.status());
         }
         let entries: Vec<_> =
-            trail.touched().iter().map(|(patient, access)| access.tell(entry.clone(), *patient, failed)).collect();
+            trail.touched().patients.iter().map(|(patient, access)| access.tell(entry.clone(), *patient, failed)).collect();
         Ok(self.journal.append_all(if entries.is_empty() { vec![entry] } else { entries }).await?)
     }
 
@@ -161,12 +189,6 @@ impl Gateway {
     /// Keeps that a list of the hospital's own is read.
     pub(crate) async fn list_read(&self, what: &str, asking: &Asking) -> Result<(), GatewayError> {
         self.entered(self.entry(EventKind::ListRead, asking).detail(Detail::Subject, what), Ok(())).await
-    }
-
-    /// The same, by an administrator.
-    pub(crate) async fn list_read_by(&self, what: &str, administrator: &str) -> Result<(), GatewayError> {
-        let entry = self.journal.event(EventKind::ListRead).user(administrator, ADMINISTRATOR);
-        self.entered(entry.detail(Detail::Subject, what), Ok(())).await
     }
 
     /// Keeps that somebody could not be let in.

@@ -1,6 +1,8 @@
 //! Who asks: the access token of a request, with the scopes that it grants. Tokens are the gateway's own (RFC 9068),
 //! for its hospital's users and for apps; nothing is stored to know one again.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sealwort_fhir::{IssueCode, ResourceId};
@@ -10,6 +12,7 @@ use sealwort_proto::crypto::{Secret, random};
 use sealwort_smart::token::GATEWAY_CLIENT;
 use sealwort_smart::{AccessToken, AccessTokens, NumericDate, ScopeSet, TokenFault};
 
+use crate::delegates::{Delegation, Right};
 use crate::error::GatewayError;
 use crate::trail::Trail;
 
@@ -42,6 +45,8 @@ pub(crate) struct Asking {
     /// That patient's record, once it was looked up.
     pub(crate) context: Option<Pseudonym>,
     pub(crate) by: By,
+    /// What the patient, or the hospital, lets this delegate do.
+    pub(crate) delegation: Option<Arc<Delegation>>,
     pub(crate) turn: Turn,
     /// What was touched and shown for it.
     pub(crate) trail: Trail,
@@ -52,6 +57,8 @@ pub(crate) struct Asking {
 pub(crate) enum By {
     /// A user's of the hospital, made by the gateway itself.
     User,
+    /// A patient's, or their delegate's, for that one record.
+    Person,
     /// An app's, whatever it was granted.
     App,
 }
@@ -71,6 +78,17 @@ impl Asking {
         self.by == By::User && WHOLE_USER.parse().is_ok_and(|whole: ScopeSet| self.scopes == whole)
     }
 
+    /// Whether they decide about a patient: a user of the hospital, the patient, or a delegate with that right.
+    pub(crate) fn may_decide_for(&self, patient: Pseudonym) -> bool {
+        let granted = self.delegation.as_ref().is_none_or(|one| one.rights.contains(&Right::Consent));
+        self.is_whole_user() || (self.by == By::Person && self.context == Some(patient) && granted)
+    }
+
+    /// Whether it is the patient, not somebody who acts for them.
+    pub(crate) fn is_patient(&self, patient: Pseudonym) -> bool {
+        self.by == By::Person && self.context == Some(patient) && self.delegation.is_none()
+    }
+
     /// For what the gateway itself was asked before, or takes in from systems of its hospital.
     pub(crate) fn itself(user: String, role: String, purpose: String) -> Self {
         let scopes = WHOLE_USER.parse().unwrap_or_default();
@@ -82,6 +100,7 @@ impl Asking {
             patient: None,
             context: None,
             by: By::User,
+            delegation: None,
             turn: Turn::Queued,
             trail: Trail::default(),
         }
@@ -100,6 +119,7 @@ pub(crate) fn issue(tokens: &AccessTokens, user: &User, now: UnixTime) -> Result
         role: user.role.parse().map_err(|_| TokenFault::Foreign)?,
         fhir_user: None,
         session: None,
+        delegation: None,
     };
     let lifetime = user.expires.saturating_sub(now.as_secs());
     let issued = tokens.issue_user(&who, lifetime, random(), NumericDate::from_secs(now.as_secs()))?;
@@ -156,7 +176,12 @@ pub(crate) fn let_in(checked: Result<AccessToken, TokenFault>, headers: &HeaderM
         purpose,
         scopes: access.scopes.clone(),
         context: None,
-        by: if access.client_id.as_str() == GATEWAY_CLIENT { By::User } else { By::App },
+        by: match access.client_id.as_str() {
+            GATEWAY_CLIENT if access.patient.is_some() => By::Person,
+            GATEWAY_CLIENT => By::User,
+            _ => By::App,
+        },
+        delegation: None,
         turn: Turn::Queued,
         trail: Trail::default(),
         patient: patient.map_err(|_| refused("token-wrong", "the bearer token names no patient"))?,

@@ -14,11 +14,18 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("hl7v2", &[]),
     ("devices", &["fhir"]),
     ("smart", &["fhir"]),
+    ("passkeys", &["proto", "pki"]),
     ("store", &["audit", "proto"]),
     ("net", &["proto", "pki"]),
     ("custody", &["net", "store", "consent", "proto", "pki"]),
     ("journal", &["net", "store", "audit", "proto", "pki"]),
-    ("gateway", &["net", "store", "fhir", "hl7v2", "devices", "smart", "consent", "proto", "pki", "audit", "journal"]),
+    (
+        "gateway",
+        &[
+            "net", "store", "fhir", "hl7v2", "devices", "smart", "passkeys", "consent", "proto", "pki", "audit",
+            "journal",
+        ],
+    ),
     ("broker", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal"]),
     ("archive", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal"]),
     ("ca", &["net", "store", "pki", "audit", "journal"]),
@@ -43,7 +50,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 const TEST_CRATES: [&str; 5] = ["attacks", "corpora", "secrets", "simulation", "vectors"];
 
 /// Crates that get bytes and the time, and give back bytes and facts.
-const PURE: [&str; 8] = ["pki", "proto", "audit", "consent", "fhir", "hl7v2", "devices", "smart"];
+const PURE: [&str; 9] = ["pki", "proto", "audit", "consent", "fhir", "hl7v2", "devices", "smart", "passkeys"];
 /// What a pure crate must not reach: runtimes, sockets, HTTP, TLS and databases.
 const IMPURE: [&str; 18] = [
     "async-io",

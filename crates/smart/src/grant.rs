@@ -285,7 +285,7 @@ mod tests {
             count += 1;
             [count; 32]
         };
-        let user = User { name: id("dr-a"), role: id("physician"), fhir_user: None, session: None };
+        let user = User { name: id("dr-a"), role: id("physician"), fhir_user: None, session: None, delegation: None };
         for (presence, seconds) in [(Presence::Online, ONLINE_SECONDS), (Presence::Offline, OFFLINE_SECONDS)] {
             let mut grants = Grants::default();
             let approval = || Approval {

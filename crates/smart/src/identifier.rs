@@ -78,6 +78,8 @@ identifiers! {
     GrantId: is_word, "a grant id has 1 to 128 printable ASCII characters and no space, quote or backslash";
     /// One session of a person who signed in at the hospital's provider.
     SessionId: is_word, "a session id has 1 to 128 printable ASCII characters and no space, quote or backslash";
+    /// What one delegate may do for one patient, as the hospital wrote it down.
+    DelegationId: is_word, "a delegation id has 1 to 128 printable ASCII characters and no space, quote or backslash";
     /// One token (RFC 7519, `jti`).
     TokenId: is_word, "a token id has 1 to 128 printable ASCII characters and no space, quote or backslash";
 }
@@ -92,7 +94,7 @@ macro_rules! print {
     )*};
 }
 
-print! { ClientId UserName Role Purpose FhirUser GrantId SessionId TokenId }
+print! { ClientId UserName Role Purpose FhirUser GrantId SessionId DelegationId TokenId }
 
 /// Who a token is about stays out of logs.
 impl fmt::Debug for PatientId {

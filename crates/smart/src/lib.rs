@@ -32,7 +32,7 @@ pub use exchange::TokenResponse;
 pub use grant::{Grant, Presence};
 pub use id_token::{BadIdentityKey, IdentityAlgorithm, IdentityKey};
 pub use identifier::{
-    BadIdentifier, ClientId, FhirUser, GrantId, PatientId, Purpose, Role, SessionId, TokenId, UserName,
+    BadIdentifier, ClientId, DelegationId, FhirUser, GrantId, PatientId, Purpose, Role, SessionId, TokenId, UserName,
 };
 pub use scope::{Action, Actions, Context, ResourceScope, ResourceTypes, Scope, ScopeFault};
 pub use scope_set::{DroppedScope, Permission, ScopeRequest, ScopeSet};

@@ -85,7 +85,9 @@ pub enum SignInFault {
     #[error("the claim `{0}` of the identity token holds no name of a user")]
     Name(String),
     /// No role.
-    #[error("none of the roles that the provider says this user has means anything here; map one in [sign_in.roles]")]
+    #[error(
+        "none of the roles that the provider says this user has means anything here, and the user is no patient or delegate"
+    )]
     NoRole,
     /// Not the role that was asked for.
     #[error("the provider does not say that this user has the role that was asked for")]
@@ -205,7 +207,12 @@ pub struct SignInSettings {
     pub roles_claim: String,
     /// Roles or groups of the provider, and the roles here that they mean.
     pub roles: BTreeMap<String, Role>,
+    /// The claim that says which patient a user is; empty for none.
+    pub patient_claim: String,
 }
+
+/// The role that a user asks for who signs in for their own record, or as somebody's delegate.
+pub const PATIENT_ROLE: &str = "patient";
 
 /// How the gateway proves itself at the token endpoint.
 pub enum ClientProof {
@@ -280,10 +287,19 @@ impl ProviderTokens {
 pub struct SignedIn {
     /// The user's name, as the hospital knows them.
     pub name: UserName,
-    /// In which role they work now.
-    pub role: Role,
+    /// In which role they work now; none for who did not come to work, or has no role here.
+    pub role: Option<Role>,
     /// All roles that the provider says they have here.
     pub roles: Vec<Role>,
+    /// Which patient they are, in the provider's words.
+    pub patient: Option<String>,
+}
+
+impl SignedIn {
+    /// The role in which they work, where they came to work.
+    pub fn works_as(&self) -> Result<Role, SignInFault> {
+        self.role.clone().ok_or(SignInFault::NoRole)
+    }
 }
 
 impl SignInSettings {
@@ -415,6 +431,7 @@ impl SignInSettings {
                 said = said.and_then(|value| value.get(member));
             }
         }
+        let patient = claims.get(&self.patient_claim).and_then(Value::as_str).filter(|said| !said.is_empty());
         let said: Vec<&str> = match said {
             Some(Value::Array(all)) => all.iter().take(ROLES_MAX).filter_map(Value::as_str).collect(),
             Some(Value::String(one)) => vec![one],
@@ -427,10 +444,11 @@ impl SignInSettings {
             }
         }
         let role = match &flow.role {
+            Some(asked) if asked.as_str() == PATIENT_ROLE => None,
             Some(asked) => Some(roles.iter().find(|role| *role == asked).ok_or(SignInFault::OtherRole)?),
             None => roles.first(),
         };
-        Ok(SignedIn { name, role: role.cloned().ok_or(SignInFault::NoRole)?, roles })
+        Ok(SignedIn { name, role: role.cloned(), roles, patient: patient.map(str::to_owned) })
     }
 }
 

@@ -250,6 +250,12 @@ impl AuthorizationServer {
         self.kept.grants.revoke_where(now, |grant| grant.user.session.as_ref() == Some(session));
     }
 
+    /// What a delegate could do has ended: so has whatever they approved by it.
+    pub fn end_delegation(&mut self, delegation: &str, now: NumericDate) {
+        let by_it = |grant: &Grant| grant.user.delegation.as_ref().is_some_and(|id| id.as_str() == delegation);
+        self.kept.grants.revoke_where(now, by_it);
+    }
+
     /// A user is to have nothing any more: what they approved for longer than a session ends, too.
     pub fn end_approvals(&mut self, user: &UserName, now: NumericDate) {
         self.kept.grants.revoke_where(now, |grant| grant.user.name == *user);

@@ -8,7 +8,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::identifier::{ClientId, FhirUser, GrantId, PatientId, Purpose, Role, SessionId, TokenId, UserName};
+use crate::identifier::{
+    ClientId, DelegationId, FhirUser, GrantId, PatientId, Purpose, Role, SessionId, TokenId, UserName,
+};
 use crate::jws::{JwsFault, MacKey, encode};
 use crate::scope_set::ScopeSet;
 use crate::time::NumericDate;
@@ -42,6 +44,9 @@ pub struct User {
     /// The session with which whatever they were given ends, if they signed in at the hospital's provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
+    /// The delegation by which they act for a patient, if they do. What it allows is the hospital's to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<DelegationId>,
 }
 
 /// What a token allows, and whom.
@@ -213,6 +218,29 @@ impl AccessTokens {
         self.issue_for(&access, lifetime_seconds, random, now)
     }
 
+    /// A token with which a patient, or a patient's delegate, has these scopes in that one record.
+    pub fn issue_person(
+        &self,
+        user: &User,
+        (scopes, patient, purpose): (&ScopeSet, PatientId, Purpose),
+        lifetime_seconds: u64,
+        random: [u8; 32],
+        now: NumericDate,
+    ) -> Result<IssuedToken, TokenFault> {
+        if !(1..=USER_TOKEN_SECONDS_MAX).contains(&lifetime_seconds) {
+            return Err(TokenFault::Lifetime);
+        }
+        let access = Access {
+            client_id: GATEWAY_CLIENT.parse().map_err(|_| TokenFault::Signing)?,
+            user: Some(user.clone()),
+            scopes: scopes.clone(),
+            patient: Some(patient),
+            purpose: Some(purpose),
+            grant: None,
+        };
+        self.issue_for(&access, lifetime_seconds, random, now)
+    }
+
     /// Verifies the token of a request.
     pub fn verify(&self, token: &str, now: NumericDate) -> Result<AccessToken, TokenFault> {
         let claims: Claims = self.key.open(ACCESS_TOKEN_TYPE, token, TOKEN_BYTES_MAX).map_err(|fault| match fault {
@@ -248,6 +276,7 @@ impl AccessTokens {
             purpose: access.purpose.clone(),
             grant: access.grant.clone(),
             sid: user.and_then(|user| user.session.clone()),
+            delegation: user.and_then(|user| user.delegation.clone()),
             jti: id.clone(),
             iat: now,
             exp: expires,
@@ -281,6 +310,8 @@ struct Claims {
     grant: Option<GrantId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sid: Option<SessionId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delegation: Option<DelegationId>,
     jti: TokenId,
     iat: NumericDate,
     exp: NumericDate,
@@ -291,9 +322,10 @@ impl Claims {
         let user = match self.role {
             Some(role) => {
                 let (name, fhir_user, session) = (self.sub.parse().ok()?, self.fhir_user, self.sid);
-                Some(User { name, role, fhir_user, session })
+                Some(User { name, role, fhir_user, session, delegation: self.delegation })
             }
-            None if self.sub == self.client_id.as_str() && self.fhir_user.is_none() && self.sid.is_none() => None,
+            None if self.fhir_user.is_some() || self.sid.is_some() || self.delegation.is_some() => return None,
+            None if self.sub == self.client_id.as_str() => None,
             None => return None,
         };
         let access = Access {
@@ -326,6 +358,7 @@ mod tests {
             role: "physician".parse().unwrap(),
             fhir_user: Some("Practitioner/7".parse().unwrap()),
             session: Some("s1".parse().unwrap()),
+            delegation: Some("d1".parse().unwrap()),
         }
     }
 

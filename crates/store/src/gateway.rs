@@ -31,6 +31,12 @@ pub enum RosterKind {
     EmergencyNotice,
     /// What remains of an erased patient, by pseudonym.
     Erased,
+    /// What a delegate may do for a patient, by its id.
+    Delegation,
+    /// A patient's passkey, by its credential id.
+    Passkey,
+    /// An invitation to register a passkey, by its code's fingerprint.
+    PasskeyInvitation,
 }
 
 /// A write that waits for the exchange.

@@ -36,11 +36,11 @@ function provider(issuer) {
     ],
     jwks: { keys: [signingKey()] },
     pkce: { required: () => true },
-    claims: { openid: ['sub'], profile: ['preferred_username', 'roles'] },
+    claims: { openid: ['sub'], profile: ['preferred_username', 'roles', 'mrn'] },
     conformIdTokenClaims: false,
     findAccount: (_, id) => ({
       accountId: id,
-      claims: () => ({ sub: id, preferred_username: id, roles: roles[id] ?? [] }),
+      claims: () => ({ sub: id, preferred_username: id, roles: roles[id] ?? [], mrn: settings.patients?.[id] }),
     }),
     cookies: { keys: [randomUUID()] },
     ttl: { IdToken: 300 },

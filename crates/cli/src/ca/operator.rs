@@ -138,7 +138,7 @@ async fn in_folder(config: &CaServiceConfig, exchange: ExchangeFolder, mut data:
     let policy = config.policy(config.listen.address);
     let authority = Authority::open(exchange, Arc::new(store.clone()), policy, Arc::new(SystemClock)).await?;
     let audit = SqliteAudit::open(&data, config.audit.folder_in(&config.folder)).await?;
-    open_log(&authority, audit.clone(), &config.folder, Readiness::new()).await?;
+    open_log(&authority, audit.clone(), config, Readiness::new()).await?;
     Ok(Way::Folder { authority: Box::new(authority), store, audit, _data: data })
 }
 

@@ -122,7 +122,7 @@ pub(crate) async fn start(
     let authority = Authority::open(exchange, Arc::new(store.clone()), config.policy(address), clock).await?;
     let authority = Arc::new(authority);
     let readiness = Readiness::new();
-    let journal = open_log(&authority, audit.clone(), &config.folder, readiness.clone()).await?;
+    let journal = open_log(&authority, audit.clone(), config, readiness.clone()).await?;
     let (tls, tasks) = authority.start(&shutdown)?;
     let routes = router(Arc::clone(&authority)).merge(health::router(readiness)).merge(cosigning(journal.clone()));
     let server = Server::new(routes).tls(tls).limits(Limits::from(&config.limits));
@@ -141,14 +141,15 @@ pub(crate) async fn start(
 pub(super) async fn open_log(
     authority: &Authority,
     audit: SqliteAudit,
-    folder: &Path,
+    config: &CaServiceConfig,
     readiness: Readiness,
 ) -> Result<Journal, CliError> {
     let opened = Journal::open(Opening {
         store: Arc::new(audit),
+        place: config.audit.folder_in(&config.folder).to_owned(),
         voice: authority.voice().map_err(|error| CliError::Local(error.to_string()))?,
         at_rest: AtRest::Clear,
-        evidence: Some(folder.join(EVIDENCE_FOLDER)),
+        evidence: Some(config.folder.join(EVIDENCE_FOLDER)),
         readiness,
     });
     let journal = opened.await.map_err(|error| CliError::Local(error.to_string()))?;

@@ -115,20 +115,42 @@ impl<'a> Question<'a> {
 }
 
 impl ClientArgs {
+    /// The file of the token, if one is named.
+    pub(crate) fn token_file(&self) -> Result<Option<PathBuf>, CliError> {
+        let file = self.configuration()?.token_file;
+        Ok(Some(file).filter(|file| !file.as_os_str().is_empty() && file.as_os_str() != "-"))
+    }
+
+    /// A client that shows no token: for whoever is about to get one.
+    pub(crate) fn without_token(&self) -> Result<GatewayClient, CliError> {
+        self.client_with(&self.configuration()?, None)
+    }
+
     /// A client; nothing is sent yet.
     pub(crate) fn client(&self) -> Result<GatewayClient, CliError> {
+        let mut configuration = self.configuration()?;
+        let token = token::read(std::mem::take(&mut configuration.token), &configuration.token_file)?;
+        self.client_with(&configuration, token.map(|token| token::bearer(&token)).transpose()?)
+    }
+
+    /// What the environment says, covered by what was given.
+    fn configuration(&self) -> Result<ClientConfiguration, CliError> {
         let mut configuration: ClientConfiguration = Sources::new().environment(ENVIRONMENT).load()?.value;
         if let Some(file) = &self.token_file {
             configuration.token = String::new();
             configuration.token_file.clone_from(file);
         }
+        Ok(configuration)
+    }
+
+    fn client_with(
+        &self,
+        configuration: &ClientConfiguration,
+        authorization: Option<HeaderValue>,
+    ) -> Result<GatewayClient, CliError> {
         let address: GatewayAddress = self.gateway.as_deref().unwrap_or(&configuration.gateway).parse()?;
         let cacert = self.cacert.clone().unwrap_or_else(|| configuration.cacert.clone());
         let tls = if address.is_https() { Some(tls::connector(&cacert)?) } else { None };
-        let authorization = match token::read(configuration.token, &configuration.token_file)? {
-            Some(token) => Some(token::bearer(&token)?),
-            None => None,
-        };
         let patience = self.timeout.unwrap_or(configuration.timeout).0;
         Ok(GatewayClient { address, authorization, tls, patience, sender: None })
     }

@@ -6,6 +6,7 @@
 //! where it was.
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub(crate) mod browser;
 mod http;
 pub(crate) mod smart;
 pub(crate) mod stored;
@@ -484,6 +485,17 @@ pub(crate) fn bundle(patient: usize, observations: usize) -> Vec<u8> {
 /// `system|value` of the patient of [`bundle`].
 pub(crate) fn identifier(patient: usize) -> String {
     format!("{SYSTEM}|{patient}")
+}
+
+/// So many random letters.
+pub(crate) fn letters(count: usize) -> String {
+    let letter = |byte: u8| char::from(b'A' + byte % 26);
+    let mut all = String::new();
+    while all.len() < count {
+        all.extend(sealwort_proto::crypto::random::<64>().into_iter().map(letter));
+    }
+    all.truncate(count);
+    all
 }
 
 /// System of the identifiers of [`bundle`].

@@ -113,7 +113,7 @@ impl Gateway {
             }
             Ok(session) => {
                 let request = self.log_request(&session, patient)?;
-                trail.rests_on(patient, Granted { request: Some(statement::digest(&request.0)), token: None });
+                trail.is_granted(patient, Granted { request: Some(statement::digest(&request.0)), token: None });
                 let (broker, archive) =
                     tokio::join!(self.log_of_broker(&session, &request), self.log_of_archive(&session, &request));
                 let established = &session.established;

@@ -16,7 +16,7 @@ use sealwort_audit::{Detail, EventKind};
 use sealwort_fhir::ResourceType;
 use sealwort_proto::crypto::random;
 use sealwort_smart::{
-    Consent, ErrorCode, OAuthError, PatientChoice, PendingAuthorization, Reader, Refusal, ScopeSet, User,
+    Consent, ErrorCode, OAuthError, PatientChoice, PendingAuthorization, Reader, Refusal, ScopeRequest, ScopeSet, User,
     claimed_client, describe,
 };
 
@@ -25,7 +25,9 @@ use crate::Gateway;
 use crate::authorization::{AUTH, seconds, source};
 use crate::error::GatewayError;
 use crate::people::TREATMENT;
+use crate::persons::{Acting, Theirs};
 use crate::sign_in::Next;
+use crate::sign_in::sessions::{Present, Who};
 use crate::user::Asking;
 
 /// Cookie that keeps a user signed in on these pages. It holds the user's token.
@@ -62,7 +64,7 @@ async fn authorize_posted(State(gateway): Shared, parts: Parts, body: Bytes) -> 
 
 /// Shows what the app asks for, or has the user sign in first.
 async fn ask_user(gateway: &Arc<Gateway>, parts: &Parts, request: &str) -> Response {
-    let Some(Visitor { user, form }) = signed_in(gateway, &parts.headers) else {
+    let Some(Visitor { user, form, private }) = signed_in(gateway, &parts.headers) else {
         if gateway.sign_in.is_offered() {
             return sign_in::depart(gateway, parts, Next::App(request.to_owned()), None).await;
         }
@@ -72,8 +74,9 @@ async fn ask_user(gateway: &Arc<Gateway>, parts: &Parts, request: &str) -> Respo
     match gateway.authorization.ask(|server| server.authorize(request.as_bytes(), &user.name, now)) {
         Ok(pending) => {
             let redirect = redirect_origin(request);
-            let patients = match pending.patient {
-                PatientChoice::ToChoose => {
+            let patients = match (&pending.patient, &private) {
+                (PatientChoice::ToChoose, Some(present)) => own_records(gateway, present),
+                (PatientChoice::ToChoose, None) => {
                     let (name, role) = (user.name.to_string(), user.role.to_string());
                     let asking = Asking::itself(name, role, TREATMENT.to_owned());
                     gateway.people_offered(&asking, PATIENTS_OFFERED_MAX).await
@@ -114,7 +117,7 @@ async fn sign_in_with_token(State(gateway): Shared, parts: Parts, body: Bytes) -
 
 /// `POST /auth/decide`: the user's answer.
 async fn decide(State(gateway): Shared, headers: HeaderMap, body: Bytes) -> Response {
-    let Some(Visitor { user, form: own }) = signed_in(&gateway, &headers) else {
+    let Some(Visitor { user, form: own, private }) = signed_in(&gateway, &headers) else {
         return told(StatusCode::UNAUTHORIZED, "sign in again: the session is over");
     };
     let form = pairs(&body);
@@ -126,12 +129,17 @@ async fn decide(State(gateway): Shared, headers: HeaderMap, body: Bytes) -> Resp
     let outcome = if only(&form, "decision") == Some("approve") {
         let scopes: Vec<&str> =
             form.iter().filter(|(name, _)| name == "scope").map(|(_, value)| value.as_str()).collect();
-        let patient = match chosen_patient(&gateway, only(&form, "patient")).await {
-            Ok(patient) => patient,
+        let scopes = ScopeRequest::parse(&scopes.join(" ")).scopes;
+        let approved = match private {
+            Some(present) => confined(&gateway, &present, &scopes, only(&form, "patient")),
+            None => chosen_patient(&gateway, only(&form, "patient"))
+                .await
+                .map(|patient| (user.clone(), Consent { scopes, patient, purpose: None })),
+        };
+        let (user, consent) = match approved {
+            Ok(approved) => approved,
             Err(error) => return told(StatusCode::BAD_REQUEST, &error.to_string()),
         };
-        let consent =
-            Consent { scopes: sealwort_smart::ScopeRequest::parse(&scopes.join(" ")).scopes, patient, purpose: None };
         gateway.authorization.change(|server| server.approve(ticket, &user, consent, &mut random, seconds(now))).await
     } else {
         gateway.authorization.change(|server| server.deny(ticket, &user.name, seconds(now))).await
@@ -142,6 +150,32 @@ async fn decide(State(gateway): Shared, headers: HeaderMap, body: Bytes) -> Resp
             told(StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST), error.description())
         }
     }
+}
+
+/// What a private person approves: never more than is theirs, in the one record that they chose.
+fn confined(
+    gateway: &Gateway,
+    present: &Present,
+    scopes: &ScopeSet,
+    patient: Option<&str>,
+) -> Result<(User, Consent), GatewayError> {
+    let patient = patient.map(str::trim).map(|named| named.strip_prefix("Patient/").unwrap_or(named));
+    let Acting { user, scopes: theirs, patient, purpose } = gateway.acting(present, patient)?;
+    // Beside records: who they are, and for how long.
+    let beside = "launch/patient openid fhirUser online_access offline_access";
+    let theirs = ScopeRequest::parse(&format!("{theirs} {beside}")).scopes;
+    Ok((user, Consent { scopes: scopes.intersect(&theirs), patient: Some(patient), purpose: Some(purpose) }))
+}
+
+/// The records that a private person may choose from, as a page offers them.
+fn own_records(gateway: &Gateway, present: &Present) -> Vec<(String, String)> {
+    let Who::Private(own) = &present.who else { return Vec::new() };
+    let records = gateway.records_of(own.as_ref(), &present.account);
+    let named = |record: &Theirs| match record {
+        Theirs::Own(own) => (own.id.to_string(), "your own record".to_owned()),
+        Theirs::Delegated(one) => (one.patient_id.clone(), format!("as {}", one.relationship)),
+    };
+    records.iter().map(named).collect()
 }
 
 /// The patient that the user chose, by id.
@@ -242,17 +276,23 @@ async fn openid(State(gateway): Shared) -> Response {
 struct Visitor {
     user: User,
     form: String,
+    /// A private person's session, who approves nothing but about their own records.
+    private: Option<Box<Present>>,
 }
 
 /// The user of the session's cookie.
 fn signed_in(gateway: &Gateway, headers: &HeaderMap) -> Option<Visitor> {
+    if let Some(present) = sign_in::present(gateway, headers) {
+        let (user, form) = (present.user.clone(), present.form.clone());
+        let private = (present.who != Who::Staff).then(|| Box::new(present));
+        return Some(Visitor { user, form, private });
+    }
     if gateway.sign_in.is_offered() {
-        let present = sign_in::present(gateway, headers)?;
-        return Some(Visitor { user: present.user, form: present.form });
+        return None;
     }
     // The cookie with a token is `Strict`: no other site can send a form with it.
     let user = user_of(gateway, cookie(headers, SESSION_COOKIE)?)?;
-    Some(Visitor { user, form: String::new() })
+    Some(Visitor { user, form: String::new(), private: None })
 }
 
 /// A cookie of a request.

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use sealwort_audit::{Detail, Event, EventKind};
 use serde::{Deserialize, Serialize};
 
-use super::{LetIn, Shared, failed};
+use super::{Administrator, LetIn, LetInAbout, Shared, failed};
 use crate::Gateway;
 use crate::consent::explain::ExplainRequest;
 use crate::consent::{ConsentChange, ConsentShown};
@@ -75,26 +75,30 @@ pub(super) struct PatientQuery {
     patient: String,
 }
 
-pub(super) async fn consent(
-    State(gateway): Shared,
-    LetIn(asking): LetIn,
-    Query(query): Query<PatientQuery>,
-) -> Response {
+pub(super) async fn consent(State(gateway): Shared, about: LetInAbout, Query(query): Query<PatientQuery>) -> Response {
+    let asking = match about.deciding_for(&gateway, &query.patient).await {
+        Ok(asking) => asking,
+        Err(error) => return failed(&error),
+    };
     let outcome = gateway.consent(&query.patient).await;
     shown(&gateway, gateway.entry(EventKind::ConsentRead, &asking), outcome).await
 }
 
-pub(super) async fn grant(State(gateway): Shared, LetIn(asking): LetIn, Json(change): Json<ConsentChange>) -> Response {
+pub(super) async fn grant(State(gateway): Shared, about: LetInAbout, Json(change): Json<ConsentChange>) -> Response {
+    let asking = match about.deciding_for(&gateway, &change.patient).await {
+        Ok(asking) => asking,
+        Err(error) => return failed(&error),
+    };
     let outcome = gateway.grant(&change).await;
     let entry = gateway.entry(EventKind::ConsentChanged, &asking).detail(Detail::Action, "grant");
     shown(&gateway, entry.detail(Detail::Recipient, &change.to), outcome).await
 }
 
-pub(super) async fn withdraw(
-    State(gateway): Shared,
-    LetIn(asking): LetIn,
-    Json(change): Json<ConsentChange>,
-) -> Response {
+pub(super) async fn withdraw(State(gateway): Shared, about: LetInAbout, Json(change): Json<ConsentChange>) -> Response {
+    let asking = match about.deciding_for(&gateway, &change.patient).await {
+        Ok(asking) => asking,
+        Err(error) => return failed(&error),
+    };
     let outcome = gateway.withdraw(&change).await;
     let entry = gateway.entry(EventKind::ConsentChanged, &asking).detail(Detail::Action, "withdraw");
     shown(&gateway, entry.detail(Detail::Recipient, &change.to), outcome).await
@@ -116,7 +120,7 @@ pub(super) async fn explain(
 
 pub(super) async fn erase(
     State(gateway): Shared,
-    LetIn(asking): LetIn,
+    Administrator(asking): Administrator,
     Json(request): Json<ErasureRequest>,
 ) -> Response {
     let outcome = gateway.erase(&request).await;

@@ -8,18 +8,22 @@ mod bundle;
 mod capability;
 mod consent;
 pub(crate) mod cursor;
+mod delegates;
 mod emergency;
 mod everything;
 mod export;
 mod feeds;
 mod labels;
 mod local;
+mod passkeys;
+pub(crate) mod proxies;
 pub(crate) mod read;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod search;
 mod sign_in;
 mod table;
+pub(crate) mod terminal;
 pub(crate) mod validate;
 mod write;
 
@@ -28,6 +32,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRef, FromRequestParts, Request, State};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use futures::future::BoxFuture;
@@ -42,8 +47,9 @@ use tower_http::cors::{Any, CorsLayer};
 
 use crate::Gateway;
 use crate::error::GatewayError;
+use crate::standing::Standing;
 use crate::trail::Trail;
-use crate::user::Asking;
+use crate::user::{Asking, By};
 use reply::{Format, Reply};
 use request::{Ask, Conditions, Prefer};
 pub(crate) use table::Interaction;
@@ -72,9 +78,13 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .merge(feeds::routes())
         .merge(emergency::routes())
         .merge(labels::routes())
+        .merge(delegates::routes())
+        .merge(passkeys::routes())
+        .merge(terminal::routes())
         .fallback(unknown_route)
         .layer(CompressionLayer::new().gzip(true))
         .layer(cross_origin())
+        .layer(from_fn_with_state(Arc::clone(&gateway), proxies::look_behind))
         .with_state(gateway)
 }
 
@@ -111,6 +121,7 @@ async fn serve(State(gateway): Shared, request: Request) -> Response {
     let mut format = Format::default();
     let mut entry = None;
     let outcome = answer(&gateway, &parts, body, &mut format, &mut entry).await;
+    let trail = entry.as_ref().map(|(_, trail)| trail.clone());
     let outcome = match entry {
         Some((entry, trail)) => match gateway.keep_entry(entry, &trail, outcome.as_ref().err()).await {
             Ok(()) => outcome,
@@ -120,6 +131,7 @@ async fn serve(State(gateway): Shared, request: Request) -> Response {
     };
     match outcome {
         Ok(mut reply) => {
+            reply.standing = trail.and_then(|trail| Standing::of(&gateway, &parts.headers, trail.take_leases()));
             if parts.method == Method::HEAD {
                 reply.content = bytes::Bytes::new();
             }
@@ -272,6 +284,25 @@ async fn unknown_route() -> Response {
     failed(&table::unknown_route())
 }
 
+/// Lets a request in, and keeps that somebody was turned away.
+async fn let_in_noted(gateway: &Gateway, parts: &Parts) -> Result<Asking, Response> {
+    gateway.journal.check().map_err(|error| failed(&error.into()))?;
+    match gateway.let_in(parts) {
+        Ok(asking) => Ok(asking),
+        Err(error) => Err(failed(&gateway.keep_turned_away(&error).await.err().unwrap_or(error))),
+    }
+}
+
+fn for_users() -> GatewayError {
+    GatewayError::request(
+        403,
+        IssueCode::Forbidden,
+        "scope-insufficient",
+        "this is for users of the hospital, not for apps",
+        "use a token of sealwort gateway token",
+    )
+}
+
 /// A user of the hospital itself, for what is not FHIR: a token with every right of a user, and no app's.
 pub(crate) struct LetIn(pub(crate) Asking);
 
@@ -282,30 +313,58 @@ where
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let gateway = Arc::<Gateway>::from_ref(state);
-        gateway.journal.check().map_err(|error| failed(&error.into()))?;
-        let asking = match gateway.let_in(parts) {
-            Ok(asking) => asking,
-            Err(error) => return Err(failed(&gateway.keep_turned_away(&error).await.err().unwrap_or(error))),
-        };
-        if asking.is_whole_user() {
-            return Ok(Self(asking));
-        }
-        Err(failed(&GatewayError::request(
-            403,
-            IssueCode::Forbidden,
-            "scope-insufficient",
-            "this is for users of the hospital, not for apps",
-            "use a token of sealwort gateway token",
-        )))
+        let asking = let_in_noted(&Arc::<Gateway>::from_ref(state), parts).await?;
+        if asking.is_whole_user() { Ok(Self(asking)) } else { Err(failed(&for_users())) }
     }
 }
 
-/// A user of the hospital with the role that looks after the sessions of others.
-pub(crate) struct Administrator(String);
+/// The same, or a patient or delegate, who are heard about their own record alone.
+pub(crate) struct LetInAbout(Asking);
 
-/// The role of administrators of the gateway.
-pub(crate) const ADMINISTRATOR: &str = "administrator";
+impl<S: Send + Sync> FromRequestParts<S> for LetInAbout
+where
+    Arc<Gateway>: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let gateway = Arc::<Gateway>::from_ref(state);
+        let mut asking = let_in_noted(&gateway, parts).await?;
+        if let Some(patient) = asking.patient.as_ref().filter(|_| asking.by == By::Person) {
+            let context = gateway.roster.by_resource("Patient", patient.as_str()).await;
+            asking.context = context.map_err(|error| failed(&error))?;
+            return Ok(Self(asking));
+        }
+        if asking.is_whole_user() { Ok(Self(asking)) } else { Err(failed(&for_users())) }
+    }
+}
+
+impl LetInAbout {
+    /// Who asks, where this patient is theirs to decide about. To others the patient is unknown.
+    pub(crate) async fn deciding_for(self, gateway: &Gateway, patient: &str) -> Result<Asking, GatewayError> {
+        if self.0.is_whole_user() {
+            return Ok(self.0);
+        }
+        let named = gateway.patient_named(patient, crate::people::TREATMENT).await?;
+        if self.0.may_decide_for(named) {
+            return Ok(self.0);
+        }
+        Err(if self.0.context == Some(named) { right_lacks() } else { GatewayError::unknown_patient() })
+    }
+}
+
+fn right_lacks() -> GatewayError {
+    GatewayError::request(
+        403,
+        IssueCode::Forbidden,
+        "delegation-insufficient",
+        "this delegate may not decide for the patient",
+        "the patient, or the hospital, can add the right: consent",
+    )
+}
+
+/// A user of the hospital in a role that looks after the gateway: `sign_in.administrators`.
+pub(crate) struct Administrator(Asking);
 
 impl<S: Send + Sync> FromRequestParts<S> for Administrator
 where
@@ -315,17 +374,18 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let gateway = Arc::<Gateway>::from_ref(state);
-        let asking = gateway.let_in(parts).map_err(|error| failed(&error))?;
-        if asking.is_whole_user() && asking.role == ADMINISTRATOR {
-            return Ok(Self(asking.user));
+        let asking = let_in_noted(&gateway, parts).await?;
+        if asking.is_whole_user() && gateway.sign_in.is_administrator(&asking.role) {
+            return Ok(Self(asking));
         }
-        Err(failed(&GatewayError::request(
+        let refusal = GatewayError::request(
             403,
             IssueCode::Forbidden,
             "administrator-needed",
-            "this is for users in the role administrator",
+            "this is for users in a role of sign_in.administrators, as administrator",
             "use a token of sealwort gateway token --role administrator",
-        )))
+        );
+        Err(failed(&refusal))
     }
 }
 

@@ -12,6 +12,7 @@ use sealwort_pki::UnixTime;
 
 use super::request::{Return, bad_parameter};
 use crate::error::GatewayError;
+use crate::standing::Standing;
 use crate::view::{PatientView, Version};
 
 const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
@@ -36,6 +37,8 @@ pub(crate) struct Reply {
     pub(crate) location: Option<String>,
     /// Entries that consent withholds from this hospital.
     pub(crate) withheld: u64,
+    /// What it rests on while it is on its way.
+    pub(crate) standing: Option<Standing>,
     /// Headers that one interaction needs.
     pub(crate) headers: Vec<(HeaderName, String)>,
 }
@@ -228,7 +231,11 @@ pub(super) fn respond(reply: Reply, format: &Format, base: &str) -> Response {
             }
         }
     };
-    let mut response = (reply.status, Body::from(content)).into_response();
+    let body = match reply.standing {
+        Some(standing) => standing.body(content),
+        None => Body::from(content),
+    };
+    let mut response = (reply.status, body).into_response();
     let headers = response.headers_mut();
     if let Some(media) = media {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));

@@ -12,22 +12,24 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::html;
 use sealwort_fhir::IssueCode;
+use sealwort_pki::UnixTime;
 use sealwort_proto::crypto::random;
-use sealwort_smart::Role;
+use sealwort_smart::{AuthorizationServer, Role};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::authorize::{frame, json as answer_json, only, origin, page, pairs, see_other, told};
 use super::{Administrator, Shared, failed};
 use crate::Gateway;
 use crate::authorization::{AUTH, seconds, source};
 use crate::error::GatewayError;
+use crate::persons::{Acting, Theirs};
 use crate::sign_in::events::PersonEvent;
-use crate::sign_in::sessions::Present;
+use crate::sign_in::sessions::{Present, Who};
 use crate::sign_in::{Next, Returned};
 
 /// Cookie of a session, and the one that a browser keeps while its user is at the provider.
-const SESSION: &str = "session";
+pub(super) const SESSION: &str = "session";
 const DEPARTURE: &str = "sign-in";
 
 /// The routes.
@@ -81,6 +83,7 @@ async fn callback(State(gateway): Shared, RawQuery(query): RawQuery, parts: Part
             }
             let response = match &arrival.next {
                 Next::Session => see_other(&format!("{AUTH}/session")),
+                Next::Terminal(request) => see_other(&format!("{AUTH}/terminal?{request}")),
                 Next::App(request) => see_other(&format!("{AUTH}/authorize?{request}")),
             };
             let response = with_cookie(&gateway, response, DEPARTURE, "");
@@ -93,9 +96,26 @@ async fn callback(State(gateway): Shared, RawQuery(query): RawQuery, parts: Part
 /// `GET /auth/session`: who is signed in.
 async fn session(State(gateway): Shared, headers: HeaderMap) -> Response {
     let Some(present) = present(&gateway, &headers) else { return see_other(&format!("{AUTH}/login")) };
+    let records = match &present.who {
+        Who::Staff => Vec::new(),
+        Who::Private(own) => gateway.records_of(own.as_ref(), &present.account),
+    };
     let content = html! {
-        p { "You are " strong { (present.user.name.as_str()) } ", " (present.user.role.as_str())
+        p { "You are " strong { (present.account) } ", " (present.user.role.as_str())
             @if !present.organisation.is_empty() { ", " (present.organisation) } "." }
+        @if present.who != Who::Staff {
+            h2 { "Records that are yours to open" }
+            ul { @for record in &records { li {
+                @match record {
+                    Theirs::Own(own) => { "Your own: Patient/" (own.id) },
+                    Theirs::Delegated(one) => {
+                        "As " (one.relationship) ": Patient/" (one.patient_id) ", until "
+                        (UnixTime::from_secs(one.until).to_string())
+                    },
+                }
+            } } }
+            p { a href={(AUTH) "/passkey"} { "Your passkeys" } }
+        }
         form method="post" action={(AUTH) "/logout"} {
             input type="hidden" name="form" value=(present.form);
             button type="submit" { "Sign out" }
@@ -109,21 +129,42 @@ async fn session(State(gateway): Shared, headers: HeaderMap) -> Response {
 /// `POST /auth/session/token`: an access token of this gateway, which ends with the session.
 async fn token(State(gateway): Shared, headers: HeaderMap, body: Bytes) -> Response {
     let Some(present) = posted(&gateway, &headers, &body) else { return not_from_here() };
+    match session_token(&gateway, &present, only(&pairs(&body), "patient")) {
+        Ok(answer) => answer_json(StatusCode::OK, &answer),
+        Err(error) => shown(&error),
+    }
+}
+
+/// A token that ends with a session: a user's of the hospital, or a private person's for one of their records.
+pub(super) fn session_token(
+    gateway: &Gateway,
+    present: &Present,
+    patient: Option<&str>,
+) -> Result<Value, GatewayError> {
     let now = gateway.sessions.now();
     let lifetime = present.ends.as_secs().saturating_sub(now.as_secs());
     let lifetime = lifetime.min(sealwort_smart::token::USER_TOKEN_SECONDS_MAX);
-    let issued =
-        gateway.authorization.ask(|server| server.tokens().issue_user(&present.user, lifetime, random(), seconds(now)));
-    match issued {
-        Ok(token) => {
-            let answer = json!({
-                "access_token": token.text.expose(), "token_type": "Bearer", "expires_in": lifetime,
-                "scope": crate::user::WHOLE_USER,
-            });
-            answer_json(StatusCode::OK, &answer)
-        }
-        Err(fault) => told(StatusCode::INTERNAL_SERVER_ERROR, &fault.to_string()),
+    let (issued, scope, patient) = if present.who == Who::Staff {
+        let issue = |server: &mut AuthorizationServer| {
+            server.tokens().issue_user(&present.user, lifetime, random(), seconds(now))
+        };
+        (gateway.authorization.ask(issue), crate::user::WHOLE_USER.to_owned(), None)
+    } else {
+        let Acting { user, scopes, patient, purpose } = gateway.acting(present, patient)?;
+        let rights = (&scopes, patient.clone(), purpose);
+        let issue = |server: &mut AuthorizationServer| {
+            server.tokens().issue_person(&user, rights, lifetime, random(), seconds(now))
+        };
+        (gateway.authorization.ask(issue), scopes.to_string(), Some(patient))
+    };
+    let token = issued.map_err(|_| GatewayError::Kept("a token could not be made"))?;
+    let mut answer = json!({
+        "access_token": token.text.expose(), "token_type": "Bearer", "expires_in": lifetime, "scope": scope,
+    });
+    if let (Some(patient), Some(members)) = (patient, answer.as_object_mut()) {
+        members.insert("patient".to_owned(), patient.as_str().into());
     }
+    Ok(answer)
 }
 
 /// `POST /auth/logout`
@@ -140,14 +181,14 @@ async fn signed_out() -> Response {
 }
 
 async fn list(State(gateway): Shared, Administrator(by): Administrator) -> Response {
-    if let Err(error) = gateway.list_read_by("sessions", &by).await {
+    if let Err(error) = gateway.list_read("sessions", &by).await {
         return failed(&error);
     }
     Json(gateway.sign_in.sessions.list(gateway.sessions.now())).into_response()
 }
 
 async fn end(State(gateway): Shared, Administrator(by): Administrator, Path(id): Path<String>) -> Response {
-    ended(gateway.end_sessions(Some(&id), None, &by).await)
+    ended(gateway.end_sessions(Some(&id), None, &by.user).await)
 }
 
 /// Whose sessions are ended.
@@ -157,7 +198,7 @@ struct OfUser {
 }
 
 async fn end_of_user(State(gateway): Shared, Administrator(by): Administrator, Query(of): Query<OfUser>) -> Response {
-    ended(gateway.end_sessions(None, Some(&of.user), &by).await)
+    ended(gateway.end_sessions(None, Some(&of.user), &by.user).await)
 }
 
 fn ended(outcome: Result<usize, GatewayError>) -> Response {
@@ -169,7 +210,7 @@ fn ended(outcome: Result<usize, GatewayError>) -> Response {
 }
 
 async fn lockouts(State(gateway): Shared, Administrator(by): Administrator) -> Response {
-    if let Err(error) = gateway.list_read_by("lockouts", &by).await {
+    if let Err(error) = gateway.list_read("lockouts", &by).await {
         return failed(&error);
     }
     Json(gateway.sign_in.attempts().lockouts(gateway.sessions.now())).into_response()
@@ -179,7 +220,7 @@ async fn unlock(State(gateway): Shared, Administrator(by): Administrator, Path(n
     if !gateway.sign_in.attempts().unlock(&name) {
         return failed(&nothing("nobody of this name waits"));
     }
-    gateway.note_access(&PersonEvent::Unlocked { account: &name, by: &by });
+    gateway.note_access(&PersonEvent::Unlocked { account: &name, by: &by.user });
     StatusCode::NO_CONTENT.into_response()
 }
 
@@ -194,7 +235,7 @@ pub(super) fn present(gateway: &Gateway, headers: &HeaderMap) -> Option<Present>
 }
 
 /// The same for a form, which must come from one of the session's own pages.
-fn posted(gateway: &Gateway, headers: &HeaderMap, body: &[u8]) -> Option<Present> {
+pub(super) fn posted(gateway: &Gateway, headers: &HeaderMap, body: &[u8]) -> Option<Present> {
     let present = present(gateway, headers)?;
     let form = pairs(body);
     is_own_form(&present, &form).then_some(present)
@@ -220,12 +261,12 @@ fn is_secure(gateway: &Gateway) -> bool {
     gateway.base.starts_with("https:")
 }
 
-fn cookie(gateway: &Gateway, headers: &HeaderMap, name: &str) -> Option<String> {
+pub(super) fn cookie(gateway: &Gateway, headers: &HeaderMap, name: &str) -> Option<String> {
     super::authorize::cookie(headers, &cookie_name(gateway, name)).map(str::to_owned)
 }
 
 /// Sets a cookie, or takes it away where its value is empty. `Lax`, since the user comes back from the provider.
-fn with_cookie(gateway: &Gateway, mut response: Response, name: &str, value: &str) -> Response {
+pub(super) fn with_cookie(gateway: &Gateway, mut response: Response, name: &str, value: &str) -> Response {
     let (secure, gone) =
         (if is_secure(gateway) { "; Secure" } else { "" }, if value.is_empty() { "; Max-Age=0" } else { "" });
     let name = cookie_name(gateway, name);

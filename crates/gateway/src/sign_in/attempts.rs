@@ -7,23 +7,64 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use sealwort_net::config::Interval;
 use sealwort_pki::UnixTime;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// So many failures are a slip: no wait follows.
-const FREE_FAILURES: u32 = 3;
-/// So many failures of an account from one address lock it there.
-const ACCOUNT_FAILURES_MAX: u32 = 10;
-/// So many failures of an account from anywhere lock it where it has not been before.
-const ACCOUNT_FAILURES_EVERYWHERE_MAX: u32 = 100;
-/// So many failures of an address.
-const SOURCE_FAILURES_MAX: u32 = 300;
-/// How long a lockout lasts, and after which time without a failure all are forgotten.
-const LOCKOUT: Duration = Duration::from_mins(15);
 /// Most counters; the one that failed longest ago is dropped first.
 const COUNTERS_MAX: usize = 50_000;
 /// Most pairs of account and address that are remembered as good.
 const KNOWN_MAX: usize = 50_000;
+
+/// `[sign_in.lockout]`: what follows failures.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LockoutConfig {
+    /// So many failures of an account from one address are a slip: no wait follows.
+    pub failures_free: u32,
+    /// So many lock the account there.
+    pub account_failures_max: u32,
+    /// So many failures of an account from anywhere lock it where it has not been before.
+    pub account_failures_everywhere_max: u32,
+    /// So many failures of an address.
+    pub address_failures_max: u32,
+    /// How long a lockout lasts, and after which time without a failure all are forgotten.
+    pub lasts: Interval,
+}
+
+impl Default for LockoutConfig {
+    fn default() -> Self {
+        Self {
+            failures_free: 3,
+            account_failures_max: 10,
+            account_failures_everywhere_max: 100,
+            address_failures_max: 300,
+            lasts: Interval::from_secs(15 * 60),
+        }
+    }
+}
+
+/// The same, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct LockoutRule(LockoutConfig);
+
+impl LockoutRule {
+    /// The error names the option at fault.
+    pub(crate) fn new(config: &LockoutConfig) -> Result<Self, String> {
+        if config.account_failures_max <= config.failures_free {
+            return Err("lockout.account_failures_max is more than lockout.failures_free".to_owned());
+        }
+        if config.account_failures_everywhere_max < config.account_failures_max {
+            return Err("lockout.account_failures_everywhere_max is no less than account_failures_max".to_owned());
+        }
+        if config.address_failures_max == 0 {
+            return Err("lockout.address_failures_max is at least 1".to_owned());
+        }
+        if config.lasts.0 < Duration::from_secs(1) {
+            return Err("lockout.lasts is at least one second".to_owned());
+        }
+        Ok(Self(config.clone()))
+    }
+}
 
 /// Where a request comes from. One customer has a whole network of IPv6 (RFC 6177), so that is what is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,13 +109,18 @@ pub(crate) struct Lockout {
 }
 
 /// All failures that are not forgotten.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Attempts {
+    rule: LockoutConfig,
     counters: HashMap<Counted, Counter>,
     known: HashSet<(String, Source)>,
 }
 
 impl Attempts {
+    pub(crate) fn new(LockoutRule(rule): LockoutRule) -> Self {
+        Self { rule, counters: HashMap::new(), known: HashSet::new() }
+    }
+
     /// Whether what an account shows is looked at now, or how long it waits.
     pub(crate) fn allowed(&self, account: &str, source: Source, now: UnixTime) -> Result<(), Duration> {
         let mut waits = self.wait(&Counted::Pair(account.to_owned(), source), now);
@@ -86,11 +132,13 @@ impl Attempts {
 
     /// A failure. How long whoever failed waits now, if they do.
     pub(crate) fn failed(&mut self, account: Option<&str>, source: Source, now: UnixTime) -> Option<Duration> {
-        let mut wait = self.count(Counted::Source(source), SOURCE_FAILURES_MAX, SOURCE_FAILURES_MAX, now);
+        let (of_address, free, most) =
+            (self.rule.address_failures_max, self.rule.failures_free, self.rule.account_failures_max);
+        let mut wait = self.count(Counted::Source(source), of_address, of_address, now);
         if let Some(account) = account {
             let pair = Counted::Pair(account.to_owned(), source);
-            wait = wait.max(self.count(pair, FREE_FAILURES, ACCOUNT_FAILURES_MAX, now));
-            let everywhere = ACCOUNT_FAILURES_EVERYWHERE_MAX;
+            wait = wait.max(self.count(pair, free, most, now));
+            let everywhere = self.rule.account_failures_everywhere_max;
             self.count(Counted::Account(account.to_owned()), everywhere, everywhere, now);
         }
         wait
@@ -135,7 +183,8 @@ impl Attempts {
 
     /// Forgets what is long ago.
     pub(crate) fn sweep(&mut self, now: UnixTime) {
-        self.counters.retain(|_, counter| now < counter.last.plus(LOCKOUT) || now < counter.waits_until);
+        let lasts = self.rule.lasts.0;
+        self.counters.retain(|_, counter| now < counter.last.plus(lasts) || now < counter.waits_until);
     }
 
     fn wait(&self, counted: &Counted, now: UnixTime) -> Option<Duration> {
@@ -147,16 +196,17 @@ impl Attempts {
     /// Up to `free` failures cost nothing; then the wait doubles from a second on, until at `most` it is a lockout.
     fn count(&mut self, counted: Counted, free: u32, most: u32, now: UnixTime) -> Option<Duration> {
         self.make_room(now);
+        let lasts = self.rule.lasts.0;
         let tally = self.counters.entry(counted).or_insert(Counter { failures: 0, last: now, waits_until: now });
-        if now >= tally.last.plus(LOCKOUT) {
+        if now >= tally.last.plus(lasts) {
             tally.failures = 0;
         }
         tally.failures = tally.failures.saturating_add(1);
         tally.last = now;
         let wait = match tally.failures {
-            failures if failures >= most => LOCKOUT,
+            failures if failures >= most => lasts,
             failures if failures <= free => return None,
-            failures => Duration::from_secs(1 << (failures - free - 1).min(9)),
+            failures => Duration::from_secs(1 << (failures - free - 1).min(9)).min(lasts),
         };
         tally.waits_until = now.plus(wait);
         Some(wait)
@@ -181,13 +231,42 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const ACCOUNT_FAILURES_MAX: u32 = 10;
+    const ACCOUNT_FAILURES_EVERYWHERE_MAX: u32 = 100;
+    const SOURCE_FAILURES_MAX: u32 = 300;
+    const LOCKOUT: Duration = Duration::from_mins(15);
+
+    fn usual() -> Attempts {
+        Attempts::new(LockoutRule::new(&LockoutConfig::default()).unwrap())
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_kept_is_refused() {
+        let changes: [(&str, fn(&mut LockoutConfig)); 4] = [
+            ("account_failures_max", |rule| rule.account_failures_max = 3),
+            ("everywhere_max", |rule| rule.account_failures_everywhere_max = 9),
+            ("address_failures_max", |rule| rule.address_failures_max = 0),
+            ("lasts", |rule| rule.lasts = Interval(Duration::ZERO)),
+        ];
+        for (option, change) in changes {
+            let mut rule = LockoutConfig::default();
+            change(&mut rule);
+            assert!(LockoutRule::new(&rule).unwrap_err().contains(option), "{option}");
+        }
+        let rule = LockoutConfig { failures_free: 0, account_failures_max: 2, ..LockoutConfig::default() };
+        let mut attempts = Attempts::new(LockoutRule::new(&rule).unwrap());
+        let (here, now) = (source("192.0.2.1"), UnixTime::from_secs(1000));
+        let waits = [(); 2].map(|()| attempts.failed(Some("dr-a"), here, now));
+        assert_eq!(waits, [Some(Duration::from_secs(1)), Some(LOCKOUT)]);
+    }
+
     fn source(text: &str) -> Source {
         text.parse::<IpAddr>().unwrap().into()
     }
 
     #[test]
     fn waits_grow_until_an_account_is_locked_where_it_failed() {
-        let (mut attempts, here, there) = (Attempts::default(), source("192.0.2.1"), source("192.0.2.2"));
+        let (mut attempts, here, there) = (usual(), source("192.0.2.1"), source("192.0.2.2"));
         let mut now = UnixTime::from_secs(1000);
         let mut waits = Vec::new();
         for _ in 0..ACCOUNT_FAILURES_MAX {
@@ -208,7 +287,7 @@ mod tests {
 
     #[test]
     fn nobody_locks_an_account_out_of_where_it_works_nor_a_hospital_out_of_its_address() {
-        let (mut attempts, ward, now) = (Attempts::default(), source("198.51.100.7"), UnixTime::from_secs(1000));
+        let (mut attempts, ward, now) = (usual(), source("198.51.100.7"), UnixTime::from_secs(1000));
         attempts.succeeded("dr-a", ward);
         for number in 0..ACCOUNT_FAILURES_EVERYWHERE_MAX {
             let from = source(&format!("203.0.113.{}", number % 250));
@@ -227,7 +306,7 @@ mod tests {
 
     #[test]
     fn counters_are_bounded_and_ipv6_counts_by_network() {
-        let (mut attempts, now) = (Attempts::default(), UnixTime::from_secs(1000));
+        let (mut attempts, now) = (usual(), UnixTime::from_secs(1000));
         for number in 0..COUNTERS_MAX {
             attempts.counters.insert(
                 Counted::Account(number.to_string()),

@@ -18,22 +18,25 @@ use sealwort_net::config::Interval;
 use sealwort_net::secret_file;
 use sealwort_pki::UnixTime;
 use sealwort_proto::crypto::{mac_matches, random, sha256};
-use sealwort_smart::oidc::{ClientProof, Flow, SignInSettings, SignedIn};
-use sealwort_smart::{Role, SessionId, User};
+use sealwort_smart::oidc::{ClientProof, Flow, PATIENT_ROLE, SignInFault, SignInSettings, SignedIn};
+use sealwort_smart::{Role, SessionId, User, UserName};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::Gateway;
 use crate::authorization::{AUTH, seconds};
 use crate::error::GatewayError;
-use attempts::{Attempts, Source};
+pub use attempts::LockoutConfig;
+use attempts::{Attempts, LockoutRule, Source};
 use events::{Ending, PersonEvent};
 use provider::{ProviderClient, ProviderError};
-use sessions::{Ended, Lifetimes, Person, PersonSessions};
+use sessions::{Ended, Lifetimes, Person, PersonSessions, Who};
 
 /// Most sign-ins that wait for the user's way back, and most of them from one address; there the oldest gives way.
 const FLOWS_MAX: usize = 10_000;
 const FLOWS_PER_SOURCE_MAX: usize = 500;
+/// The role of a session of somebody who is nobody's user here but a delegate; in requests stands what they are to whom.
+const DELEGATE_ROLE: &str = "delegate";
 /// Longest request of an app that is kept meanwhile, in bytes.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
@@ -56,6 +59,12 @@ pub struct SignInConfig {
     pub roles_claim: String,
     /// Roles or groups of the provider, and the roles here that they mean.
     pub roles: BTreeMap<String, String>,
+    /// Roles that look after sessions and lockouts, and order erasures.
+    pub administrators: Vec<String>,
+    /// The claim that says which patient a user is: `system|value`, a Patient's id, or a value of `patient_system`.
+    pub patient_claim: String,
+    /// The system of the identifiers in that claim; empty where they have their own.
+    pub patient_system: String,
     /// The organisation in which these users work.
     pub organisation: String,
     /// PEM file of the authorities that the provider's certificate is checked against; empty for the system's.
@@ -66,6 +75,8 @@ pub struct SignInConfig {
     pub idle_timeout: Interval,
     /// Time after which a session ends, however much it is used.
     pub lifetime: Interval,
+    /// What follows failures.
+    pub lockout: LockoutConfig,
 }
 
 impl Default for SignInConfig {
@@ -79,11 +90,15 @@ impl Default for SignInConfig {
             name_claim: "preferred_username".to_owned(),
             roles_claim: "roles".to_owned(),
             roles: BTreeMap::new(),
+            administrators: vec!["administrator".to_owned()],
+            patient_claim: String::new(),
+            patient_system: String::new(),
             organisation: String::new(),
             authority: String::new(),
             inside: false,
             idle_timeout: Interval::from_secs(15 * 60),
             lifetime: Interval::from_secs(12 * 60 * 60),
+            lockout: LockoutConfig::default(),
         }
     }
 }
@@ -92,6 +107,8 @@ impl Default for SignInConfig {
 pub(crate) struct SignIn {
     provider: Option<ProviderClient>,
     organisation: String,
+    administrators: Vec<String>,
+    patient_system: String,
     flows: Mutex<HashMap<[u8; 32], Waiting>>,
     pub(crate) sessions: PersonSessions,
     attempts: Mutex<Attempts>,
@@ -113,6 +130,8 @@ pub(crate) enum Next {
     Session,
     /// On with the request of an app, which is given as a query.
     App(String),
+    /// On with the request of `sealwort login`, likewise.
+    Terminal(String),
 }
 
 /// A sign-in that begins: where the browser goes, and the cookie that it keeps until it is back.
@@ -147,12 +166,24 @@ impl SignIn {
         }
         let provider = if config.issuer.is_empty() { None } else { Some(provider(config, root)?) };
         let (sessions, organisation) = (PersonSessions::new(lifetimes), config.organisation.clone());
-        Ok(Self { provider, organisation, flows: Mutex::default(), sessions, attempts: Mutex::default() })
+        let (patient_system, administrators) = (config.patient_system.clone(), config.administrators.clone());
+        let attempts = Mutex::new(Attempts::new(LockoutRule::new(&config.lockout)?));
+        Ok(Self { provider, organisation, administrators, patient_system, flows: Mutex::default(), sessions, attempts })
     }
 
     /// Whether a provider is configured.
     pub(crate) fn is_offered(&self) -> bool {
         self.provider.is_some()
+    }
+
+    /// Whether users in a role look after the gateway.
+    pub(crate) fn is_administrator(&self, role: &str) -> bool {
+        self.administrators.iter().any(|one| one == role)
+    }
+
+    /// The system of the identifiers by which the provider names patients, if they have none of their own.
+    pub(crate) fn patient_system(&self) -> &str {
+        &self.patient_system
     }
 
     fn provider(&self) -> Result<&ProviderClient, GatewayError> {
@@ -218,9 +249,12 @@ fn provider(config: &SignInConfig, root: &str) -> Result<ProviderClient, String>
     let mut roles = BTreeMap::new();
     for (theirs, ours) in &config.roles {
         let role: Role = ours.parse().map_err(|error| format!("roles.{theirs}: {error}"))?;
+        if role.as_str() == PATIENT_ROLE {
+            return Err(format!("roles.{theirs}: no user of the hospital works as a patient; set patient_claim"));
+        }
         roles.insert(theirs.clone(), role);
     }
-    if roles.is_empty() {
+    if roles.is_empty() && config.patient_claim.is_empty() {
         return Err("roles is empty: nobody would have a role here".to_owned());
     }
     let secret = |file: &str| secret_file::read(Path::new(file)).map_err(|error| error.to_string());
@@ -243,6 +277,7 @@ fn provider(config: &SignInConfig, root: &str) -> Result<ProviderClient, String>
         name_claim: config.name_claim.clone(),
         roles_claim: config.roles_claim.clone(),
         roles,
+        patient_claim: config.patient_claim.clone(),
     };
     Ok(ProviderClient::new(settings, proof, web))
 }
@@ -256,7 +291,7 @@ impl Gateway {
         source: Option<IpAddr>,
     ) -> Result<Departure, GatewayError> {
         let now = self.sessions.now();
-        if matches!(&next, Next::App(request) if request.len() > REQUEST_BYTES_MAX) {
+        if matches!(&next, Next::App(request) | Next::Terminal(request) if request.len() > REQUEST_BYTES_MAX) {
             let (text, remedy) = ("the app's request is longer than 16 KiB", "ask for fewer scopes");
             return Err(GatewayError::request(400, IssueCode::TooLong, "request-too-long", text, remedy));
         }
@@ -288,11 +323,40 @@ impl Gateway {
             return Err(refused("the provider did not sign the user in"));
         }
         let code = returned.code.ok_or_else(|| refused("the answer has no code"))?;
-        let (SignedIn { name, role, roles }, id_token) =
-            provider.finish(&waiting.flow, code, now).await.map_err(failed)?;
-        let user = User { name, role, fhir_user: None, session: None };
-        let organisation = self.sign_in.organisation.clone();
-        let person = Person { user, roles, organisation, source, id_token };
+        let (signed_in, id_token) = provider.finish(&waiting.flow, code, now).await.map_err(failed)?;
+        let account = signed_in.name.to_string();
+        let (user, who) = match signed_in.works_as() {
+            Ok(role) => {
+                (User { name: signed_in.name, role, fhir_user: None, session: None, delegation: None }, Who::Staff)
+            }
+            Err(fault) => self.private_person(&signed_in, &fault).await.map_err(|reason| refused(&reason))?,
+        };
+        let organisation = if who == Who::Staff { self.sign_in.organisation.clone() } else { String::new() };
+        let roles = signed_in.roles;
+        let person = Person { user, who, account, passkey: None, roles, organisation, source, id_token };
+        let cookie = self.begin_session(person)?;
+        Ok(Arrival { cookie, next: waiting.next })
+    }
+
+    /// Who comes for their own record or as a delegate, or why nobody is let in.
+    async fn private_person(&self, signed_in: &SignedIn, fault: &SignInFault) -> Result<(User, Who), String> {
+        let account = signed_in.name.as_str();
+        let own = match &signed_in.patient {
+            Some(said) => Some(self.own_record(said).await.map_err(|error| error.to_string())?),
+            None => None,
+        };
+        if own.is_none() && self.delegations_of(account, self.sessions.now()).is_empty() {
+            return Err(fault.to_string());
+        }
+        let role = if own.is_some() { PATIENT_ROLE } else { DELEGATE_ROLE };
+        let user = self.person_name(account).zip(role.parse().ok());
+        let (name, role) = user.ok_or_else(|| "the person could not be named".to_owned())?;
+        Ok((User { name, role, fhir_user: None, session: None, delegation: None }, Who::Private(own)))
+    }
+
+    /// Begins a session for somebody who showed who they are. The value of its cookie.
+    pub(crate) fn begin_session(&self, person: Person) -> Result<Zeroizing<String>, GatewayError> {
+        let (now, source) = (self.sessions.now(), person.source);
         let begun = self.sign_in.sessions.begin(person, now);
         let (cookie, user, gone) = begun.ok_or(GatewayError::Kept("no session could be made"))?;
         for ended in gone {
@@ -302,7 +366,7 @@ impl Gateway {
             self.authorization.ask(|server| server.begin_session(session.clone()));
         }
         self.note_access(&PersonEvent::SignedIn { user: &user, source });
-        Ok(Arrival { cookie, next: waiting.next })
+        Ok(cookie)
     }
 
     /// Where signing out leads, if it leads out of the gateway.
@@ -333,23 +397,34 @@ impl Gateway {
         by: &str,
     ) -> Result<usize, GatewayError> {
         let those = self.sign_in.sessions.end_where(|session, of| {
-            id.is_some_and(|id| session.as_str() == id) || user.is_some_and(|user| of.name.as_str() == user)
+            id.is_some_and(|id| session.as_str() == id) || user.is_some_and(|user| of.account == user)
         });
         for ended in &those {
             self.ended(ended, Ending::By(by));
         }
-        if let Some(name) = user.and_then(|user| user.parse().ok()) {
+        if let Some(user) = user {
             let now = seconds(self.sessions.now());
+            // A private person approves apps under another name.
+            let names: Vec<UserName> = user.parse().ok().into_iter().chain(self.person_name(user)).collect();
             let kept = self
                 .authorization
                 .change(|server| {
-                    server.end_approvals(&name, now);
+                    for name in &names {
+                        server.end_approvals(name, now);
+                    }
                     Ok(())
                 })
                 .await;
             kept.map_err(|_| GatewayError::Kept("what apps were granted could not be kept"))?;
         }
         Ok(those.len())
+    }
+
+    /// Ends those of these people, by whoever has that name.
+    pub(crate) fn end_sessions_where(&self, ends: impl Fn(&Person) -> bool, by: &str) {
+        for ended in self.sign_in.sessions.end_where(|_, person| ends(person)) {
+            self.ended(&ended, Ending::By(by));
+        }
     }
 
     /// Ends sessions whose time is over, and forgets failures of long ago.

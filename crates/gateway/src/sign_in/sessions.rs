@@ -13,6 +13,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::events::Ending;
+use crate::persons::Own;
 
 /// Most sessions at a time; the one used longest ago is ended for the next.
 const SESSIONS_MAX: usize = 20_000;
@@ -28,9 +29,23 @@ pub(crate) struct Lifetimes {
     pub(crate) whole: Duration,
 }
 
+/// As what somebody signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// To work at the hospital.
+    Staff,
+    /// As a private person: a patient with a record of their own, or somebody's delegate, or both.
+    Private(Option<Own>),
+}
+
 /// Who signed in, and where from.
 pub(crate) struct Person {
     pub(crate) user: User,
+    pub(crate) who: Who,
+    /// The name with which they signed in.
+    pub(crate) account: String,
+    /// The passkey that they showed, if they did.
+    pub(crate) passkey: Option<String>,
     pub(crate) roles: Vec<Role>,
     pub(crate) organisation: String,
     pub(crate) source: Option<IpAddr>,
@@ -51,6 +66,7 @@ struct Session {
 #[derive(Debug, Serialize)]
 pub(crate) struct Shown {
     id: String,
+    /// The name with which they signed in.
     user: String,
     role: String,
     roles: Vec<String>,
@@ -66,6 +82,8 @@ pub(crate) struct Shown {
 #[derive(Debug, Clone)]
 pub(crate) struct Present {
     pub(crate) user: User,
+    pub(crate) who: Who,
+    pub(crate) account: String,
     pub(crate) id: SessionId,
     pub(crate) organisation: String,
     pub(crate) form: String,
@@ -115,15 +133,22 @@ impl PersonSessions {
     pub(crate) fn of_cookie(&self, cookie: &str, now: UnixTime) -> Option<Present> {
         let (id, secret) = cookie.split_once('.')?;
         let id: SessionId = id.parse().ok()?;
+        let known = mac_matches(&self.live().get(&id)?.fingerprint, &sha256(secret.as_bytes()));
+        if known { self.present(&id, now) } else { None }
+    }
+
+    /// A session that goes on, which is used now.
+    pub(crate) fn present(&self, id: &SessionId, now: UnixTime) -> Option<Present> {
         let mut live = self.live();
-        let session = live.get_mut(&id)?;
-        if !mac_matches(&session.fingerprint, &sha256(secret.as_bytes())) || self.over(session, now).is_some() {
+        let session = live.get_mut(id)?;
+        if self.over(session, now).is_some() {
             return None;
         }
         session.used = now;
         let ends = session.began.plus(self.lifetimes.whole);
         let (user, organisation) = (session.person.user.clone(), session.person.organisation.clone());
-        Some(Present { user, id, organisation, form: session.form.clone(), ends })
+        let (who, account) = (session.person.who.clone(), session.person.account.clone());
+        Some(Present { user, who, account, id: id.clone(), organisation, form: session.form.clone(), ends })
     }
 
     /// Whether a session goes on, which is used now.
@@ -137,13 +162,18 @@ impl PersonSessions {
         }
     }
 
+    /// Whether a session goes on; this is no use of it.
+    pub(crate) fn goes_on(&self, id: &SessionId, now: UnixTime) -> bool {
+        self.live().get(id).is_some_and(|session| self.over(session, now).is_none())
+    }
+
     /// All that go on.
     pub(crate) fn list(&self, now: UnixTime) -> Vec<Shown> {
         let live = self.live();
         let going_on = live.iter().filter(|(_, session)| self.over(session, now).is_none());
         let shown = going_on.map(|(id, session)| Shown {
             id: id.to_string(),
-            user: session.person.user.name.to_string(),
+            user: session.person.account.clone(),
             role: session.person.user.role.to_string(),
             roles: session.person.roles.iter().map(ToString::to_string).collect(),
             organisation: session.person.organisation.clone(),
@@ -156,10 +186,10 @@ impl PersonSessions {
     }
 
     /// Ends those that are so.
-    pub(crate) fn end_where(&self, ends: impl Fn(&SessionId, &User) -> bool) -> Vec<Ended> {
+    pub(crate) fn end_where(&self, ends: impl Fn(&SessionId, &Person) -> bool) -> Vec<Ended> {
         let mut live = self.live();
         let those: Vec<SessionId> =
-            live.iter().filter(|(id, session)| ends(id, &session.person.user)).map(|(id, _)| id.clone()).collect();
+            live.iter().filter(|(id, session)| ends(id, &session.person)).map(|(id, _)| id.clone()).collect();
         those.into_iter().filter_map(|id| live.remove(&id).map(|session| ended(id, session))).collect()
     }
 
@@ -203,7 +233,11 @@ mod tests {
                 role: "physician".parse().unwrap(),
                 fhir_user: None,
                 session: None,
+                delegation: None,
             },
+            who: Who::Staff,
+            account: name.to_owned(),
+            passkey: None,
             roles: Vec::new(),
             organisation: "ward".to_owned(),
             source: None,
@@ -239,7 +273,7 @@ mod tests {
         let (second, _) = begin("dr-b", 300);
         assert_ne!(first, second);
         assert_eq!(sessions.list(at(300)).len(), 2);
-        assert_eq!(sessions.end_where(|_, user| user.name.as_str() == "dr-a").len(), 1);
+        assert_eq!(sessions.end_where(|_, person| person.account == "dr-a").len(), 1);
         assert!(sessions.of_cookie(&first, at(300)).is_none() && sessions.of_cookie(&second, at(300)).is_some());
     }
 }

@@ -28,6 +28,7 @@ fn settings() -> SignInSettings {
         name_claim: "preferred_username".into(),
         roles_claim: "roles".into(),
         roles: roles.map(|(theirs, ours)| (theirs.to_owned(), ours.parse().unwrap())).into(),
+        patient_claim: "mrn".into(),
     }
 }
 
@@ -165,7 +166,8 @@ fn each_claim_of_an_identity_token_is_checked() {
         (SignInFault::NoRole, Box::new(set("roles", json!(["staff", 7, {"physicians": true}])))),
     ];
     for (number, (fault, change)) in bad.iter().enumerate() {
-        assert_eq!(check(change).unwrap_err(), *fault, "case {number}");
+        let found = check(change).and_then(|who| who.works_as());
+        assert_eq!(found.unwrap_err(), *fault, "case {number}");
     }
     let fine: Vec<Change> = vec![
         Box::new(set("aud", json!(["sealwort"]))),
@@ -231,13 +233,23 @@ fn a_user_with_several_roles_works_in_the_one_they_ask_for() {
         let (flow, nonce) = begin(role);
         let token = jsonwebtoken::encode(&header(Algorithm::ES256, Some("ec")), &claims(&nonce), &ec(7)).unwrap();
         let settings = SignInSettings { roles_claim: claim.into(), ..settings() };
-        settings.verify(&tokens(&token, Some("opaque")), &keys(), &flow, sha256, NOW).map(|who| who.role.to_string())
+        let who = settings.verify(&tokens(&token, Some("opaque")), &keys(), &flow, sha256, NOW)?;
+        who.works_as().map(|role| role.to_string())
     };
     assert_eq!(found(None, "roles"), Ok("physician".into()));
     assert_eq!(found(Some("nurse"), "roles"), Ok("nurse".into()));
     assert_eq!(found(Some("administrator"), "roles"), Err(SignInFault::OtherRole));
     assert_eq!(found(None, "deep.roles"), Ok("nurse".into()));
     assert_eq!(found(None, "deep.groups"), Err(SignInFault::NoRole));
+    assert_eq!(found(Some("patient"), "roles"), Err(SignInFault::NoRole));
+}
+
+#[test]
+fn which_patient_a_user_is_stands_in_the_claim_that_was_configured() {
+    for (said, patient) in [(json!("urn:mrn|7"), Some("urn:mrn|7")), (json!(""), None), (json!(7), None)] {
+        assert_eq!(check(&move |claims| claims["mrn"] = said.clone()).unwrap().patient.as_deref(), patient);
+    }
+    assert_eq!(check(&|claims| claims["patient"] = json!("urn:mrn|7")).unwrap().patient, None);
 }
 
 #[test]

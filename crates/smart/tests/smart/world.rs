@@ -40,6 +40,7 @@ pub(crate) fn user(name: &str) -> User {
         role: "physician".parse().unwrap(),
         fhir_user: Some("Practitioner/7".parse().unwrap()),
         session: None,
+        delegation: None,
     }
 }
 

@@ -130,5 +130,8 @@ const fn kind_number(kind: RosterKind) -> u8 {
         RosterKind::EmergencyReport => 9,
         RosterKind::EmergencyNotice => 10,
         RosterKind::Erased => 11,
+        RosterKind::Delegation => 20,
+        RosterKind::Passkey => 21,
+        RosterKind::PasskeyInvitation => 22,
     }
 }

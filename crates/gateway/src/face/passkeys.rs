@@ -1,0 +1,237 @@
+//! The page on which patients make and show passkeys, its script, and the routes with which staff invite, and owners and
+//! staff list and remove. The script is a file of this server, and the page's policy lets nothing else run.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use maud::html;
+use sealwort_fhir::IssueCode;
+use sealwort_pki::UnixTime;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::authorize::{frame, only, page, pairs, see_other, told};
+use super::sign_in::{SESSION, cookie, posted, present, with_cookie};
+use super::{LetIn, LetInAbout, Shared, failed};
+use crate::Gateway;
+use crate::authorization::{AUTH, source};
+use crate::error::GatewayError;
+use crate::passkeys::{Begun, MadeAnswer, ShownAnswer};
+use crate::sign_in::sessions::Who;
+
+/// Cookie that a browser keeps during a ceremony.
+const CEREMONY: &str = "passkey";
+const SCRIPT: &str = include_str!("passkeys.js");
+/// The page runs this server's script, which asks this server alone.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; \
+                      form-action 'self'; frame-ancestors 'none'";
+
+/// The routes.
+pub(super) fn routes() -> Router<Arc<Gateway>> {
+    let at = |path: &str| format!("{AUTH}/passkey{path}");
+    Router::new()
+        .route(&at(""), get(show))
+        .route(&at(".js"), get(script))
+        .route(&at("/make"), post(make))
+        .route(&at("/made"), post(made))
+        .route(&at("/sign-in"), post(sign_in))
+        .route(&at("/signed-in"), post(signed_in))
+        .route(&at("/remove"), post(remove_own))
+        .route("/passkeys", get(list))
+        .route("/passkeys/invitations", post(invite))
+        .route("/passkeys/{id}", delete(remove))
+}
+
+/// `GET /auth/passkey`
+async fn show(State(gateway): Shared, headers: HeaderMap) -> Response {
+    if let Err(error) = gateway.passkeys.site() {
+        return told(StatusCode::NOT_FOUND, &error.to_string());
+    }
+    let here = present(&gateway, &headers);
+    let own = here.as_ref().and_then(|here| match &here.who {
+        Who::Private(Some(own)) => Some((own, &here.form)),
+        _ => None,
+    });
+    let content = html! {
+        p #told role="status" {}
+        @if let Some((own, form)) = own {
+            h2 { "Your passkeys" }
+            ul { @for one in gateway.passkeys_of(own.patient) { li {
+                "Made " (UnixTime::from_secs(one.added).to_string()) ", used " (UnixTime::from_secs(one.used).to_string())
+                form method="post" action={(AUTH) "/passkey/remove"} {
+                    input type="hidden" name="form" value=(form);
+                    input type="hidden" name="id" value=(one.id);
+                    button type="submit" { "Remove" }
+                }
+            } } }
+            p { button #make type="button" { "Make another passkey on this device" } }
+        } @else {
+            h2 { "Sign in" }
+            p { button #sign-in type="button" { "Sign in with a passkey" } }
+            h2 { "First time here" }
+            form #invitation {
+                p {
+                    label for="code" { "The code that the hospital gave you" }
+                    input #code name="code" required autocomplete="off" spellcheck="false";
+                }
+                button type="submit" { "Make a passkey" }
+            }
+        }
+        noscript { p { "Passkeys need JavaScript." } }
+        script src={(AUTH) "/passkey.js"} defer {}
+    };
+    let mut response = page(StatusCode::OK, &frame("Your record", &content), None);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+}
+
+async fn script() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/javascript; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, SCRIPT).into_response()
+}
+
+/// What begins a registration: a code, unless somebody is signed in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Make {
+    #[serde(default)]
+    code: Option<String>,
+}
+
+async fn make(State(gateway): Shared, parts: Parts, Json(asked): Json<Make>) -> Response {
+    let present = present(&gateway, &parts.headers);
+    let begun = check_origin(&gateway, &parts.headers)
+        .and_then(|()| gateway.begin_passkey(asked.code.as_deref(), present.as_ref(), source(&parts)));
+    begins(&gateway, begun)
+}
+
+async fn made(State(gateway): Shared, parts: Parts, Json(answer): Json<MadeAnswer>) -> Response {
+    if let Err(error) = ready(&gateway, &parts.headers) {
+        return failed(&error);
+    }
+    let cookie = cookie(&gateway, &parts.headers, CEREMONY);
+    ends(&gateway, &parts, gateway.finish_passkey(&answer, cookie.as_deref(), source(&parts)).await)
+}
+
+async fn sign_in(State(gateway): Shared, headers: HeaderMap) -> Response {
+    let begun = check_origin(&gateway, &headers).and_then(|()| gateway.begin_passkey_sign_in());
+    begins(&gateway, begun)
+}
+
+async fn signed_in(State(gateway): Shared, parts: Parts, Json(answer): Json<ShownAnswer>) -> Response {
+    if let Err(error) = ready(&gateway, &parts.headers) {
+        return failed(&error);
+    }
+    let cookie = cookie(&gateway, &parts.headers, CEREMONY);
+    ends(&gateway, &parts, gateway.finish_passkey_sign_in(&answer, cookie.as_deref(), source(&parts)).await)
+}
+
+fn begins(gateway: &Gateway, begun: Result<Begun, GatewayError>) -> Response {
+    match begun {
+        Ok(Begun { cookie, options }) => {
+            let response = ([(header::CACHE_CONTROL, "no-store")], Json(options)).into_response();
+            with_cookie(gateway, response, CEREMONY, &cookie)
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn ends(gateway: &Gateway, parts: &Parts, done: Result<zeroize::Zeroizing<String>, GatewayError>) -> Response {
+    match done {
+        Ok(session) => {
+            if let Some(before) = present(gateway, &parts.headers) {
+                gateway.replace_session(&before.id);
+            }
+            let response = Json(json!({"next": format!("{AUTH}/session")})).into_response();
+            let response = with_cookie(gateway, response, CEREMONY, "");
+            with_cookie(gateway, response, SESSION, &session)
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// Nobody signs in whom the audit log could not tell of.
+fn ready(gateway: &Gateway, headers: &HeaderMap) -> Result<(), GatewayError> {
+    gateway.journal.check()?;
+    check_origin(gateway, headers)
+}
+
+/// Browsers say with every such request from which site it is sent.
+fn check_origin(gateway: &Gateway, headers: &HeaderMap) -> Result<(), GatewayError> {
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    if origin == Some(gateway.passkeys.site()?.origin.as_str()) {
+        return Ok(());
+    }
+    Err(GatewayError::request(
+        403,
+        IssueCode::Forbidden,
+        "origin-foreign",
+        "the request does not come from a page of this gateway",
+        "open /auth/passkey at the address of fhir.public_url",
+    ))
+}
+
+/// `POST /auth/passkey/remove`: by a form of the owner's own page.
+async fn remove_own(State(gateway): Shared, headers: HeaderMap, body: axum::body::Bytes) -> Response {
+    let Some(here) = posted(&gateway, &headers, &body) else {
+        return told(StatusCode::FORBIDDEN, "The session is over, or the form is not of its pages. Sign in again.");
+    };
+    let form = pairs(&body);
+    let id = only(&form, "id").unwrap_or_default();
+    let own = matches!(&here.who, Who::Private(Some(own)) if gateway.passkey_owner(id) == Some(own.patient));
+    if !own {
+        return told(StatusCode::NOT_FOUND, "You have no such passkey.");
+    }
+    match gateway.remove_passkey(id, (here.user.name.as_str(), None)).await {
+        Ok(()) => see_other(&format!("{AUTH}/passkey")),
+        Err(error) => told(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// Whose.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfPatient {
+    patient: String,
+}
+
+/// `POST /passkeys/invitations`
+async fn invite(State(gateway): Shared, LetIn(asking): LetIn, Json(of): Json<OfPatient>) -> Response {
+    match gateway.invite_to_passkey(&of.patient, &asking).await {
+        Ok(invited) => (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(invited)).into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+/// `GET /passkeys?patient=…`
+async fn list(State(gateway): Shared, LetInAbout(asking): LetInAbout, Query(of): Query<OfPatient>) -> Response {
+    match gateway.patient_named(&of.patient, crate::people::TREATMENT).await {
+        Ok(patient) if asking.is_whole_user() || asking.is_patient(patient) => {
+            Json(gateway.passkeys_of(patient)).into_response()
+        }
+        Ok(_) => failed(&GatewayError::unknown_patient()),
+        Err(error) => failed(&error),
+    }
+}
+
+/// `DELETE /passkeys/{id}`
+async fn remove(State(gateway): Shared, LetInAbout(asking): LetInAbout, Path(id): Path<String>) -> Response {
+    let owner = gateway.passkey_owner(&id).filter(|owner| asking.is_whole_user() || asking.is_patient(*owner));
+    if owner.is_none() {
+        let (text, remedy) = ("there is no such passkey", "look at: sealwort passkey list PATIENT");
+        return failed(&GatewayError::request(404, IssueCode::NotFound, "passkey-unknown", text, remedy));
+    }
+    match gateway.remove_passkey(&id, (asking.user.as_str(), Some(&asking))).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => failed(&error),
+    }
+}
