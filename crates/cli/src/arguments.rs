@@ -12,8 +12,11 @@ use crate::doctor::DoctorArgs;
 use crate::emergency::EmergencyArgs;
 use crate::erase::EraseArgs;
 use crate::evaluate::EvaluateArgs;
+use crate::export::ExportArgs;
 use crate::get::GetArgs;
+use crate::import::ImportArgs;
 use crate::join::JoinArgs;
+use crate::patient::PatientArgs;
 use crate::put::PutArgs;
 use crate::refused::RefusedArgs;
 use crate::services::{GatewayArgs, ServiceArgs};
@@ -54,10 +57,16 @@ pub(crate) enum Command {
     Put(PutArgs),
     /// Read everything about a patient through a gateway.
     Get(GetArgs),
+    /// Write everything about a patient into a file, to take along.
+    Export(ExportArgs),
+    /// Store a patient's record from such a file.
+    Import(ImportArgs),
     /// Grant, withdraw and list a patient's consents.
     Consent(ConsentArgs),
     /// Erase a patient everywhere, with signed certificates.
     Erase(EraseArgs),
+    /// Two identities of one patient: merge, unmerge.
+    Patient(PatientArgs),
     /// A party's audit log: search, export, verify.
     Audit(AuditArgs),
     /// Devices that send a patient's measurements: enrol, list, revoke.

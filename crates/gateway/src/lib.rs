@@ -17,6 +17,7 @@ mod face;
 mod feeds;
 mod home;
 mod keys;
+mod merge;
 mod notices;
 mod open;
 mod outbox;
@@ -188,6 +189,8 @@ pub(crate) struct Gateway {
     registering: Mutex<()>,
     /// One change of consent at a time, so that no version is signed twice.
     consenting: Mutex<()>,
+    /// One merge at a time.
+    merging: Mutex<()>,
     shutdown: Shutdown,
 }
 
@@ -325,7 +328,7 @@ pub fn serve(
         };
         let base = format!("{root}{}", face::BASE);
         let roster = Roster::new(store.clone(), Arc::clone(&member), keys.roster.clone());
-        roster.load_erased().await?;
+        roster.load().await?;
         let people = People::load(&roster, &base).await?;
         emergency::check(&config.emergency).map_err(StartError::Emergency)?;
         let emergencies = Emergencies::load(&config.emergency, &roster).await?;
@@ -354,6 +357,7 @@ pub fn serve(
             started,
             registering: Mutex::new(()),
             consenting: Mutex::new(()),
+            merging: Mutex::new(()),
             shutdown: shutdown.clone(),
             member: Arc::clone(&member),
         });
@@ -501,10 +505,11 @@ impl Gateway {
             let identifier: Option<Identifier> = parse_token(name)?.identifier();
             let identifier = identifier.ok_or_else(GatewayError::unknown_patient)?;
             let known = self.find(&[self.directory.locator(&identifier)]).await?;
-            return known.map(|k| k.patient).ok_or_else(GatewayError::unknown_patient);
+            let known = known.map(|k| self.roster.surviving(k.patient));
+            return known.ok_or_else(GatewayError::unknown_patient);
         }
         let known = self.patient_holding(ResourceType::PATIENT, name, purpose).await?;
-        known.ok_or_else(GatewayError::unknown_patient)
+        known.map(|patient| self.roster.surviving(patient)).ok_or_else(GatewayError::unknown_patient)
     }
 
     /// Where it answers, without a path.

@@ -63,12 +63,16 @@ pub(crate) fn kind_of(does: Interaction) -> Option<EventKind> {
         Interaction::Delete => EventKind::Deleted,
         Interaction::Validate => EventKind::Validated,
         Interaction::Everything | Interaction::Summary => EventKind::RecordRead,
+        Interaction::Merge => EventKind::PatientMerged,
+        Interaction::Unmerge => EventKind::PatientUnmerged,
         Interaction::EmergencyAccess => EventKind::EmergencyBegun,
         Interaction::EmergencyApprove => EventKind::EmergencyApproved,
         Interaction::EmergencyEnd => EventKind::EmergencyEnded,
-        Interaction::Export | Interaction::ExportStatus | Interaction::ExportCancel | Interaction::ExportFile => {
-            EventKind::Exported
-        }
+        Interaction::Export
+        | Interaction::ExportStatus
+        | Interaction::ExportCancel
+        | Interaction::ExportFile
+        | Interaction::PhrExport => EventKind::Exported,
     })
 }
 

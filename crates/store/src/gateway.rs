@@ -31,6 +31,8 @@ pub enum RosterKind {
     EmergencyNotice,
     /// What remains of an erased patient, by pseudonym.
     Erased,
+    /// A merge of two identities, by the pseudonym that was given up.
+    Merge,
 }
 
 /// A write that waits for the exchange.

@@ -11,6 +11,8 @@ mod everything;
 mod export;
 mod feeds;
 mod local;
+mod merge;
+mod phr;
 pub(crate) mod read;
 pub(crate) mod reply;
 pub(crate) mod request;
@@ -117,6 +119,7 @@ async fn serve(State(gateway): Shared, request: Request) -> Response {
         Ok(mut reply) => {
             if parts.method == Method::HEAD {
                 reply.content = bytes::Bytes::new();
+                reply.stream = None;
             }
             reply::respond(reply, &format, &gateway.base)
         }
@@ -221,6 +224,9 @@ async fn dispatch(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayErr
         Interaction::ExportStatus => export::status(gateway, ask).await,
         Interaction::ExportCancel => export::cancel(gateway, ask),
         Interaction::ExportFile => export::file(gateway, ask).await,
+        Interaction::Merge => merge::merge(gateway, ask).await,
+        Interaction::Unmerge => merge::unmerge(gateway, ask).await,
+        Interaction::PhrExport => phr::export(gateway, ask).await,
         Interaction::EmergencyAccess => emergency::open(gateway, ask).await,
         Interaction::EmergencyApprove => emergency::approve(gateway, ask).await,
         Interaction::EmergencyEnd => emergency::end(gateway, ask).await,

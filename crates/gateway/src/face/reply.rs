@@ -36,6 +36,8 @@ pub(crate) struct Reply {
     pub(crate) location: Option<String>,
     /// Entries that consent withholds from this hospital.
     pub(crate) withheld: u64,
+    /// Content that is written while it is sent.
+    pub(crate) stream: Option<Body>,
     /// Headers that one interaction needs.
     pub(crate) headers: Vec<(HeaderName, String)>,
 }
@@ -51,6 +53,8 @@ pub(crate) enum Content {
     Lines,
     /// JSON that is no FHIR.
     Json,
+    /// What [`Reply::stream`] brings, of this media type.
+    Stream(&'static str),
 }
 
 impl Reply {
@@ -213,6 +217,7 @@ pub(super) fn respond(reply: Reply, format: &Format, base: &str) -> Response {
         Content::Nothing => (Bytes::new(), None),
         Content::Lines => (reply.content, Some(NDJSON)),
         Content::Json => (reply.content, Some("application/json")),
+        Content::Stream(media) => (reply.content, Some(media)),
         Content::Resource => {
             let content = match &format.subset {
                 Some(subset) => cut(&reply.content, subset),
@@ -228,7 +233,8 @@ pub(super) fn respond(reply: Reply, format: &Format, base: &str) -> Response {
             }
         }
     };
-    let mut response = (reply.status, Body::from(content)).into_response();
+    let body = reply.stream.unwrap_or_else(|| Body::from(content));
+    let mut response = (reply.status, body).into_response();
     let headers = response.headers_mut();
     if let Some(media) = media {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));

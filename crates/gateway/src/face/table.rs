@@ -36,6 +36,11 @@ pub(crate) enum Interaction {
     ExportStatus,
     ExportCancel,
     ExportFile,
+    /// Everything about one patient, to take along.
+    PhrExport,
+    /// Two identities of one patient.
+    Merge,
+    Unmerge,
     EmergencyAccess,
     EmergencyApprove,
     EmergencyEnd,
@@ -80,6 +85,10 @@ static TABLE: &[Row] = &[
     Row(Method::GET, &[PATIENT, Id, Word("$summary")], Interaction::Summary),
     Row(Method::GET, &[PATIENT, Word("$summary")], Interaction::Summary),
     Row(Method::GET, &[PATIENT, Id, Word("$export")], Interaction::Export),
+    Row(Method::GET, &[PATIENT, Id, Word("$phr-export")], Interaction::PhrExport),
+    Row(Method::GET, &[Word("Bundle"), Word("$phr-export")], Interaction::PhrExport),
+    Row(Method::POST, &[PATIENT, Word("$merge")], Interaction::Merge),
+    Row(Method::POST, &[PATIENT, Word("$unmerge")], Interaction::Unmerge),
     Row(Method::POST, &[Kind, Word("$validate")], Interaction::Validate),
     Row(Method::POST, &[Kind, Id, Word("$validate")], Interaction::Validate),
     Row(Method::POST, &[Kind, Word("_search")], Interaction::SearchType),

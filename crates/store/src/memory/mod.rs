@@ -130,5 +130,6 @@ const fn kind_number(kind: RosterKind) -> u8 {
         RosterKind::EmergencyReport => 9,
         RosterKind::EmergencyNotice => 10,
         RosterKind::Erased => 11,
+        RosterKind::Merge => 30,
     }
 }

@@ -147,5 +147,6 @@ const fn kind_number(kind: RosterKind) -> i64 {
         RosterKind::EmergencyReport => 9,
         RosterKind::EmergencyNotice => 10,
         RosterKind::Erased => 11,
+        RosterKind::Merge => 30,
     }
 }
