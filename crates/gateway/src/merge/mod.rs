@@ -26,6 +26,7 @@ use crate::deposit::{Basis, Labelled};
 use crate::emergency::Access;
 use crate::error::GatewayError;
 use crate::open::unexpected;
+use crate::people::TREATMENT;
 use crate::roster::Known;
 use crate::user::Asking;
 use crate::view::PatientView;
@@ -155,8 +156,9 @@ impl Gateway {
         asking.trail.touches(source.patient);
         asking.trail.touches(target.patient);
         let told = |done| Merged { source: source.clone(), target: target.clone(), done };
-        let begun = self.roster.merge(source.patient).await?;
-        if let Some(begun) = begun.as_ref().filter(|begun| begun.before.is_some() || begun.holds) {
+        // What another authority merged is not this one's to complete.
+        let begun = self.roster.merge(source.patient).await?.filter(|begun| begun.before.is_some());
+        if let Some(begun) = &begun {
             if begun.target != target.patient {
                 return Err(refused(409, "patient-merged", "the source is merged into another patient already", UNDO));
             }
@@ -167,8 +169,8 @@ impl Gateway {
         self.check_mergeable(&source, &target).await?;
         let (from, to) = (self.own(source.patient).await?, self.own(target.patient).await?);
         let mut merge = match begun {
-            Some(begun) if begun.before.is_some() => begun,
-            _ => Merge {
+            Some(begun) => begun,
+            None => Merge {
                 source: source.patient,
                 target: target.patient,
                 source_id: source.id.to_string(),
@@ -256,7 +258,7 @@ impl Gateway {
         let identifier = if named.contains('|') { parse_token(named)?.identifier() } else { None };
         let patient = match &identifier {
             Some(identifier) => self.roster.by_locator(self.directory.locator(identifier)).await?,
-            None => self.roster.by_resource("Patient", named).await?,
+            None => self.patient_holding(ResourceType::PATIENT, named, TREATMENT).await?,
         };
         let patient = patient.ok_or_else(GatewayError::unknown_patient).map_err(within)?;
         let view = self.open_alone(patient, asking).await.map_err(within)?;

@@ -8,6 +8,7 @@ use super::note::Standing;
 use super::{Consented, Doing, Merge, Merged, refused, terms_of};
 use crate::Gateway;
 use crate::error::GatewayError;
+use crate::people::TREATMENT;
 use crate::user::Asking;
 
 impl Gateway {
@@ -17,7 +18,7 @@ impl Gateway {
         let identifier = if source.contains('|') { parse_token(source)?.identifier() } else { None };
         let patient = match identifier {
             Some(identifier) => self.roster.by_locator(self.directory.locator(&identifier)).await?,
-            None => self.roster.by_resource("Patient", source).await?,
+            None => self.patient_holding(ResourceType::PATIENT, source, TREATMENT).await?,
         };
         let patient = patient.ok_or_else(GatewayError::unknown_patient)?;
         let merge = self.roster.merge(patient).await?.ok_or_else(|| {
