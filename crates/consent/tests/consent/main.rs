@@ -4,6 +4,7 @@
 mod decisions;
 mod encoding;
 mod matrix;
+mod merged;
 mod plain_reading;
 mod speed;
 mod succession;
