@@ -444,7 +444,7 @@ fn refusals_name_place_and_condition() {
     let txa = "TXA|1|PN||||||||||DOC1";
     for (kind, segments, code, condition, told) in [
         ("SIU^S12", vec![PATIENT], Code::Reject, 200, "unsupported message type SIU^S12"),
-        ("ADT^A40", vec![PATIENT], Code::Reject, 201, "unsupported event in message type ADT^A40"),
+        ("ADT^A24", vec![PATIENT], Code::Reject, 201, "unsupported event in message type ADT^A24"),
         ("ACK^R01", vec![], Code::Reject, 200, "unsupported message type"),
         ("", vec![], Code::Error, 101, "MSH-9[1].1 is required"),
         ("ADT^A01", vec![], Code::Error, 100, "the segment PID is missing"),

@@ -44,7 +44,7 @@ fn what_two_consents_have_in_common_is_what_both_permit() {
             }
         }
     }
-    assert!(permitted > 500 && denied > 500, "{permitted} permitted, {denied} denied");
+    assert!(permitted > 300 && denied > 300, "{permitted} permitted, {denied} denied");
 }
 
 #[test]
