@@ -228,8 +228,12 @@ impl Broker {
         Ok(FromBroker::Log(Box::new(page)))
     }
 
-    /// A patient's consent, for the hospital that registered the patient and for those whom it names.
+    /// A patient's consent, for the hospital that registered the patient and for those whom it names. Of who was erased the
+    /// certificate, for everybody: nobody has to take this party's bare word for it.
     async fn consent(&self, session: &GatewaySession, patient: Pseudonym) -> Result<FromBroker, Refusal> {
+        if let Some(certificate) = self.custody.certificate(patient).await.map_err(told)? {
+            return Ok(FromBroker::Erased { certificate: certificate.into() });
+        }
         let ward = self.ward_named(session, patient).await?;
         Ok(FromBroker::Consent {
             registration: ward.registration_bytes.clone().into(),

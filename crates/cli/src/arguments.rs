@@ -14,11 +14,14 @@ use crate::doctor::DoctorArgs;
 use crate::emergency::EmergencyArgs;
 use crate::erase::EraseArgs;
 use crate::evaluate::EvaluateArgs;
+use crate::export::ExportArgs;
 use crate::get::GetArgs;
+use crate::import::ImportArgs;
 use crate::join::JoinArgs;
 use crate::labels::LabelsArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::passkey::PasskeyArgs;
+use crate::patient::PatientArgs;
 use crate::put::PutArgs;
 use crate::refused::RefusedArgs;
 use crate::services::{GatewayArgs, ServiceArgs};
@@ -59,6 +62,10 @@ pub(crate) enum Command {
     Put(PutArgs),
     /// Read everything about a patient through a gateway.
     Get(GetArgs),
+    /// Write everything about a patient into a file, to take along.
+    Export(ExportArgs),
+    /// Store a patient's record from such a file.
+    Import(ImportArgs),
     /// Grant, withdraw, list and explain a patient's consents.
     Consent(ConsentArgs),
     /// How confidential resources are: explain a label, label anew.
@@ -67,6 +74,8 @@ pub(crate) enum Command {
     Erase(EraseArgs),
     /// Who had to do with a patient's record, by the logs of all parties; with --proof, as a file that verifies.
     AccessLog(AccessLogArgs),
+    /// Two identities of one patient: merge, unmerge.
+    Patient(PatientArgs),
     /// A party's audit log: search, export, verify.
     Audit(AuditArgs),
     /// Devices that send a patient's measurements: enrol, list, revoke.

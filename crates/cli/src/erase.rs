@@ -1,5 +1,7 @@
 //! `sealwort erase`: destroy a patient's record everywhere, and show what broker and archive certified.
 
+mod verify;
+
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,8 @@ enum EraseCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
+    /// Verify such certificates offline. Exit code 5: altered; 6: it cannot be told.
+    Verify(verify::VerifyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +62,7 @@ struct Shown {
 
 pub(crate) async fn run(args: EraseArgs, output: Output) -> Result<(), CliError> {
     match args.command {
+        EraseCommand::Verify(args) => verify::run(&args, output),
         EraseCommand::Patient(args) => erase(&args, output).await,
         EraseCommand::Certificates { client } => {
             let answer = client.client()?.ask(Question::get("/erasure")).await?;

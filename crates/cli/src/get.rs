@@ -22,16 +22,24 @@ pub(crate) struct GetArgs {
 pub(crate) async fn run(args: GetArgs, output: Output) -> Result<(), CliError> {
     let mut client = args.client.client()?;
     let purpose = args.purpose.map(Purpose::as_str);
-    let id = if args.patient.contains('|') {
-        find(&mut client, &args.patient, purpose).await?
-    } else {
-        args.patient.strip_prefix("Patient/").unwrap_or(&args.patient).to_owned()
-    };
+    let id = patient_id(&mut client, &args.patient, purpose).await?;
     let path = format!("/fhir/Patient/{}/$everything", encode(&id));
     let progress = output.progress("reading".to_owned(), None);
     let question = Question { purpose, progress, ..Question::get(&path) };
     let answer = client.ask(question).await?;
     output.raw(&answer.body)
+}
+
+/// The id of the Patient that is named by identifier or id.
+pub(crate) async fn patient_id(
+    client: &mut GatewayClient,
+    patient: &str,
+    purpose: Option<&str>,
+) -> Result<String, CliError> {
+    if patient.contains('|') {
+        return find(client, patient, purpose).await;
+    }
+    Ok(patient.strip_prefix("Patient/").unwrap_or(patient).to_owned())
 }
 
 /// The id of the one patient with an identifier.

@@ -16,17 +16,21 @@ mod emergency;
 mod erase;
 mod error;
 mod evaluate;
+mod export;
 mod get;
+mod import;
 mod join;
 mod labels;
 mod login;
 mod output;
 mod passkey;
+mod patient;
 mod put;
 mod refused;
 mod services;
 mod session;
 mod settings;
+mod sphr;
 mod status;
 
 use std::process::ExitCode;
@@ -69,10 +73,13 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Join(args) => join::run(args, output).await,
         Command::Put(args) => put::run(args, output).await,
         Command::Get(args) => get::run(args, output).await,
+        Command::Export(args) => export::run(args, output).await,
+        Command::Import(args) => import::run(args, output).await,
         Command::Consent(args) => consent::run(args, output).await,
         Command::Labels(args) => labels::run(args, output).await,
         Command::Erase(args) => erase::run(args, output).await,
         Command::AccessLog(args) => access_log::run(args, output).await,
+        Command::Patient(args) => patient::run(args, output).await,
         Command::Audit(args) => audit::run(args, output).await,
         Command::Device(args) => device::run(args, output).await,
         Command::Emergency(args) => emergency::run(args, output).await,

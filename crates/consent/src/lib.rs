@@ -34,6 +34,6 @@ pub use identifier::{
 pub use missing::Missing;
 pub use policy::{CompileError, CompiledDirective};
 pub use provision::{Period, Provision, TAGS_MAX, TIME_SECONDS_MAX, Terms, TermsError};
-pub use statement::{Compiled, Effect, Everything, Rule, Sentence, compile};
+pub use statement::{Compiled, Effect, Everything, Rule, Sentence, compile, in_common};
 pub use successor::{Change, Predecessor, SuccessorError, check_successor};
 pub use vocabulary::{Action, Purpose, UnknownWord};

@@ -165,6 +165,12 @@ impl Terms {
         self.period
     }
 
+    /// The same for another patient, whose tags for the same labels are others; `None` where none has a twin.
+    pub fn retagged(&self, twin: impl Fn(&LabelTag) -> Option<LabelTag>) -> Option<Self> {
+        let tags = sorted(self.tags.iter().filter_map(twin));
+        (!tags.is_empty()).then(|| Self { tags, ..self.clone() })
+    }
+
     /// Whether every request that `other` permits is permitted by `self` alone.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         self.grantees.covers(&other.grantees)

@@ -114,6 +114,18 @@ pub fn compile(everything: &Everything, standing: &[Terms], statements: &[Rule])
     Ok(Compiled { standing: left, permitted, denied: denials })
 }
 
+/// What two lists of terms both permit: what either denies is denied.
+pub fn in_common(some: &[Terms], others: &[Terms]) -> Vec<Terms> {
+    let mut common: Vec<Terms> = Vec::new();
+    for one in some.iter().flat_map(|one| others.iter().filter_map(|other| one.and(other))) {
+        if !common.iter().any(|held| held.covers(&one)) {
+            common.retain(|held| !one.covers(held));
+            common.push(one);
+        }
+    }
+    common
+}
+
 /// What a rule that names nothing is about, at some depth.
 struct Context {
     hospitals: Among<Party>,

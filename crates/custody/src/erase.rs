@@ -27,6 +27,13 @@ impl Custody {
         Ok((patient, certificate))
     }
 
+    /// This party's certificate of an erasure that it carried out; `None` for who was not erased.
+    pub async fn certificate(&self, patient: Pseudonym) -> Result<Option<Vec<u8>>, CustodyError> {
+        let Some(Tombstone { erasure, destroyed }) = self.store.tombstone(patient).await? else { return Ok(None) };
+        let now = self.member.trust().now();
+        Ok(Some(Certificate::issue(patient, &erasure, destroyed, &self.member.party(), now)?))
+    }
+
     /// Whether a patient was erased.
     pub async fn is_erased(&self, patient: Pseudonym) -> Result<bool, CustodyError> {
         Ok(self.store.tombstone(patient).await?.is_some())

@@ -16,6 +16,7 @@
 //! | [`rewrite`], [`patch`] | changes to a resource that leave the rest of its bytes alone |
 //! | [`structure`], [`validation`], [`narrative`] | what R4 allows, and what breaks it |
 //! | [`outcome`], [`response`], [`capability`], [`subset`] | what we say back |
+//! | [`phr`] | what goes with a record that leaves for another system |
 //! | [`samples`], [`synthetic`] | patients to show and to test with |
 
 pub mod branch;
@@ -36,6 +37,7 @@ pub mod narrative;
 pub mod outcome;
 pub mod partition;
 pub mod patch;
+pub mod phr;
 pub mod presentation;
 pub mod pretty;
 pub mod reference;

@@ -155,9 +155,10 @@ impl Gateway {
         {
             return Ok((self.own_directive(known.directive.as_ref())?, Some(known)));
         }
-        let FromBroker::Consent { registration, directive } = self.ask_broker(&ToBroker::Consent(patient)).await?
-        else {
-            return Err(unexpected(Fault::Broker));
+        let (registration, directive) = match self.ask_broker(&ToBroker::Consent(patient)).await? {
+            FromBroker::Consent { registration, directive } => (registration, directive),
+            FromBroker::Erased { .. } => return Err(GatewayError::erased_patient()),
+            _ => return Err(unexpected(Fault::Broker)),
         };
         let registration = self.verify_registration(registration.as_ref())?;
         let party = self.member.party();
@@ -207,6 +208,19 @@ impl Gateway {
         self.own_directive(waiting.as_ref().unwrap_or(&known.directive).as_ref())
     }
 
+    /// Signs a directive with exactly these terms. Its version. The caller holds [`Gateway::consenting`].
+    pub(crate) async fn sign_terms(&self, patient: Pseudonym, terms: Vec<Terms>) -> Result<u64, GatewayError> {
+        let known = self.roster.known(patient).await?.ok_or_else(GatewayError::unknown_patient)?;
+        if known.directive.0.is_empty() {
+            return Err(authority_elsewhere());
+        }
+        let now = self.sessions.now().as_secs();
+        let next = |current: &Directive, digest| {
+            current.replace(dated(current, now), digest, terms.clone()).map_err(|e| wrong(&e))
+        };
+        Ok(self.sign_next(known, next).await?.version)
+    }
+
     /// Signs, keeps and sends the directive that comes next. The caller holds [`Gateway::consenting`].
     async fn sign_next(
         &self,
@@ -228,6 +242,12 @@ impl Gateway {
         self.outbox.keep(id, &line, &Outgoing::Directive(Blob(signed.clone()))).await?;
         self.roster.put(&known, &[]).await?;
         self.patients.changed(patient);
+        // Who was merged into this patient has the same consent.
+        for source in self.roster.merged_into(patient) {
+            let terms: Vec<Terms> = directive.provisions().iter().map(|it| it.terms().clone()).collect();
+            let terms = self.retagged(&terms, patient, source);
+            Box::pin(self.sign_terms(source, terms)).await?;
+        }
         let delivered = waiting.is_none() && self.try_to_deliver(id, &signed).await?;
         if !delivered {
             self.outbox.tell();

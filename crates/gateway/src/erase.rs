@@ -70,6 +70,15 @@ impl Gateway {
         if known.directive.0.is_empty() {
             return Err(authority_elsewhere());
         }
+        if !self.roster.merged_into(patient).is_empty() {
+            return Err(GatewayError::request(
+                409,
+                IssueCode::BusinessRule,
+                "patient-merged",
+                "another identity is merged into this patient",
+                "undo the merge, and erase each of the two",
+            ));
+        }
         let word = confirmation(patient);
         match &request.confirm {
             None => return Ok(self.would_go(patient, word)),
@@ -200,10 +209,34 @@ impl Gateway {
                 tracing::warn!(%patient, "a party says that a patient was erased whom only this hospital can erase");
                 return Ok(());
             }
-            let erased = Erased { patient, erasure: Blob::default(), certificates: Vec::new() };
+            let Some(certificate) = self.broker_certifies(patient).await? else { return Ok(()) };
+            let erased = Erased { patient, erasure: Blob::default(), certificates: vec![certificate] };
             self.roster.put_erased(&erased).await?;
         }
         self.forget_erased(patient).await
+    }
+
+    /// The broker's certificate that a patient was erased. Nobody is forgotten upon a bare word.
+    async fn broker_certifies(&self, patient: Pseudonym) -> Result<Option<Blob>, GatewayError> {
+        let FromBroker::Erased { certificate } = self.ask_broker(&ToBroker::Consent(patient)).await? else {
+            tracing::warn!(%patient, "a party says that a patient was erased, and the broker does not certify it");
+            return Ok(None);
+        };
+        let party = self.member.party();
+        let verified = self.member.with_peers(|peers| {
+            erasure::verify_certificate(certificate.as_ref(), party.exchange(), Role::Broker, peers, &party.operations)
+        });
+        match verified {
+            Ok(verified) if verified.certificate().patient == patient => Ok(Some(certificate)),
+            Ok(_) => {
+                tracing::warn!(%patient, "the broker certifies the erasure of another patient");
+                Ok(None)
+            }
+            Err(error) => {
+                tracing::warn!(%patient, %error, "the broker's certificate of an erasure does not verify");
+                Ok(None)
+            }
+        }
     }
 
     /// Forgets everything about an erased patient but that. Again does no harm; the roster's row goes last.

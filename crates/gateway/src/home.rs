@@ -55,7 +55,7 @@ impl Gateway {
     pub(crate) async fn patient_at(&self, home: &Home) -> Result<Option<Pseudonym>, GatewayError> {
         match home.known {
             Some(patient) => Ok(Some(patient)),
-            None => Ok(self.find(&home.locators).await?.map(|known| known.patient)),
+            None => Ok(self.find(&home.locators).await?.map(|known| self.roster.surviving(known.patient))),
         }
     }
 
@@ -102,9 +102,11 @@ impl Gateway {
             Some(id) => self.roster.by_resource("Patient", id.as_str()).await?,
             None => None,
         };
+        let by_id = by_id.map(|patient| self.roster.surviving(patient));
         let (mut found, mut unknown) = (by_id, Vec::new());
         for locator in &locators {
-            match (self.roster.by_locator(*locator).await?, found) {
+            let led = self.roster.by_locator(*locator).await?.map(|patient| self.roster.surviving(patient));
+            match (led, found) {
                 (None, _) => unknown.push(*locator),
                 (Some(one), Some(other)) if one != other => return Err(other_person(by_id.and(id))),
                 (led, _) => found = led,
@@ -114,7 +116,7 @@ impl Gateway {
         let elsewhere = if unknown.is_empty() { Ok(None) } else { self.find(&unknown).await };
         let learned = match elsewhere {
             Err(error) if error.is_away() || error.is_session_lost() => Vec::new(),
-            elsewhere => match (elsewhere?.map(|known| known.patient), found) {
+            elsewhere => match (elsewhere?.map(|known| self.roster.surviving(known.patient)), found) {
                 (Some(one), Some(other)) if one != other => return Err(other_person(by_id.and(id))),
                 (Some(patient), None) => {
                     found = Some(patient);
@@ -231,6 +233,11 @@ impl Gateway {
 
     pub(crate) async fn home_by_identifier(&self, identifier: &Identifier) -> Result<Home, GatewayError> {
         let locator = self.directory.locator(identifier);
+        if let Some(patient) = self.roster.by_locator(locator).await?
+            && self.roster.surviving(patient) != patient
+        {
+            return self.home_by_pseudonym(patient).await;
+        }
         Ok(Home { known: self.roster.by_locator(locator).await?, locators: vec![locator], learned: Vec::new() })
     }
 
@@ -238,7 +245,9 @@ impl Gateway {
         self.home_holding(ResourceType::PATIENT, id).await
     }
 
+    /// The record of a patient, or of the one into whom it was merged.
     pub(crate) async fn home_by_pseudonym(&self, patient: Pseudonym) -> Result<Home, GatewayError> {
+        let patient = self.roster.surviving(patient);
         Ok(Home { known: Some(patient), locators: self.locators_of(patient).await?, learned: Vec::new() })
     }
 
@@ -256,7 +265,7 @@ impl Gateway {
     ) -> Result<Home, GatewayError> {
         let Some(before) = before else { return Ok(home) };
         match self.patient_at(&home).await? {
-            Some(patient) if patient == before => Ok(home),
+            Some(patient) if patient == self.roster.surviving(before) => Ok(home),
             // Shared by many, and kept in the record of each.
             _ if sealwort_fhir::compartment::patient_elements(kind).next().is_none() => Ok(home),
             _ => Err(GatewayError::request(

@@ -20,6 +20,7 @@ mod feeds;
 mod home;
 mod keys;
 mod labels;
+mod merge;
 mod notices;
 mod open;
 mod outbox;
@@ -220,6 +221,8 @@ pub(crate) struct Gateway {
     registering: Mutex<()>,
     /// One change of consent at a time, so that no version is signed twice.
     consenting: Mutex<()>,
+    /// One merge at a time.
+    merging: Mutex<()>,
     shutdown: Shutdown,
 }
 
@@ -365,7 +368,7 @@ pub fn serve(
         };
         let base = format!("{root}{}", face::BASE);
         let roster = Roster::new(store.clone(), Arc::clone(&member), keys.roster.clone());
-        roster.load_erased().await?;
+        roster.load().await?;
         let people = People::load(&roster, &base).await?;
         let label_rules = labels::load(&config.labels).map_err(StartError::Labels)?;
         emergency::check(&config.emergency).map_err(StartError::Emergency)?;
@@ -406,6 +409,7 @@ pub fn serve(
             started,
             registering: Mutex::new(()),
             consenting: Mutex::new(()),
+            merging: Mutex::new(()),
             shutdown: shutdown.clone(),
             member: Arc::clone(&member),
         });
@@ -553,10 +557,11 @@ impl Gateway {
             let identifier: Option<Identifier> = parse_token(name)?.identifier();
             let identifier = identifier.ok_or_else(GatewayError::unknown_patient)?;
             let known = self.find(&[self.directory.locator(&identifier)]).await?;
-            return known.map(|k| k.patient).ok_or_else(GatewayError::unknown_patient);
+            let known = known.map(|k| self.roster.surviving(k.patient));
+            return known.ok_or_else(GatewayError::unknown_patient);
         }
         let known = self.patient_holding(ResourceType::PATIENT, name, purpose).await?;
-        known.ok_or_else(GatewayError::unknown_patient)
+        known.map(|patient| self.roster.surviving(patient)).ok_or_else(GatewayError::unknown_patient)
     }
 
     /// Where it answers, without a path.

@@ -49,12 +49,20 @@ async fn hear(gateway: &Gateway, session: &Arc<Session>) -> u64 {
                 Ok(Notice::Alive) => {}
                 Ok(Notice::ConsentChanged(patient)) => {
                     gateway.patients.consent_changed(patient);
+                    if let Err(error) = gateway.roster.doubt_merges(Some(patient)).await {
+                        tracing::error!(%error, "a merge of two identities could not be looked up");
+                    }
                     if let Err(error) = gateway.consent_changed(patient).await {
                         tracing::error!(%error, "a patient whose consent changed could not be forgotten");
                     }
                 }
                 Ok(Notice::HeadMoved(patient)) => gateway.patients.changed(patient),
-                Ok(Notice::LookAnew) => gateway.patients.all_changed(),
+                Ok(Notice::LookAnew) => {
+                    if let Err(error) = gateway.roster.doubt_merges(None).await {
+                        tracing::error!(%error, "merges of identities could not be looked up");
+                    }
+                    gateway.patients.all_changed();
+                }
                 Err(_) => return heard,
             }
             heard += 1;

@@ -28,11 +28,12 @@ use crate::Gateway;
 use crate::config::OpenConfig;
 use crate::emergency::{ACTION, Access};
 use crate::error::GatewayError;
+use crate::merge::note::MergeNote;
 use crate::seen::concerns;
 use crate::session::Session;
 use crate::trail::{Granted, Trail};
 use crate::user::Asking;
-use crate::view::{PatientView, Taken};
+use crate::view::{Origin, PatientView, Taken};
 
 /// Entries that one task verifies and opens.
 const ENTRIES_PER_TASK: usize = 128;
@@ -69,6 +70,14 @@ struct Slot {
     /// How often consent changed. What was read at an earlier count is not held any longer.
     consents: AtomicU64,
     used: StdMutex<Instant>,
+    /// What is held together with what was merged into it.
+    combined: StdMutex<Option<Combined>>,
+}
+
+/// A view together with those merged into it.
+struct Combined {
+    of: Vec<Arc<PatientView>>,
+    view: Arc<PatientView>,
 }
 
 /// What a reading rests on as long as its answer is on its way: the patient's consent as it was, and a session over which
@@ -177,10 +186,34 @@ impl OpenPatients {
                 changes: AtomicU64::new(0),
                 consents: AtomicU64::new(0),
                 used: StdMutex::new(Instant::now()),
+                combined: StdMutex::new(None),
             })
         }));
         *slot.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         slot
+    }
+
+    /// A view together with those merged into it, put together anew where one of them is another than before.
+    pub(crate) fn combined(
+        &self,
+        view: &Arc<PatientView>,
+        asking: &Asking,
+        emergency: Option<&Access>,
+        sources: &[(MergeNote, Arc<PatientView>)],
+        base: &str,
+    ) -> Arc<PatientView> {
+        let slot = self.slot(view.patient, asking, emergency);
+        let mut held = slot.combined.lock().unwrap_or_else(PoisonError::into_inner);
+        let of: Vec<_> = std::iter::once(view).chain(sources.iter().map(|(_, source)| source)).cloned().collect();
+        let is_same = |held: &&Combined| {
+            held.of.len() == of.len() && held.of.iter().zip(&of).all(|(one, other)| Arc::ptr_eq(one, other))
+        };
+        if let Some(held) = held.as_ref().filter(is_same) {
+            return Arc::clone(&held.view);
+        }
+        let together = Arc::new(view.combined(base, sources));
+        *held = Some(Combined { of, view: Arc::clone(&together) });
+        together
     }
 
     /// Something about this patient changed: the next reading asks again.
@@ -194,6 +227,8 @@ impl OpenPatients {
     /// Consent changed: what was read under the consent before is let go at once.
     pub(crate) fn consent_changed(&self, patient: Pseudonym) {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was put together with it is let go, whoever stands for it.
+        slots.values().for_each(|slot| slot.part(patient));
         for (_, slot) in slots.iter().filter(|(opened, _)| opened.patient == patient) {
             slot.consents.fetch_add(1, Ordering::AcqRel);
             slot.change();
@@ -254,10 +289,16 @@ impl Slot {
 
     /// Holds nothing more, but how far it had read.
     fn let_go(&self) {
+        self.combined.lock().unwrap_or_else(PoisonError::into_inner).take();
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(held) = held {
             self.note_reached(held.view.at);
         }
+    }
+
+    fn part(&self, patient: Pseudonym) {
+        let mut combined = self.combined.lock().unwrap_or_else(PoisonError::into_inner);
+        combined.take_if(|combined| combined.of.iter().any(|view| view.patient == patient));
     }
 
     fn note_reached(&self, at: Witness) {
@@ -320,31 +361,43 @@ impl Gateway {
     /// A patient as this user may see it now.
     pub(crate) async fn open(&self, patient: Pseudonym, asking: &Asking) -> Result<Arc<PatientView>, GatewayError> {
         // A token about one patient learns nothing of others, not even whether they are known.
-        if !concerns(patient, asking) {
+        if !self.concerns(patient, asking) {
             return Err(crate::face::read::not_found());
         }
         asking.trail.touches(patient);
-        let emergency = self.emergencies.admit(patient, asking, self.sessions.now().as_secs())?;
-        let (view, lease) = self.open_under(patient, asking, emergency.as_ref()).await?;
-        asking.trail.rests_on(lease);
+        let emergency =
+            self.emergencies.admit(self.roster.surviving(patient), asking, self.sessions.now().as_secs())?;
+        let view = self.open_under(patient, asking, emergency.as_ref()).await?;
+        // Who was merged into another one is shown with that one, as long as it says so.
+        if let Some(target) = self.led_on(&view).await? {
+            return Box::pin(self.open(target, asking)).await;
+        }
+        let view = self.with_merged(view, asking, emergency.as_ref()).await?;
         if let Some(access) = emergency {
             self.note_opened(&access.id, &view).await?;
         }
         Ok(view)
     }
 
+    /// Whether a token has any business with a record, or with one that was merged with it.
+    pub(crate) fn concerns(&self, patient: Pseudonym, asking: &Asking) -> bool {
+        let stands = |context: Pseudonym| self.roster.surviving(context) == self.roster.surviving(patient);
+        concerns(patient, asking) || asking.context.is_some_and(stands)
+    }
+
     /// The same by an emergency access, or by none.
-    async fn open_under(
+    pub(crate) async fn open_under(
         &self,
         patient: Pseudonym,
         asking: &Asking,
         emergency: Option<&Access>,
-    ) -> Result<(Arc<PatientView>, Lease), GatewayError> {
+    ) -> Result<Arc<PatientView>, GatewayError> {
         let slot = self.patients.slot(patient, asking, emergency);
         let fresh = || {
             let (view, granted, lease) = slot.fresh(&asking.user, self.sessions.now())?;
             asking.trail.is_granted(patient, granted);
-            Some((view, lease))
+            asking.trail.rests_on(lease);
+            Some(view)
         };
         if let Some(fresh) = fresh() {
             return Ok(fresh);
@@ -362,7 +415,7 @@ impl Gateway {
         let outcome = self.read(self.sought(patient, action, asking), asking, before, slot.reached()).await;
         match outcome {
             Ok((view, session, granted)) => {
-                let lease = Lease::new(&slot, consents, Arc::clone(&session));
+                asking.trail.rests_on(Lease::new(&slot, consents, Arc::clone(&session)));
                 slot.note_reached(view.at);
                 slot.hold(&view, session, changes, (&asking.user, granted), self.sessions.now());
                 // Consent changed meanwhile: this is for who asked before that, and held for nobody.
@@ -371,7 +424,7 @@ impl Gateway {
                 } else if asking.purpose == crate::people::TREATMENT {
                     self.learn(&view);
                 }
-                Ok((view, lease))
+                Ok(view)
             }
             // Not shown again, and yet remembered: asking a second time does not make an older log true.
             Err(error) if error.is_tampering() => {
@@ -468,8 +521,9 @@ impl Gateway {
                         let header = entry.verified.header();
                         let label = self.directory.label(patient, header.tag);
                         let unknown = || archive_fault(ErrorKind::Chain("an entry has a label of nobody's"));
-                        let changed = UnixTime::from_secs(header.authored_at);
-                        view.take(taken, changed, label.ok_or_else(unknown)?, header.sequence);
+                        let entry = Witness { sequence: header.sequence, head: entry.verified.hash() };
+                        let origin = Origin { author: header.author.as_str().into(), entry };
+                        view.take(taken, UnixTime::from_secs(header.authored_at), label.ok_or_else(unknown)?, origin);
                     }
                     Some(None) => tracing::warn!(
                         author = %entry.verified.header().author,

@@ -281,9 +281,13 @@ impl Gateway {
         });
     }
 
-    async fn note(&self, view: &PatientView) -> Result<(), GatewayError> {
+    pub(crate) async fn note(&self, view: &PatientView) -> Result<(), GatewayError> {
         let names = view.new_ones().map(|held| (held.kind.as_str(), held.id.as_str()));
         self.roster.add_resources(view.patient, names).await?;
+        // Searches find the one that survived.
+        if self.led_on(view).await?.is_some() {
+            return self.forget(view.patient).await;
+        }
         // Whom this reading did not show, by a label that was withdrawn, is not kept either.
         for id in self.people.of(view.patient) {
             if view.get(ResourceType::PATIENT, id.as_str()).is_none() {

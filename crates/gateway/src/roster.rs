@@ -15,6 +15,7 @@ use sealwort_store::{GatewayStore, RosterKind};
 
 use crate::consent::statements::Book;
 use crate::error::GatewayError;
+use crate::merge::Merge;
 
 /// A patient that this hospital knows.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -66,6 +67,9 @@ pub(crate) struct Roster {
     plainly_own: Mutex<HashSet<Pseudonym>>,
     /// Who was erased: nothing leads to them any more.
     erased: Mutex<HashSet<Pseudonym>>,
+    /// Identities that were given up, with those that stand for them: what this hospital merged itself, and what it read
+    /// since consent of one of them last changed.
+    merged: Mutex<HashMap<Pseudonym, Pseudonym>>,
 }
 
 /// Look-ups of resources. That nobody has one is remembered as well: what is not there is told as soon as what is
@@ -99,6 +103,7 @@ impl Roster {
             remembered: Mutex::default(),
             plainly_own: Mutex::default(),
             erased: Mutex::default(),
+            merged: Mutex::default(),
         }
     }
 
@@ -110,11 +115,82 @@ impl Roster {
         Ok(self.store.put_roster(rows).await?)
     }
 
-    /// Reads who was erased; once, at the start.
-    pub(crate) async fn load_erased(&self) -> Result<(), GatewayError> {
+    /// Reads who was erased and who was merged; once, at the start.
+    pub(crate) async fn load(&self) -> Result<(), GatewayError> {
+        for row in self.rows(RosterKind::Merge).await? {
+            let merge = Merge::read(&row)?;
+            if merge.holds && merge.before.is_some() {
+                self.merged().insert(merge.source, merge.target);
+            }
+        }
         for erased in self.all_erased().await? {
             self.erased.lock().unwrap_or_else(PoisonError::into_inner).insert(erased.patient);
         }
+        Ok(())
+    }
+
+    fn merged(&self) -> MutexGuard<'_, HashMap<Pseudonym, Pseudonym>> {
+        self.merged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who stands for a patient: another one into whom it was merged, or itself.
+    pub(crate) fn surviving(&self, patient: Pseudonym) -> Pseudonym {
+        self.merged().get(&patient).copied().unwrap_or(patient)
+    }
+
+    /// Those who were merged into a patient.
+    pub(crate) fn merged_into(&self, patient: Pseudonym) -> Vec<Pseudonym> {
+        self.merged().iter().filter(|(_, target)| **target == patient).map(|(source, _)| *source).collect()
+    }
+
+    /// The merge by which an identity was given up.
+    pub(crate) async fn merge(&self, source: Pseudonym) -> Result<Option<Merge>, GatewayError> {
+        self.read(RosterKind::Merge, source.as_bytes()).await?.map(|row| Merge::read(&row)).transpose()
+    }
+
+    /// Keeps a merge. Where it holds, everything of the one leads to the other.
+    pub(crate) async fn put_merge(&self, merge: &Merge) -> Result<(), GatewayError> {
+        self.store.put_roster(vec![self.row(RosterKind::Merge, merge.source.as_bytes(), &merge.row())]).await?;
+        if merge.holds {
+            self.merged().insert(merge.source, merge.target);
+        }
+        Ok(())
+    }
+
+    /// Takes note that a merge does not hold any more. What the consent authority needs to undo it stays.
+    pub(crate) async fn merge_undone(&self, source: Pseudonym) -> Result<(), GatewayError> {
+        match self.merge(source).await? {
+            Some(mut merge) if merge.before.is_some() => {
+                merge.holds = false;
+                self.merged().remove(&source);
+                self.put_merge(&merge).await
+            }
+            _ => self.remove_merge(source).await,
+        }
+    }
+
+    /// What another hospital merged may be undone, once consent changed: it is read anew. Until then the two are what they
+    /// were before, and what is written for one is found in both.
+    pub(crate) async fn doubt_merges(&self, of: Option<Pseudonym>) -> Result<(), GatewayError> {
+        let concerned: Vec<Pseudonym> = {
+            let merged = self.merged();
+            let is_of = |(source, target): &(&Pseudonym, &Pseudonym)| {
+                of.is_none_or(|patient| **source == patient || **target == patient)
+            };
+            merged.iter().filter(is_of).map(|(source, _)| *source).collect()
+        };
+        for source in concerned {
+            if self.merge(source).await?.is_none_or(|merge| merge.before.is_none()) {
+                self.merged().remove(&source);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a merge no longer.
+    pub(crate) async fn remove_merge(&self, source: Pseudonym) -> Result<(), GatewayError> {
+        self.store.remove_roster(RosterKind::Merge, self.key(RosterKind::Merge, source.as_bytes())).await?;
+        self.merged().remove(&source);
         Ok(())
     }
 
@@ -317,6 +393,12 @@ impl Roster {
         Ok(())
     }
 
+    /// Keeps none any more.
+    pub(crate) async fn remove_consents(&self, patient: Pseudonym) -> Result<(), GatewayError> {
+        let key = self.key(RosterKind::Consents, patient.as_bytes());
+        Ok(self.store.remove_roster(RosterKind::Consents, key).await?)
+    }
+
     /// All enrolled devices.
     pub(crate) async fn devices(&self) -> Result<Vec<Vec<u8>>, GatewayError> {
         self.rows(RosterKind::Device).await
@@ -474,6 +556,7 @@ impl Roster {
             RosterKind::Delegation => b"delegation",
             RosterKind::Passkey => b"passkey",
             RosterKind::PasskeyInvitation => b"passkey invitation",
+            RosterKind::Merge => b"merge",
         };
         mac(&self.index, "sealwort roster v1", &[kind, name])
     }

@@ -10,6 +10,7 @@ use sealwort_fhir::{IssueCode, Resource, ResourceId, ResourceType};
 use sealwort_proto::Pseudonym;
 use sealwort_smart::{Action, Context, Permission};
 
+use crate::Gateway;
 use crate::error::GatewayError;
 use crate::user::Asking;
 use crate::view::{Held, PatientView, Version, millis, ordinal};
@@ -117,7 +118,11 @@ pub(crate) struct Seen {
 impl Seen {
     /// What may be seen for this action: reading or searching.
     pub(crate) fn new(view: Arc<PatientView>, asking: &Asking, action: Action) -> Result<Self, GatewayError> {
-        let record = record_of(view.patient, asking);
+        let record = if asking.context.is_some_and(|context| view.stands_for(context)) {
+            Record::InContext
+        } else {
+            Record::AnotherPatient
+        };
         let mut allowed = HashMap::new();
         let mut everything = true;
         for kind in view.kinds() {
@@ -181,9 +186,12 @@ impl Seen {
     }
 }
 
-/// Whose record it is, from where the token stands.
-pub(crate) fn record_of(patient: Pseudonym, asking: &Asking) -> Record {
-    if asking.context == Some(patient) { Record::InContext } else { Record::AnotherPatient }
+impl Gateway {
+    /// Whose record it is, from where the token stands.
+    pub(crate) fn record_of(&self, patient: Pseudonym, asking: &Asking) -> Record {
+        let stands = |context: Pseudonym| self.roster.surviving(context) == self.roster.surviving(patient);
+        if asking.context.is_some_and(stands) { Record::InContext } else { Record::AnotherPatient }
+    }
 }
 
 /// Whether a token has any business with a record: one about a single patient has none with others.

@@ -52,6 +52,11 @@ impl Standing {
         Body::new(Guarded { rest: content, standing: self, looked: Instant::now() })
     }
 
+    /// A body that is written while it is sent, which ends early in the same way.
+    pub(crate) fn over(self, stream: Body) -> Body {
+        Body::new(GuardedStream { stream, standing: self, looked: Instant::now() })
+    }
+
     fn holds(&self) -> bool {
         let Some(gateway) = self.gateway.upgrade() else { return false };
         let now = gateway.sessions.now();
@@ -63,6 +68,19 @@ impl fmt::Debug for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Standing").field("leases", &self.leases.len()).finish_non_exhaustive()
     }
+}
+
+/// Whether it is time to look and it has ended.
+fn has_ended(standing: &Standing, looked: &mut Instant) -> bool {
+    if looked.elapsed() < LOOK_EVERY {
+        return false;
+    }
+    *looked = Instant::now();
+    let ended = !standing.holds();
+    if ended {
+        tracing::info!("an answer on its way was cut: what it rested on has ended");
+    }
+    ended
 }
 
 struct Guarded {
@@ -79,16 +97,13 @@ impl http_body::Body for Guarded {
         if self.rest.is_empty() {
             return Poll::Ready(None);
         }
-        if self.looked.elapsed() >= LOOK_EVERY {
-            if !self.standing.holds() {
-                self.rest.clear();
-                tracing::info!("an answer on its way was cut: what it rested on has ended");
-                return Poll::Ready(Some(Err(Ended)));
-            }
-            self.looked = Instant::now();
+        let this = &mut *self;
+        if has_ended(&this.standing, &mut this.looked) {
+            this.rest.clear();
+            return Poll::Ready(Some(Err(Ended)));
         }
-        let piece = self.rest.len().min(PIECE_BYTES);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
+        let piece = this.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(this.rest.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -97,5 +112,36 @@ impl http_body::Body for Guarded {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
+
+struct GuardedStream {
+    stream: Body,
+    standing: Standing,
+    looked: Instant,
+}
+
+impl http_body::Body for GuardedStream {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        if has_ended(&this.standing, &mut this.looked) {
+            this.stream = Body::empty();
+            return Poll::Ready(Some(Err(axum::Error::new(Ended))));
+        }
+        Pin::new(&mut this.stream).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.stream.size_hint()
     }
 }

@@ -141,12 +141,16 @@ pub(crate) fn kind_of(does: Interaction) -> Option<EventKind> {
         Interaction::AccessLog | Interaction::AccessLogProof => EventKind::LogShown,
         Interaction::SearchEvents | Interaction::ReadEvent => EventKind::LogSearched,
         Interaction::ConsentExplain => EventKind::ConsentRead,
+        Interaction::Merge => EventKind::PatientMerged,
+        Interaction::Unmerge => EventKind::PatientUnmerged,
         Interaction::EmergencyAccess => EventKind::EmergencyBegun,
         Interaction::EmergencyApprove => EventKind::EmergencyApproved,
         Interaction::EmergencyEnd => EventKind::EmergencyEnded,
-        Interaction::Export | Interaction::ExportStatus | Interaction::ExportCancel | Interaction::ExportFile => {
-            EventKind::Exported
-        }
+        Interaction::Export
+        | Interaction::ExportStatus
+        | Interaction::ExportCancel
+        | Interaction::ExportFile
+        | Interaction::PhrExport => EventKind::Exported,
     })
 }
 

@@ -1,7 +1,9 @@
 //! A patient held open: the versions of the resources of one log, as this server shows them, beside what searches
 //! run over. Built by `open`, read by the FHIR face. What it holds is wiped when nobody holds it any more.
 
-use std::collections::HashMap;
+mod combined;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +14,17 @@ use sealwort_proto::receipt::Witness;
 use sealwort_proto::record::{Change, Record};
 use sealwort_proto::{LabelTag, Pseudonym};
 use zeroize::Zeroizing;
+
+use crate::merge::note::{MergeNote, is_reserved};
+
+/// Who wrote a version, and which entry of the log holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Identity of the hospital that signed the entry.
+    pub(crate) author: Arc<str>,
+    /// Place and hash of the entry.
+    pub(crate) entry: Witness,
+}
 
 /// One version of a resource.
 #[derive(Clone)]
@@ -24,6 +37,7 @@ pub(crate) struct Version {
     pub(crate) label: Branch,
     /// The resource as this server shows it; `None` for a deletion.
     pub(crate) content: Option<Bytes>,
+    pub(crate) origin: Origin,
 }
 
 /// A resource and its versions, the oldest first.
@@ -101,6 +115,10 @@ pub(crate) struct PatientView {
     pub(crate) expires: UnixTime,
     /// Entries whose label was not granted.
     pub(crate) withheld: u64,
+    /// Whose records were merged into it and are shown with it.
+    with: Vec<Pseudonym>,
+    /// What it says of merges, by Linkage, each with who wrote it last.
+    merges: BTreeMap<String, (Origin, Option<MergeNote>)>,
     held: Vec<Arc<Held>>,
     index: HashMap<ResourceType, HashMap<ResourceId, usize>>,
     corpus: Corpus,
@@ -118,6 +136,8 @@ impl PatientView {
             tags,
             expires: UnixTime::from_secs(0),
             withheld: 0,
+            with: Vec::new(),
+            merges: BTreeMap::new(),
             held: Vec::new(),
             index: HashMap::new(),
             corpus: Corpus::new(&[base]),
@@ -134,6 +154,8 @@ impl PatientView {
             tags: self.tags.clone(),
             expires: self.expires,
             withheld: self.withheld,
+            with: self.with.clone(),
+            merges: self.merges.clone(),
             held: self.held.clone(),
             index: self.index.clone(),
             corpus: self.corpus.clone(),
@@ -142,9 +164,16 @@ impl PatientView {
         }
     }
 
-    /// Takes the next record of the log, which stands there at `sequence`.
-    pub(crate) fn take(&mut self, taken: Taken, changed: UnixTime, label: Branch, sequence: u64) {
+    /// Takes the next record of the log.
+    pub(crate) fn take(&mut self, taken: Taken, changed: UnixTime, label: Branch, origin: Origin) {
         let Taken { kind, id, change, resource, document } = taken;
+        // What ties two records is no resource of anybody's.
+        if is_reserved(kind, id.as_str()) {
+            let note = resource.and_then(|resource| MergeNote::read(id.as_str(), &resource));
+            self.merges.insert(id.as_str().to_owned(), (origin, note));
+            return;
+        }
+        let sequence = origin.entry.sequence;
         let mut known = self.index.get(&kind).and_then(|ids| ids.get(&id)).copied();
         if change == Change::Move {
             if let Some(held) = known.and_then(|at| self.held.get_mut(at)).map(Arc::make_mut) {
@@ -169,7 +198,7 @@ impl PatientView {
             Change::Delete | Change::Move => None,
         };
         self.bytes += content.as_ref().map_or(0, Bytes::len) + document.as_ref().map_or(0, |d| d.bytes());
-        let version = Version { number, changed, label, content };
+        let version = Version { number, changed, label, content, origin };
         let at = if let Some(at) = known {
             if let Some(held) = self.held.get_mut(at).map(Arc::make_mut) {
                 let before = std::mem::replace(&mut held.newest, version);
@@ -210,6 +239,22 @@ impl PatientView {
         if let Some(at) = ordinal(at) {
             self.corpus.remove(at);
         }
+    }
+
+    /// The merges that it tells of, in words of this hospital: who else may write could say anything.
+    pub(crate) fn merges_by<'a>(&'a self, author: &'a str) -> impl Iterator<Item = &'a MergeNote> {
+        let by = self.merges.values().filter(move |(origin, _)| &*origin.author == author);
+        by.filter_map(|(_, note)| note.as_ref())
+    }
+
+    /// Whether it shows this patient, by itself or merged into it.
+    pub(crate) fn stands_for(&self, patient: Pseudonym) -> bool {
+        self.patient == patient || self.with.contains(&patient)
+    }
+
+    /// Whether it tells of any merge.
+    pub(crate) fn tells_of_merges(&self) -> bool {
+        !self.merges.is_empty()
     }
 
     /// One resource, deleted or not.

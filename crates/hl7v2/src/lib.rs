@@ -24,6 +24,6 @@ pub mod refused;
 pub mod timestamp;
 
 pub use acknowledgement::{ControlId, Outcome, acknowledge};
-pub use mapping::{Mapped, Settings, Unmapped, map};
+pub use mapping::{Identities, Mapped, Settings, Unmapped, map};
 pub use message::{Message, Place};
 pub use refused::{Code, Refused};

@@ -73,6 +73,8 @@ pub struct SegmentName([u8; 3]);
 impl SegmentName {
     /// The message header.
     pub const MSH: Self = Self(*b"MSH");
+    /// An identity that is given up.
+    pub const MRG: Self = Self(*b"MRG");
     /// A result, or a line of a document.
     pub const OBX: Self = Self(*b"OBX");
     /// The patient.

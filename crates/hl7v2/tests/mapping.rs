@@ -444,7 +444,7 @@ fn refusals_name_place_and_condition() {
     let txa = "TXA|1|PN||||||||||DOC1";
     for (kind, segments, code, condition, told) in [
         ("SIU^S12", vec![PATIENT], Code::Reject, 200, "unsupported message type SIU^S12"),
-        ("ADT^A40", vec![PATIENT], Code::Reject, 201, "unsupported event in message type ADT^A40"),
+        ("ADT^A24", vec![PATIENT], Code::Reject, 201, "unsupported event in message type ADT^A24"),
         ("ACK^R01", vec![], Code::Reject, 200, "unsupported message type"),
         ("", vec![], Code::Error, 101, "MSH-9[1].1 is required"),
         ("ADT^A01", vec![], Code::Error, 100, "the segment PID is missing"),
@@ -545,4 +545,30 @@ fn a_second_pid_of_the_same_patient_is_taken() {
         &message("OML^O21", &[PATIENT, "ORC|NW|A", "OBR|1|||X^X^L", "PID|1||77^^^HOSP^MR", "OBR|2|B||Y^Y^L"]),
         &["Patient# = 1", "ServiceRequest# = 2"],
     );
+}
+
+#[test]
+fn messages_about_identities_name_both_of_them() {
+    use sealwort_hl7v2::Identities;
+    let a40 = message("ADT^A40^ADT_A39", &["EVN|A40", PATIENT, "MRG|88^^^HOSP^MR~1|2||5^^^HOSP"]);
+    let found = mapped(&a40).unwrap();
+    let system = "https://hosp.example.org/mrn";
+    let surviving = format!("{system}|77");
+    let merged = Identities::Merged { prior: format!("{system}|88"), surviving: surviving.clone() };
+    assert_eq!((found.identities, found.entries), (Some(merged), 1));
+    // The message says who the patient is, not what is new of them.
+    check(&a40, &["Patient[0]!method = POST"]);
+    let a37 = message("ADT^A37^ADT_A37", &["EVN|A37", PATIENT, "PV1|1|I", "PID|2||8\\F\\8^^^HOSP^MR"]);
+    let found = mapped(&a37).unwrap();
+    let parted = Identities::Parted { first: surviving, second: format!("{system}|8\\|8") };
+    assert_eq!((found.identities, found.entries), (Some(parted), 0));
+    for (kind, segments) in [
+        ("ADT^A40", vec![PATIENT]),
+        ("ADT^A40", vec![PATIENT, "MRG|"]),
+        ("ADT^A40", vec![PATIENT, "MRG|1^^^HOSP", "MRG|2^^^HOSP"]),
+        ("ADT^A37", vec![PATIENT]),
+        ("ADT^A37", vec![PATIENT, "PID|2||8^^^HOSP", "PID|3||9^^^HOSP"]),
+    ] {
+        assert!(mapped(&message(kind, &segments)).is_err(), "{kind} {segments:?}");
+    }
 }

@@ -186,6 +186,27 @@ pub fn sha256(content: &[u8]) -> [u8; 32] {
     *to_digest(&digest::digest(&digest::SHA256, content)).as_bytes()
 }
 
+/// The same of content that comes in pieces.
+pub struct Sha256(digest::Context);
+
+impl Default for Sha256 {
+    fn default() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+}
+
+impl Sha256 {
+    /// Takes the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The hash of all of them.
+    pub fn finish(self) -> [u8; 32] {
+        *to_digest(&self.0.finish()).as_bytes()
+    }
+}
+
 /// Hashes one byte string under a label.
 pub fn hash(label: &str, part: &[u8]) -> Digest {
     let mut transcript = Transcript::new(label);

@@ -21,13 +21,16 @@ const PRODUCT: [&str; 15] = [
 ];
 /// Types that never leave a gateway: its roster, its outbox and what it refused, wrapped at rest, and the handles that
 /// it gives to clients, which it alone reads.
-const LOCAL: [&str; 14] = [
+const LOCAL: [&str; 17] = [
+    "Before",
     "Book",
+    "Consented",
     "Cursor",
     "Erased",
     "Export",
     "KeptConsent",
     "Known",
+    "Merge",
     "Outgoing",
     "Person",
     "Refused",

@@ -37,6 +37,8 @@ pub enum RosterKind {
     Passkey,
     /// An invitation to register a passkey, by its code's fingerprint.
     PasskeyInvitation,
+    /// A merge of two identities, by the pseudonym that was given up.
+    Merge,
 }
 
 /// A write that waits for the exchange.

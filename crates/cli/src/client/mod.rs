@@ -8,6 +8,7 @@ mod outcome;
 mod tls;
 mod token;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -164,8 +165,27 @@ impl GatewayClient {
 
     /// Asks and waits for the whole answer. Anything but 2xx is an error.
     pub(crate) async fn ask(&mut self, question: Question<'_>) -> Result<Answer, CliError> {
+        let mut body = Limited::default();
+        let status = self.within_patience(question, &mut body).await?;
+        Ok(Answer { status, body: body.0.into() })
+    }
+
+    /// The same with an answer of any size, written where it is kept. What breaks off is an error.
+    pub(crate) async fn download(
+        &mut self,
+        question: Question<'_>,
+        to: &mut (dyn Write + Send),
+    ) -> Result<(), CliError> {
+        self.within_patience(question, to).await.map(drop)
+    }
+
+    async fn within_patience(
+        &mut self,
+        question: Question<'_>,
+        to: &mut (dyn Write + Send),
+    ) -> Result<StatusCode, CliError> {
         let patience = self.patience;
-        timeout(patience, self.exchange(question)).await.unwrap_or_else(|_| {
+        timeout(patience, self.exchange(question, to)).await.unwrap_or_else(|_| {
             let address = &self.address;
             Err(CliError::remote(
                 "timeout",
@@ -174,7 +194,7 @@ impl GatewayClient {
         })
     }
 
-    async fn exchange(&mut self, question: Question<'_>) -> Result<Answer, CliError> {
+    async fn exchange(&mut self, question: Question<'_>, to: &mut (dyn Write + Send)) -> Result<StatusCode, CliError> {
         let uploads = question.body.is_some();
         let (media_type, content) = question.body.unwrap_or_default();
         let uploaded = if uploads { question.progress.clone() } else { ProgressBar::hidden() };
@@ -204,26 +224,21 @@ impl GatewayClient {
         let response = sender.send_request(request).await.map_err(failed)?;
         let status = response.status();
         let mut body = response.into_body();
-        let mut content = Vec::new();
+        let mut refusing = Limited::default();
         while let Some(frame) = body.frame().await {
             let Ok(piece) = frame.map_err(failed)?.into_data() else { continue };
-            if content.len() + piece.len() > ANSWER_BYTES_MAX {
-                return Err(CliError::remote(
-                    "response-too-large",
-                    format!("the answer is larger than {ANSWER_BYTES_MAX} bytes"),
-                ));
-            }
             if !uploads {
                 question.progress.inc(piece.len() as u64);
             }
-            content.extend_from_slice(&piece);
+            let written = if status.is_success() { to.write_all(&piece) } else { refusing.write_all(&piece) };
+            written.map_err(|error| CliError::Local(format!("the answer cannot be kept: {error}")))?;
         }
         self.sender = Some(sender);
         question.progress.finish_and_clear();
         if status.is_success() {
-            return Ok(Answer { status, body: content.into() });
+            return Ok(status);
         }
-        let mut refused = refusal(status, &content);
+        let mut refused = refusal(status, &refusing.0);
         if status == StatusCode::UNAUTHORIZED {
             refused.remedy = Some(LOGIN.to_owned());
         }
@@ -264,6 +279,24 @@ impl GatewayClient {
             Ok(Err(error)) => Err(CliError::remote("tls-failed", format!("no TLS connection to {address}: {error}"))),
             Err(_) => Err(CliError::remote("timeout", format!("{address} does not answer the TLS handshake"))),
         }
+    }
+}
+
+/// An answer in memory, up to a limit.
+#[derive(Default)]
+struct Limited(Vec<u8>);
+
+impl Write for Limited {
+    fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + piece.len() > ANSWER_BYTES_MAX {
+            return Err(std::io::Error::other(format!("it is larger than {ANSWER_BYTES_MAX} bytes")));
+        }
+        self.0.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ mod decisions;
 mod encoding;
 mod explanation;
 mod matrix;
+mod merged;
 mod plain_reading;
 mod speed;
 mod succession;

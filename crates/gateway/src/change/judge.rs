@@ -16,7 +16,7 @@ use crate::deposit::Basis;
 use crate::error::GatewayError;
 use crate::face::reply::{etag, names_version};
 use crate::face::request::{Strictness, form};
-use crate::seen::{Allowed, Record, Seen, check_write, record_of, scope_lacks};
+use crate::seen::{Allowed, Record, Seen, check_write, scope_lacks};
 use crate::user::Asking;
 use crate::view::{PatientView, Version};
 
@@ -95,7 +95,7 @@ impl Gateway {
         let bench = Bench {
             asking,
             rules: &self.label_rules,
-            record: patient.map_or(Record::AnotherPatient, |patient| record_of(patient, asking)),
+            record: patient.map_or(Record::AnotherPatient, |patient| self.record_of(patient, asking)),
             unwritten: written.is_none() && needs > Needs::Nothing,
             searched: seen(Action::Search)?,
             read: seen(Action::Read)?,
@@ -140,7 +140,11 @@ impl Gateway {
         let may_be_hidden = matches!(wanted.does, Does::Update { .. })
             && view.withheld > 0
             && view.place(wanted.kind, id.as_str()).is_none();
-        if !may_be_hidden || self.roster.by_resource(wanted.kind.as_str(), id.as_str()).await? != Some(view.patient) {
+        if !may_be_hidden {
+            return Ok(None);
+        }
+        let owner = self.roster.by_resource(wanted.kind.as_str(), id.as_str()).await?;
+        if !owner.is_some_and(|owner| view.stands_for(owner)) {
             return Ok(None);
         }
         Ok(Some(GatewayError::request(

@@ -45,6 +45,7 @@ impl Gateway {
                 Judged::Nothing { id } => done.push((*member, gone(wanted.kind, id, None, now))),
                 Judged::Writes(mut writes) => {
                     let within = |error: GatewayError| error.within(&wanted.expression);
+                    self.check_not_given_up(wanted.kind, &writes.id).await.map_err(within)?;
                     if let Some(resource) = &writes.resource {
                         let resolved = self.resolved(resource, &mut links, group, plan.unresolved, asking).await;
                         writes.resource = Some(resolved.map_err(within)?);

@@ -29,12 +29,15 @@ const REQUESTS_MAX: usize = 1000;
 /// Most bytes that such requests answer with together.
 const ANSWERS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What is not done inside a Bundle, for its answer is no resource, or no answer at once.
-const NOT_IN_BUNDLES: [Interaction; 6] = [
+const NOT_IN_BUNDLES: [Interaction; 9] = [
     Interaction::Bundle,
     Interaction::Export,
     Interaction::ExportStatus,
     Interaction::ExportCancel,
     Interaction::ExportFile,
+    Interaction::PhrExport,
+    Interaction::Merge,
+    Interaction::Unmerge,
     Interaction::SmartConfiguration,
 ];
 

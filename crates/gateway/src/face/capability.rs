@@ -25,7 +25,7 @@ const TYPE_INTERACTIONS: [(Interaction, Listed); 9] = [
     (Interaction::SearchType, Listed::SearchType),
 ];
 
-const PATIENT_OPERATIONS: [(Interaction, Operation); 6] = [
+const PATIENT_OPERATIONS: [(Interaction, Operation); 9] = [
     (
         Interaction::Everything,
         Operation { name: "everything", definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything" },
@@ -50,6 +50,12 @@ const PATIENT_OPERATIONS: [(Interaction, Operation); 6] = [
             definition: "https://sealwort.example/fhir/OperationDefinition/Patient-consent-explain",
         },
     ),
+    (Interaction::PhrExport, Operation { name: "phr-export", definition: "urn:sealwort:operation:phr-export" }),
+    (
+        Interaction::Merge,
+        Operation { name: "merge", definition: "http://hl7.org/fhir/OperationDefinition/Patient-merge" },
+    ),
+    (Interaction::Unmerge, Operation { name: "unmerge", definition: "urn:sealwort:operation:unmerge" }),
 ];
 
 const VALIDATE: Operation =
@@ -111,6 +117,10 @@ fn type_offer(kind: ResourceType) -> TypeOffer {
     }
     if kind == ResourceType::PATIENT {
         operations.extend(PATIENT_OPERATIONS.iter().filter(|(does, _)| offers(*does)).map(|(_, operation)| *operation));
+    }
+    if kind == ResourceType::BUNDLE {
+        let phr = PATIENT_OPERATIONS.iter().filter(|(does, _)| *does == Interaction::PhrExport && offers(*does));
+        operations.extend(phr.map(|(_, operation)| *operation));
     }
     let search = sealwort_fhir::search::offered(kind)
         .map(|one| SearchParameter { name: one.code, kind: one.kind, definition: one.definition })

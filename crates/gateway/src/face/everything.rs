@@ -17,6 +17,7 @@ use super::request::{Ask, bad_parameter, borrowed, with_query};
 use crate::Gateway;
 use crate::error::GatewayError;
 use crate::seen::Seen;
+use crate::trail::Trail;
 use crate::view::Held;
 
 /// Most resources on a page.
@@ -71,25 +72,35 @@ pub(super) async fn everything(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
 pub(super) async fn ips(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
     ask.knows(&["identifier", "profile", "graph"])?;
     let (seen, id) = whole(gateway, ask).await?;
+    let document = summarised(gateway, &seen, &id, &ask.asking.trail)?;
+    Ok(Reply::resource(StatusCode::OK, document).of(&seen.view))
+}
+
+/// The summary of a record.
+pub(super) fn summarised(
+    gateway: &Gateway,
+    seen: &Seen,
+    id: &ResourceId,
+    trail: &Trail,
+) -> Result<Vec<u8>, GatewayError> {
     let read = |held: &Held| {
-        ask.asking.trail.shows(seen.view.patient, held.kind, held.id.as_str());
+        trail.shows(seen.view.patient, held.kind, held.id.as_str());
         Resource::parse(held.newest().content.clone()?).ok()
     };
-    let patient = seen.find(ResourceType::PATIENT, &id).and_then(read).ok_or_else(super::read::not_found)?;
+    let patient = seen.find(ResourceType::PATIENT, id).and_then(read).ok_or_else(super::read::not_found)?;
     let record: Vec<Resource> = seen.places().filter_map(|(_, held)| read(held)).collect();
     let record: Vec<&Resource> = record.iter().collect();
     let now = date(gateway.sessions.now()).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
     let identity = gateway.member.identity();
     let organization: ResourceId = identity.name.to_string().parse().or_else(|_| crate::change::fresh_id())?;
-    let document = summary(&SummaryRequest {
+    Ok(summary(&SummaryRequest {
         patient: &patient,
         record: &record,
         author: SummaryAuthor { id: &organization, name: &identity.name.to_string() },
         uuid: &fresh_uuid()?,
         base_url: &gateway.base,
         now,
-    })?;
-    Ok(Reply::resource(StatusCode::OK, document).of(&seen.view))
+    })?)
 }
 
 /// A random UUID (RFC 9562, version 4).

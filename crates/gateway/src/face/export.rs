@@ -43,15 +43,7 @@ struct Export {
 /// `GET Patient/[id]/$export`
 pub(super) async fn begin(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
     ask.knows(&["_type", "_since", "_outputFormat"])?;
-    if ask.asking.purpose == crate::emergency::BREAK_THE_GLASS {
-        return Err(GatewayError::request(
-            403,
-            IssueCode::Forbidden,
-            "emergency-no-export",
-            "emergency access is for looking, not for taking a copy",
-            "read the record, or search in it",
-        ));
-    }
+    refuse_in_emergency(ask)?;
     if ask.prefer.respond_async != Waiting::Elsewhere {
         return Err(GatewayError::request(
             400,
@@ -72,6 +64,20 @@ pub(super) async fn begin(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Ga
     let mut reply = Reply::status(StatusCode::ACCEPTED);
     reply.headers.push((header::CONTENT_LOCATION, format!("{}/$export-status/{}", gateway.base, export.seal(gateway))));
     Ok(reply)
+}
+
+/// Refuses a copy of a record that was opened by breaking the glass.
+pub(super) fn refuse_in_emergency(ask: &Ask) -> Result<(), GatewayError> {
+    if ask.asking.purpose != crate::emergency::BREAK_THE_GLASS {
+        return Ok(());
+    }
+    Err(GatewayError::request(
+        403,
+        IssueCode::Forbidden,
+        "emergency-no-export",
+        "emergency access is for looking, not for taking a copy",
+        "read the record, or search in it",
+    ))
 }
 
 /// `GET $export-status/[handle]`: the manifest. The record is in memory, so there is nothing to wait for.

@@ -17,6 +17,8 @@ mod labels;
 mod local;
 mod passkeys;
 pub(crate) mod proxies;
+mod merge;
+mod phr;
 pub(crate) mod read;
 pub(crate) mod reply;
 pub(crate) mod request;
@@ -134,6 +136,7 @@ async fn serve(State(gateway): Shared, request: Request) -> Response {
             reply.standing = trail.and_then(|trail| Standing::of(&gateway, &parts.headers, trail.take_leases()));
             if parts.method == Method::HEAD {
                 reply.content = bytes::Bytes::new();
+                reply.stream = None;
             }
             reply::respond(reply, &format, &gateway.base)
         }
@@ -244,6 +247,9 @@ async fn dispatch(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayErr
         Interaction::ExportCancel => export::cancel(gateway, ask),
         Interaction::ExportFile => export::file(gateway, ask).await,
         Interaction::ConsentExplain => consent::explain(gateway, ask).await,
+        Interaction::Merge => merge::merge(gateway, ask).await,
+        Interaction::Unmerge => merge::unmerge(gateway, ask).await,
+        Interaction::PhrExport => phr::export(gateway, ask).await,
         Interaction::EmergencyAccess => emergency::open(gateway, ask).await,
         Interaction::EmergencyApprove => emergency::approve(gateway, ask).await,
         Interaction::EmergencyEnd => emergency::end(gateway, ask).await,

@@ -39,6 +39,8 @@ pub(crate) struct Reply {
     pub(crate) withheld: u64,
     /// What it rests on while it is on its way.
     pub(crate) standing: Option<Standing>,
+    /// Content that is written while it is sent.
+    pub(crate) stream: Option<Body>,
     /// Headers that one interaction needs.
     pub(crate) headers: Vec<(HeaderName, String)>,
 }
@@ -54,6 +56,8 @@ pub(crate) enum Content {
     Lines,
     /// JSON that is no FHIR.
     Json,
+    /// What [`Reply::stream`] brings, of this media type.
+    Stream(&'static str),
 }
 
 impl Reply {
@@ -216,6 +220,7 @@ pub(super) fn respond(reply: Reply, format: &Format, base: &str) -> Response {
         Content::Nothing => (Bytes::new(), None),
         Content::Lines => (reply.content, Some(NDJSON)),
         Content::Json => (reply.content, Some("application/json")),
+        Content::Stream(media) => (reply.content, Some(media)),
         Content::Resource => {
             let content = match &format.subset {
                 Some(subset) => cut(&reply.content, subset),
@@ -231,9 +236,11 @@ pub(super) fn respond(reply: Reply, format: &Format, base: &str) -> Response {
             }
         }
     };
-    let body = match reply.standing {
-        Some(standing) => standing.body(content),
-        None => Body::from(content),
+    let body = match (reply.standing, reply.stream) {
+        (Some(standing), None) => standing.body(content),
+        (Some(standing), Some(stream)) => standing.over(stream),
+        (None, Some(stream)) => stream,
+        (None, None) => Body::from(content),
     };
     let mut response = (reply.status, body).into_response();
     let headers = response.headers_mut();

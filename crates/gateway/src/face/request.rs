@@ -13,6 +13,7 @@ use crate::user::Asking;
 const PARAMETERS_MAX: usize = 256;
 
 /// What somebody asks.
+#[derive(Clone)]
 pub(crate) struct Ask {
     pub(crate) asking: Asking,
     pub(crate) place: Place,

@@ -20,7 +20,7 @@ use super::request::{Ask, Strictness, borrowed, form, with_query};
 use super::table::Interaction;
 use crate::Gateway;
 use crate::error::GatewayError;
-use crate::seen::{Seen, check_scope, concerns};
+use crate::seen::{Seen, check_scope};
 use crate::user::Asking;
 
 /// Media type of a search in a body.
@@ -41,6 +41,21 @@ enum Over {
     Nobody(&'static str),
 }
 
+/// The parameters with the Patients that were given up led on to those that stand for them.
+async fn surviving(
+    gateway: &Gateway,
+    mut parameters: Vec<(String, String)>,
+) -> Result<Vec<(String, String)>, GatewayError> {
+    for (name, value) in &mut parameters {
+        let is_patient = matches!(name.split(':').next(), Some("patient" | "subject"));
+        let id = if is_patient { value.strip_prefix("Patient/").unwrap_or(value) } else { continue };
+        if let Some(target) = gateway.given_up(id).await? {
+            *value = format!("Patient/{target}");
+        }
+    }
+    Ok(parameters)
+}
+
 /// `GET [type]?…`, `POST [type]/_search`, `GET [base]?…`, `GET Patient/[id]/[type]?…`
 pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
     let kind = match ask.place.does {
@@ -51,6 +66,7 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
         check_scope(&ask.asking, Action::Search, kind)?;
     }
     let Asked { parameters, resumed, position, handling } = asked(gateway, ask)?;
+    let parameters = surviving(gateway, parameters).await?;
     let query = Query::parse(kind, &parameters, handling)?;
     check_links(&query, &ask.asking)?;
     let over = match resumed.as_ref().map(|cursor| &cursor.record) {
@@ -60,8 +76,8 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     };
     let over = match over {
         // A token about one patient learns nothing of others, not even whether they are known.
-        Over::Record(patient) if !concerns(patient, &ask.asking) => Over::Nobody(UNKNOWN),
-        Over::Holding(patient) if !concerns(patient, &ask.asking) => Over::Nobody(NOTHING),
+        Over::Record(patient) if !gateway.concerns(patient, &ask.asking) => Over::Nobody(UNKNOWN),
+        Over::Holding(patient) if !gateway.concerns(patient, &ask.asking) => Over::Nobody(NOTHING),
         over => over,
     };
     let path = path(ask);

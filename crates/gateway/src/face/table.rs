@@ -37,6 +37,11 @@ pub(crate) enum Interaction {
     ExportCancel,
     ExportFile,
     ConsentExplain,
+    /// Everything about one patient, to take along.
+    PhrExport,
+    /// Two identities of one patient.
+    Merge,
+    Unmerge,
     EmergencyAccess,
     EmergencyApprove,
     EmergencyEnd,
@@ -101,6 +106,10 @@ static TABLE: &[Row] = &[
     Row(Method::POST, &[PATIENT, Id, EVENT, Word("_search")], Interaction::SearchEvents),
     Row(Method::GET, &[PATIENT, Id, Word("$consent-explain")], Interaction::ConsentExplain),
     Row(Method::POST, &[PATIENT, Id, Word("$consent-explain")], Interaction::ConsentExplain),
+    Row(Method::GET, &[PATIENT, Id, Word("$phr-export")], Interaction::PhrExport),
+    Row(Method::GET, &[Word("Bundle"), Word("$phr-export")], Interaction::PhrExport),
+    Row(Method::POST, &[PATIENT, Word("$merge")], Interaction::Merge),
+    Row(Method::POST, &[PATIENT, Word("$unmerge")], Interaction::Unmerge),
     Row(Method::POST, &[Kind, Word("$validate")], Interaction::Validate),
     Row(Method::POST, &[Kind, Id, Word("$validate")], Interaction::Validate),
     Row(Method::POST, &[Stored, Word("_search")], Interaction::SearchType),

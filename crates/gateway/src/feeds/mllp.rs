@@ -5,19 +5,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sealwort_audit::{Detail, EventKind};
 use sealwort_hl7v2::mllp::{Decoder, Event, encode};
-use sealwort_hl7v2::{ControlId, Message, Outcome, Refused, Settings, acknowledge, batch, map};
+use sealwort_hl7v2::{ControlId, Identities, Message, Outcome, Refused, Settings, acknowledge, batch, map};
 use sealwort_net::Shutdown;
 use sealwort_net::transport::{Listener, Socket};
 use sealwort_proto::crypto::random;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 
+use super::Taken;
 use super::refused::Source;
 use crate::Gateway;
 use crate::config::MllpConfig;
 use crate::error::GatewayError;
 use crate::face::reply::date;
+use crate::merge;
 use crate::user::Asking;
 
 /// Bytes read at once.
@@ -217,14 +220,47 @@ impl Gateway {
             tracing::info!(message_type = %mapped.message_type, left_out = mapped.unmapped.len(), "parts of a message have no place in FHIR");
         }
         let asking = Asking::itself("hl7v2".to_owned(), "system".to_owned(), "TREAT".to_owned());
-        match self.take_in(mapped.bundle.into(), &asking).await {
-            Ok(_) => Ok(()),
+        let taken = match mapped.entries {
+            0 => Ok(Taken::Stored),
+            _ => self.take_in(mapped.bundle.into(), &asking).await,
+        };
+        let outcome = match (taken, &mapped.identities) {
+            (Ok(Taken::Stored), Some(identities)) => self.identities_changed(identities, &asking).await,
+            // It can only be judged with the exchange: the sender sends it again.
+            (Ok(Taken::Waiting), Some(_)) => return Err(Failed::Ours),
+            (taken, _) => taken.map(drop),
+        };
+        match outcome {
+            Ok(()) => Ok(()),
             Err(error) if error.status() >= 500 => {
                 tracing::error!(%error, "a message could not be made durable");
                 Err(Failed::Ours)
             }
             Err(error) => Err(Failed::Invalid(told(&error))),
         }
+    }
+
+    /// Merges or parts two identities, with the entry about it.
+    async fn identities_changed(&self, identities: &Identities, asking: &Asking) -> Result<(), GatewayError> {
+        self.journal.check()?;
+        let (kind, outcome) = match identities {
+            Identities::Merged { prior, surviving } => {
+                let both = merge::Identities { source: prior.clone(), target: surviving.clone(), result: None };
+                (EventKind::PatientMerged, self.merge(&both, merge::Doing::Really, asking).await)
+            }
+            Identities::Parted { first, second } => {
+                let parted = match self.unmerge(first, merge::Doing::Really, asking).await {
+                    Err(error) if error.code() == "patient-not-merged" => {
+                        self.unmerge(second, merge::Doing::Really, asking).await
+                    }
+                    outcome => outcome,
+                };
+                (EventKind::PatientUnmerged, parted)
+            }
+        };
+        let entry = self.entry(kind, asking).detail(Detail::Method, "feed");
+        self.keep_entry(entry, &asking.trail, outcome.as_ref().err()).await?;
+        outcome.map(drop)
     }
 
     /// A message that was refused, once more.

@@ -8,6 +8,7 @@ mod context;
 mod datatypes;
 mod document;
 mod element;
+mod identities;
 mod observation;
 mod order;
 mod patient;
@@ -20,6 +21,7 @@ mod visit;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use identities::Identities;
 pub use settings::Settings;
 pub use transaction::ENTRIES_MAX;
 
@@ -40,6 +42,8 @@ pub struct Mapped {
     pub message_type: String,
     /// How many entries the Bundle has.
     pub entries: usize,
+    /// Identities to be merged or parted once the Bundle is stored.
+    pub identities: Option<Identities>,
     /// What of the message is not in the Bundle, for the log.
     pub unmapped: Vec<Unmapped>,
 }
@@ -90,6 +94,8 @@ pub(crate) enum Family {
     Order,
     /// MDM: a document.
     Document,
+    /// ADT about two identities: it says who they are, and nothing new of them.
+    Identities,
 }
 
 /// The state that an event leaves a visit in, where the visit itself does not say.
@@ -103,9 +109,9 @@ pub(crate) enum Visit {
 }
 
 /// The messages that are mapped.
-pub const MESSAGE_TYPES: [&str; 16] = [
+pub const MESSAGE_TYPES: [&str; 18] = [
     "ADT^A01", "ADT^A02", "ADT^A03", "ADT^A04", "ADT^A05", "ADT^A06", "ADT^A07", "ADT^A08", "ADT^A11", "ADT^A13",
-    "ADT^A28", "ADT^A31", "ORU^R01", "ORM^O01", "OML^O21", "MDM^T02",
+    "ADT^A28", "ADT^A31", "ADT^A37", "ADT^A40", "ORU^R01", "ORM^O01", "OML^O21", "MDM^T02",
 ];
 
 /// Maps a message.
@@ -118,11 +124,20 @@ pub fn map(message: &Message, settings: &Settings) -> Result<Mapped, Refused> {
     let control_id = header.text(10).ok_or(Refused::MissingField(header.place_of(10)))?;
     let patient = message.first("PID").ok_or(Refused::MissingSegment(SegmentName::PID))?;
     let mut context = Context::new(&header, settings, family, visit)?;
+    let identities = match message_type.as_str() {
+        "ADT^A40" => Some(context.merged(message, &patient)?),
+        "ADT^A37" => Some(context.parted(message, &patient)?),
+        _ => None,
+    };
+    if let Some(Identities::Parted { .. }) = identities {
+        let (bundle, entries, unmapped) = context.finish();
+        return Ok(Mapped { bundle, control_id, message_type, entries, identities, unmapped });
+    }
     context.map_patient(&patient, message.first("PD1").as_ref())?;
     context.map_visit(message.first("PV1").as_ref(), message.first("PV2").as_ref())?;
     Walk::default().run(message, &mut context)?;
     let (bundle, entries, unmapped) = context.finish();
-    Ok(Mapped { bundle, control_id, message_type, entries, unmapped })
+    Ok(Mapped { bundle, control_id, message_type, entries, identities, unmapped })
 }
 
 /// Type and event of MSH-9, and the version of MSH-12.
@@ -134,6 +149,7 @@ fn kind(header: &Segment<'_>) -> Result<(String, Family, Visit), Refused> {
     let event = field.text(2).or(structure).unwrap_or_else(|| if kind == "ORM" { "O01" } else { "" }.to_owned());
     let message_type: String = format!("{kind}^{event}").chars().take(TYPE_LETTERS_MAX).collect();
     let family = match kind.as_str() {
+        "ADT" if matches!(event.as_str(), "A37" | "A40") => Family::Identities,
         "ADT" => Family::Registration,
         "ORU" => Family::Result,
         "ORM" | "OML" => Family::Order,
@@ -187,6 +203,7 @@ impl Walk {
         match segment.name().as_str() {
             // The header is read above, EVN says again what it says.
             "MSH" | "EVN" => {}
+            "MRG" if context.family == Family::Identities => {}
             "PID" if first => {}
             "PID" => context.check_same_patient(segment)?,
             "PD1" => return Ok(first),
@@ -200,7 +217,9 @@ impl Walk {
             "AL1" => context.map_allergy(segment)?,
             "DG1" => context.map_diagnosis(segment)?,
             "IN1" => context.map_insurance(segment)?,
-            "ORC" | "OBR" | "SPM" if context.family == Family::Registration => return Ok(false),
+            "ORC" | "OBR" | "SPM" if matches!(context.family, Family::Registration | Family::Identities) => {
+                return Ok(false);
+            }
             "ORC" => self.orders.control(segment, context)?,
             "OBR" => self.orders.request(segment, context)?,
             "SPM" => self.orders.specimen(segment, context)?,

@@ -14,7 +14,7 @@ use crate::message::Segment;
 use crate::refused::Refused;
 
 /// PID-3, and the fields that held identifiers before version 2.3.1.
-const IDENTIFIER_FIELDS: [usize; 3] = [3, 2, 4];
+pub(super) const IDENTIFIER_FIELDS: [usize; 3] = [3, 2, 4];
 /// Identifier types (table 0203) by which a patient is found, the best first.
 const FINDING_TYPES: [&str; 4] = ["MR", "MRN", "PI", "PT"];
 
@@ -72,9 +72,14 @@ impl Context<'_> {
 
     /// The identifier that finds the patient: one of a medical record, or else the first.
     fn patient_identity(&self, pid: &Segment<'_>) -> Option<Key> {
-        let all = |field| pid.repeats(field).collect::<Vec<_>>();
+        self.identity(pid, &IDENTIFIER_FIELDS)
+    }
+
+    /// The same in these fields, which hold identifiers.
+    pub(super) fn identity(&self, segment: &Segment<'_>, fields: &[usize]) -> Option<Key> {
+        let all = |field| segment.repeats(field).collect::<Vec<_>>();
         let mut first = None;
-        for field in IDENTIFIER_FIELDS {
+        for field in fields.iter().copied() {
             for kind in FINDING_TYPES {
                 let found = all(field).into_iter().find(|repeat| repeat.text(5).as_deref() == Some(kind));
                 if let Some(key) = found.and_then(|repeat| self.cx_key(&repeat)) {

@@ -39,8 +39,13 @@ impl Key {
         format!("{}~{}", self.system, self.value)
     }
 
-    fn search(&self) -> String {
-        // In a search `\`, `|`, `,` and `$` of a value are escaped (R4 search, "escaping").
+    /// The key as the value of a search, `system|value`.
+    pub(crate) fn token(&self) -> String {
+        format!("{}|{}", self.system, self.escaped())
+    }
+
+    /// In a search `\`, `|`, `,` and `$` of a value are escaped (R4 search, "escaping").
+    fn escaped(&self) -> String {
         let mut value = String::new();
         for letter in self.value.chars() {
             if matches!(letter, '\\' | '|' | ',' | '$') {
@@ -48,6 +53,11 @@ impl Key {
             }
             value.push(letter);
         }
+        value
+    }
+
+    fn search(&self) -> String {
+        let value = self.escaped();
         format!("identifier={}%7C{}", percent(&self.system), percent(&value))
     }
 }

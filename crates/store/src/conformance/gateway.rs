@@ -29,6 +29,7 @@ async fn roster(store: &dyn GatewayStore) {
         RosterKind::Delegation,
         RosterKind::Passkey,
         RosterKind::PasskeyInvitation,
+        RosterKind::Merge,
     ];
     // The suite may meet rows of an earlier run.
     let counted = store.roster_count(kinds[4]).await.unwrap();

@@ -133,5 +133,6 @@ const fn kind_number(kind: RosterKind) -> u8 {
         RosterKind::Delegation => 20,
         RosterKind::Passkey => 21,
         RosterKind::PasskeyInvitation => 22,
+        RosterKind::Merge => 30,
     }
 }

@@ -150,5 +150,6 @@ const fn kind_number(kind: RosterKind) -> i64 {
         RosterKind::Delegation => 20,
         RosterKind::Passkey => 21,
         RosterKind::PasskeyInvitation => 22,
+        RosterKind::Merge => 30,
     }
 }

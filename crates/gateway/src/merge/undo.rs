@@ -1,0 +1,104 @@
+//! Parting two identities that were merged.
+
+use sealwort_consent::in_common;
+use sealwort_fhir::{Resource, ResourceType, parse_token, same_content};
+use sealwort_proto::Pseudonym;
+
+use super::note::Standing;
+use super::{Consented, Doing, Merge, Merged, refused, terms_of};
+use crate::Gateway;
+use crate::error::GatewayError;
+use crate::people::TREATMENT;
+use crate::user::Asking;
+
+impl Gateway {
+    /// Undoes the merge by which this identity was given up. Again it completes what was cut off.
+    pub(crate) async fn unmerge(&self, source: &str, doing: Doing, asking: &Asking) -> Result<Merged, GatewayError> {
+        let _one_at_a_time = self.merging.lock().await;
+        let identifier = if source.contains('|') { parse_token(source)?.identifier() } else { None };
+        let patient = match identifier {
+            Some(identifier) => self.roster.by_locator(self.directory.locator(&identifier)).await?,
+            None => self.patient_holding(ResourceType::PATIENT, source, TREATMENT).await?,
+        };
+        let patient = patient.ok_or_else(GatewayError::unknown_patient)?;
+        let merge = self.roster.merge(patient).await?.ok_or_else(|| {
+            refused(
+                409,
+                "patient-not-merged",
+                "this identity is merged into no other",
+                "name the identity that was given up, not the one that survived",
+            )
+        })?;
+        let before = merge.before.clone().ok_or_else(crate::consent::authority_elsewhere)?;
+        asking.trail.touches(merge.source);
+        asking.trail.touches(merge.target);
+        let undone = merge.note(Standing::Undone)?;
+        let told = |done| Merged { source: undone.source.clone(), target: undone.target.clone(), done };
+        if doing == Doing::Preview {
+            return Ok(told(false));
+        }
+        // First in the record that was given up: nobody is led on to where nothing of it is found.
+        for patient in [merge.source, merge.target] {
+            self.tell(patient, &undone, asking).await?;
+        }
+        // The surviving one's consent is no more the other's.
+        self.roster.merge_undone(merge.source).await?;
+        self.part_consents(&merge, &before.source, &before.target, before.agreed).await?;
+        self.roster.remove_merge(merge.source).await?;
+        for patient in [merge.target, merge.source] {
+            self.patients.consent_changed(patient);
+        }
+        // What went on in the surviving record stays there; the name leads to where it began again.
+        let view = self.open_alone(merge.source, asking).await?;
+        let names = view.all().map(|(_, held)| (held.kind.as_str(), held.id.as_str()));
+        self.roster.put_resources(merge.source, names).await?;
+        self.note(&view).await?;
+        if let Some((said, says)) = &before.patient {
+            let view = self.open_alone(merge.target, asking).await?;
+            let now = view.get(ResourceType::PATIENT, &merge.target_id).and_then(|held| held.newest().content.clone());
+            // Who was updated since keeps that.
+            if now.is_some_and(|now| same_content(&now, says.as_ref())) {
+                let said = Resource::parse(said.0.clone())?;
+                self.put_patient(&merge, &said, asking).await?;
+            }
+        }
+        tracing::info!(source = %merge.source, target = %merge.target, "a merge of two identities is undone");
+        Ok(told(true))
+    }
+
+    /// Each has the consent again that it had. Where the patient decided anew meanwhile, that stays with the surviving one,
+    /// and the other one has no more of its own back than was decided.
+    async fn part_consents(
+        &self,
+        merge: &Merge,
+        source: &Consented,
+        target: &Consented,
+        agreed: u64,
+    ) -> Result<(), GatewayError> {
+        let _one_at_a_time = self.consenting.lock().await;
+        let known = self.own(merge.target).await?;
+        let now = self.newest_directive(&known).await?;
+        let mut back = source.terms()?;
+        // 0 where the merge was cut off before any consent was changed.
+        if now.version() == agreed {
+            self.restore(merge.target, target).await?;
+        } else if agreed != 0 {
+            back = in_common(&back, &self.retagged(&terms_of(&now), merge.target, merge.source));
+        }
+        if agreed != 0 {
+            match &source.book {
+                Some(book) if now.version() == agreed => self.roster.put_consents(merge.source, book).await?,
+                _ => {}
+            }
+            self.sign_terms(merge.source, back).await?;
+        }
+        Ok(())
+    }
+
+    async fn restore(&self, patient: Pseudonym, before: &Consented) -> Result<(), GatewayError> {
+        if let Some(book) = &before.book {
+            self.roster.put_consents(patient, book).await?;
+        }
+        self.sign_terms(patient, before.terms()?).await.map(drop)
+    }
+}
