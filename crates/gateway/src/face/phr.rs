@@ -69,7 +69,7 @@ pub(super) async fn export(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     let withheld = leaving.seen.view.withheld;
     let (sender, receiver) = mpsc::channel(PIECES_WAITING);
     tokio::spawn(async move {
-        let outlet = Outlet { sender: sender.clone(), sent: 0 };
+        let outlet = Outlet { sender: sender.clone() };
         let outcome = match form {
             Form::Sphr => sphr::write(&leaving, outlet).await,
             _ => bundle(&leaving, outlet).await,
@@ -265,23 +265,21 @@ fn unknown(kind: &str) -> GatewayError {
 /// What was written goes out in pieces, as fast as the client takes them.
 struct Outlet {
     sender: mpsc::Sender<io::Result<Bytes>>,
-    sent: u64,
 }
 
 impl Outlet {
     /// Sends what a writer has gathered, once it is enough for a piece, or the last of it.
-    async fn pass(&mut self, gathered: &mut Vec<u8>, least: usize) -> Result<(), GatewayError> {
+    async fn pass(&self, gathered: &mut Vec<u8>, least: usize) -> Result<(), GatewayError> {
         if gathered.len() < least.max(1) {
             return Ok(());
         }
         let piece = Bytes::from(std::mem::take(gathered));
-        self.sent += piece.len() as u64;
         self.sender.send(Ok(piece)).await.map_err(|_| GatewayError::Kept("the client of an export went away"))
     }
 }
 
 /// A collection of everything, each resource followed at the end by its Provenance.
-async fn bundle(leaving: &Leaving, mut outlet: Outlet) -> Result<(), GatewayError> {
+async fn bundle(leaving: &Leaving, outlet: Outlet) -> Result<(), GatewayError> {
     let base = &leaving.gateway.base;
     let mut out = Vec::new();
     let stamp = instant(leaving.now());
@@ -296,7 +294,7 @@ async fn bundle(leaving: &Leaving, mut outlet: Outlet) -> Result<(), GatewayErro
         out.extend_from_slice(content);
         out.push(b'}');
         entries += 1;
-        entries % RESOURCES_PER_ASKING == 0
+        entries.is_multiple_of(RESOURCES_PER_ASKING)
     };
     for (kind, id, version) in leaving.resources() {
         let Some(content) = &version.content else { continue };

@@ -375,8 +375,16 @@ impl Gateway {
             self.roster.remove_consents(patient).await?;
         }
         let theirs = self.retagged(&agreed, to.patient, from.patient);
-        self.sign_terms(from.patient, theirs).await?;
-        self.sign_terms(to.patient, agreed).await
+        self.stand(from.patient, theirs).await?;
+        self.stand(to.patient, agreed).await
+    }
+
+    /// Signs terms, and keeps them as what stands beside Consents: they may limit this hospital's own users.
+    async fn stand(&self, patient: Pseudonym, terms: Vec<Terms>) -> Result<u64, GatewayError> {
+        let version = self.sign_terms(patient, terms).await?;
+        let known = self.roster.known(patient).await?.ok_or_else(GatewayError::unknown_patient)?;
+        self.roster.put_consents(patient, &Book::beginning(&self.newest_directive(&known).await?)).await?;
+        Ok(version)
     }
 
     /// Writes into a record that it is merged, or no longer.

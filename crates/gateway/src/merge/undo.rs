@@ -78,26 +78,19 @@ impl Gateway {
         let _one_at_a_time = self.consenting.lock().await;
         let known = self.own(merge.target).await?;
         let now = self.newest_directive(&known).await?;
-        let mut back = source.terms()?;
-        // 0 where the merge was cut off before any consent was changed.
-        if now.version() == agreed {
+        // 0 where the merge was cut off while consent was agreed.
+        if agreed == 0 || now.version() == agreed {
             self.restore(merge.target, target).await?;
-        } else if agreed != 0 {
-            back = in_common(&back, &self.retagged(&terms_of(&now), merge.target, merge.source));
+            return self.restore(merge.source, source).await;
         }
-        if agreed != 0 {
-            match &source.book {
-                Some(book) if now.version() == agreed => self.roster.put_consents(merge.source, book).await?,
-                _ => {}
-            }
-            self.sign_terms(merge.source, back).await?;
-        }
-        Ok(())
+        let decided = self.retagged(&terms_of(&now), merge.target, merge.source);
+        self.stand(merge.source, in_common(&source.terms()?, &decided)).await.map(drop)
     }
 
     async fn restore(&self, patient: Pseudonym, before: &Consented) -> Result<(), GatewayError> {
-        if let Some(book) = &before.book {
-            self.roster.put_consents(patient, book).await?;
+        match &before.book {
+            Some(book) => self.roster.put_consents(patient, book).await?,
+            None => self.roster.remove_consents(patient).await?,
         }
         self.sign_terms(patient, before.terms()?).await.map(drop)
     }

@@ -243,7 +243,7 @@ impl Folder {
     }
 
     async fn finish(self) -> Result<(), GatewayError> {
-        let Self { zip, gathered, mut outlet, mut waiting, .. } = self;
+        let Self { zip, gathered, outlet, mut waiting, .. } = self;
         zip.finish().map_err(|_| unwritable())?;
         waiting.append(&mut gathered.take());
         outlet.pass(&mut waiting, 1).await
