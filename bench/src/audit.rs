@@ -140,7 +140,8 @@ fn sealed() -> AtRest {
 /// What stands in the log about an ordinary search.
 fn event(number: u64) -> Event {
     let mut patient = [0x5a; 32];
-    patient[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    let (first, _) = patient.split_at_mut(8);
+    first.copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
     Event::new(EventKind::Searched, SystemClock.now().as_secs() * 1000 + number)
         .user("dr-bench", "physician")
         .purpose("TREAT")

@@ -116,11 +116,11 @@ pub(crate) async fn run(
     for way in &WAYS {
         let (mut hidden, mut absent) = (Samples::default(), Samples::default());
         for number in 0..rounds + WARM_UP {
-            let pair = [(format!("psy-{:04}", number % HIDDEN), true), (format!("non-{:04}", number % HIDDEN), false)];
+            let mut pair =
+                [(format!("psy-{:04}", number % HIDDEN), true), (format!("non-{:04}", number % HIDDEN), false)];
             // Neither is always the first.
-            let order = if number % 2 == 0 { [0, 1] } else { [1, 0] };
-            for at in order {
-                let (id, is_hidden) = &pair[at];
+            pair.rotate_left(number % 2);
+            for (id, is_hidden) in &pair {
                 let (method, path, body) = (way.request)(id);
                 let begun = Instant::now();
                 let (status, _) = client.ask(method, &path, None, body.into()).await?;

@@ -14,7 +14,7 @@ use crate::trace::Trace;
 /// (`spec/protocol.md`, section 7.6), and some time for the answer itself.
 pub(crate) const STALE_MAX: Duration = Duration::from_secs(20);
 
-/// Revocation is promised within a minute (the default of `ca.crl_every`).
+/// Revocation is promised within ten seconds on a network that works; this one drops and delays.
 pub(crate) const REVOKED_WITHIN: Duration = Duration::from_mins(1);
 /// The place of the hospital that may be revoked.
 pub(crate) const LAST: usize = 2;

@@ -424,15 +424,11 @@ impl Eyes<'_> {
         let shows = Shows::Found { words: Vec::new(), total: observations.len(), more: false };
         add("count", Leads::ByIdentifier, format!("Observation?{by}&_summary=count"), shows);
         let everything: Vec<&str> = THINGS.iter().map(|thing| thing.0).collect();
-        let whole = if self.see("patient") { self.everything(&everything) } else { Shows::One(Vec::new()) };
+        let whole = if self.see("patient") { self.found(&everything) } else { Shows::One(Vec::new()) };
         add("$everything", Leads::ById, format!("Patient/{key}-patient/$everything?_type={TYPES}"), whole);
         let summary = if self.see("patient") { Shows::AtMost(self.all_words()) } else { Shows::One(Vec::new()) };
         add("$summary", Leads::ById, format!("Patient/{key}-patient/$summary"), summary);
         ways
-    }
-
-    fn everything(&self, names: &[&str]) -> Shows {
-        self.found(names)
     }
 
     /// All that these eyes may see, in all versions.
@@ -470,7 +466,7 @@ impl Told {
     }
 
     /// What is wrong with it.
-    fn differs(&self, way: &Way, sees_some: bool, roster: bool) -> Option<String> {
+    fn differs(&self, way: &Way, sees_some: bool) -> Option<String> {
         let found = self.words();
         let none = BTreeSet::new();
         let (words, total, more, exact) = match &way.shows {
@@ -498,7 +494,7 @@ impl Told {
         let unknown = self.status == 404 && ["resource-unknown", "patient-unknown"].contains(&self.code());
         let empty = self.status == 200 && self.body["total"] == json!(0);
         let fits = match (&way.shows, way.leads) {
-            (_, _) if roster => self.status == 200 || refused,
+            _ if way.name == "roster" => self.status == 200 || refused,
             (_, Leads::ByIdentifier) if !sees_some => refused,
             (_, Leads::ById) if !sees_some => refused || unknown || empty,
             (Shows::One(words), _) if words.is_empty() => unknown,
@@ -572,7 +568,7 @@ impl Cell<'_> {
         for way in &ways {
             let answer = self.send("GET", &way.path, &[], "");
             let told = Told { status: answer.status, body: answer.json() };
-            let differs = told.differs(way, sees_some, way.name == "roster");
+            let differs = told.differs(way, sees_some);
             wrong.extend(differs.map(|it| format!("{} ({}): {it}", way.name, way.path)));
         }
         let mut batched = 0;
@@ -595,7 +591,7 @@ impl Cell<'_> {
         for (way, answer) in ways.iter().zip(answers) {
             let status = answer["response"]["status"].as_str().unwrap()[..3].parse().unwrap();
             let body = if status == 200 { answer["resource"].clone() } else { answer["response"]["outcome"].clone() };
-            let differs = Told { status, body }.differs(way, sees_some, way.name == "roster");
+            let differs = Told { status, body }.differs(way, sees_some);
             wrong.extend(differs.map(|it| format!("{} ({}) in a batch: {it}", way.name, way.path)));
         }
         wrong

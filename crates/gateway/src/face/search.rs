@@ -9,7 +9,7 @@ use sealwort_fhir::compartment::patient_elements;
 use sealwort_fhir::response::{PageLinks, SearchEntry, SearchMode, searchset};
 use sealwort_fhir::search::{Found, Handling, PatientNamed, Position, Query};
 use sealwort_fhir::subset::Subset;
-use sealwort_fhir::{Issue, IssueCode, Outcome, Resource, ResourceType, Severity};
+use sealwort_fhir::{Issue, IssueCode, Outcome, Resource, ResourceId, ResourceType, Severity};
 use sealwort_proto::Pseudonym;
 use sealwort_proto::codec::Blob;
 use sealwort_smart::Action;
@@ -35,7 +35,7 @@ const PARAMETERS_BYTES_MAX: usize = 6 * 1024;
 enum Over {
     Record(Pseudonym),
     /// The record that holds the resource asked for.
-    Holding(Pseudonym),
+    Holding(Pseudonym, ResourceId),
     Roster,
     /// Nothing that this hospital knows, and why.
     Nobody(&'static str),
@@ -77,24 +77,27 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     let over = match over {
         // A token about one patient learns nothing of others, not even whether they are known.
         Over::Record(patient) if !gateway.concerns(patient, &ask.asking) => Over::Nobody(UNKNOWN),
-        Over::Holding(patient) if !gateway.concerns(patient, &ask.asking) => Over::Nobody(NOTHING),
+        Over::Holding(patient, _) if !gateway.concerns(patient, &ask.asking) => Over::Nobody(NOTHING),
         over => over,
     };
     let path = path(ask);
     let page = Page { gateway, query: &query, position: position.as_ref(), path: &path, subset: subset(&parameters)? };
-    match over {
-        Over::Record(patient) | Over::Holding(patient) => {
+    match &over {
+        Over::Record(patient) | Over::Holding(patient, _) => {
+            let patient = *patient;
             let view = gateway.open(patient, &ask.asking).await?;
             let seen = Seen::new(view, &ask.asking, Action::Search)?;
+            // What may not be seen in a record leads to no record.
+            if let (Over::Holding(_, id), Some(kind)) = (&over, kind)
+                && seen.find(kind, id).is_none()
+            {
+                return Ok(Reply::resource(StatusCode::OK, page.nothing(NOTHING)));
+            }
             let found = if outside_compartment(ask) {
                 Found { total: Some(0), ..Found::default() }
             } else {
                 query.run(seen.view.corpus(), seen.visible(), page.position)
             };
-            // What may not be seen in a record leads to no record.
-            if matches!(over, Over::Holding(_)) && found.matches.is_empty() {
-                return Ok(Reply::resource(StatusCode::OK, page.nothing(NOTHING)));
-            }
             let content = |at| {
                 let held = seen.view.at(usize::try_from(at).ok()?)?;
                 ask.asking.trail.shows(patient, held.kind, held.id.as_str());
@@ -239,8 +242,10 @@ async fn over(
         && kind != ResourceType::PATIENT
         && !id.contains(',')
     {
-        let holding = gateway.patient_holding(kind, id, &ask.asking.purpose).await?;
-        return Ok(holding.map_or(Over::Nobody(NOTHING), Over::Holding));
+        let (Ok(id), holding) = (id.parse(), gateway.patient_holding(kind, id, &ask.asking.purpose).await?) else {
+            return Ok(Over::Nobody(NOTHING));
+        };
+        return Ok(holding.map_or(Over::Nobody(NOTHING), |patient| Over::Holding(patient, id)));
     }
     match kind {
         Some(kind) if kind == ResourceType::PATIENT => Ok(Over::Roster),

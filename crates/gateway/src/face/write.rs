@@ -12,6 +12,7 @@ use super::{queued, validate};
 use crate::Gateway;
 use crate::change::{Does, Done, NewId, Unresolved, Wanted, fresh_id, only, single};
 use crate::error::GatewayError;
+use crate::home::Home;
 use crate::seen::check_scope;
 
 /// Media types of a resource in JSON.
@@ -83,7 +84,7 @@ pub(super) async fn patch(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Ga
     if !ask.media.as_deref().is_some_and(|media| media == PATCH_MEDIA || JSON_MEDIA.contains(&media)) {
         return Err(unsupported_media("a patch is a JSON Patch (RFC 6902)", PATCH_MEDIA));
     }
-    let home = gateway.home_holding(kind, id).await?.ok_or_else(super::read::not_found)?;
+    let home = home_shown(gateway, ask).await?.ok_or_else(super::read::not_found)?;
     let wanted = wanted(ask, Does::Patch(ask.body.clone()), kind, Some(id.clone()), None);
     let done = only(gateway.carry_out(&single(wanted, home, Unresolved::Refuse), &ask.asking).await?)?;
     Ok(answer(&done, ask))
@@ -94,7 +95,7 @@ pub(super) async fn delete(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     ask.knows(&[])?;
     let (kind, id) = (ask.place.kind()?, ask.place.id()?);
     check_scope(&ask.asking, Action::Delete, kind)?;
-    let Some(home) = gateway.home_holding(kind, id).await? else {
+    let Some(home) = home_shown(gateway, ask).await? else {
         return Ok(Reply::status(StatusCode::NO_CONTENT));
     };
     let wanted = wanted(ask, Does::Delete, kind, Some(id.clone()), None);
@@ -105,6 +106,21 @@ pub(super) async fn delete(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     let mut reply = Reply::status(StatusCode::NO_CONTENT);
     reply.version = done.version;
     Ok(reply)
+}
+
+/// The record that holds what is to be changed. What consent withholds is found out here, so that it takes no longer to
+/// tell than what is not there.
+async fn home_shown(gateway: &Gateway, ask: &Ask) -> Result<Option<Home>, GatewayError> {
+    let (kind, id) = (ask.place.kind()?, ask.place.id()?);
+    let Some(patient) = gateway.patient_holding(kind, id.as_str(), &ask.asking.purpose).await? else {
+        return Ok(None);
+    };
+    match gateway.open(patient, &ask.asking).await {
+        Ok(view) if view.get(kind, id.as_str()).is_none() => Ok(None),
+        Err(error) if gateway.roster.is_registered(patient).await? => Err(error),
+        // Nothing is at the archive yet: it waits here.
+        Ok(_) | Err(_) => gateway.home_by_pseudonym(patient).await.map(Some),
+    }
 }
 
 fn wanted(ask: &Ask, does: Does, kind: ResourceType, id: Option<ResourceId>, resource: Option<Resource>) -> Wanted {
