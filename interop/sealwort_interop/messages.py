@@ -21,6 +21,8 @@ TAGS_MAX = 16
 USER_BYTES_MAX = 512
 ENTRIES_PER_MESSAGE_MAX = 512
 HEADS_PER_MESSAGE_MAX = 4096
+EMERGENCIES_PER_MESSAGE_MAX = 64
+REASON_BYTES_MAX = 64
 DEPOSIT_ENTRIES_MAX = 100_000
 
 PSEUDONYM = LOCATOR = NONCE = DIGEST = SESSION = KEY = Bytes(32)
@@ -149,6 +151,19 @@ DIRECTIVE = Record(
 # Section 7: transmission.
 
 REFUSED = Record("refused", refusal=REFUSAL)
+EMERGENCY = Record("emergency", id=ID, begun_at=TIME, reason=Text())
+EMERGENCY_TERM = Record("emergency term", id=ID, begun_at=TIME)
+EMERGENCY_NOTICE = Record(
+    "emergency notice",
+    id=ID,
+    patient=PSEUDONYM,
+    hospital=Text(),
+    user=Text(),
+    user_role=Text(),
+    purpose=Text(),
+    reason=Text(),
+    begun_at=TIME,
+)
 ACCESS_REQUEST = Record(
     "access request",
     header=HEADER,
@@ -156,6 +171,7 @@ ACCESS_REQUEST = Record(
     action=Text(),
     tags=TAGS,
     purpose=Text(),
+    emergency=Maybe(EMERGENCY),
     user=Text(),
     user_role=Text(),
 )
@@ -176,6 +192,7 @@ TOKEN = Record(
     action=Text(),
     tags=TAGS,
     purpose=Text(),
+    emergency=Maybe(EMERGENCY_TERM),
     user=Text(),
     user_role=Text(),
     request=DIGEST,
@@ -201,6 +218,7 @@ TO_BROKER = Choice(
     witness=(7, Record("witness", receipt=STATEMENT)),
     witnessed=(8, Record("witnessed", patient=PSEUDONYM, after=SEQUENCE)),
     erase=(9, Record("erase", erasure=STATEMENT)),
+    emergencies=(10, Record("emergencies", told=Array(ID, most=EMERGENCIES_PER_MESSAGE_MAX))),
 )
 FROM_BROKER = Choice(
     "from the broker",
@@ -214,6 +232,7 @@ FROM_BROKER = Choice(
     refused=(7, REFUSED),
     heads=(8, Record("heads", heads=Array(HEAD, most=HEADS_PER_MESSAGE_MAX))),
     erased=(9, Record("erased", certificate=STATEMENT)),
+    emergencies=(10, Record("emergencies", notices=Array(EMERGENCY_NOTICE, most=EMERGENCIES_PER_MESSAGE_MAX))),
 )
 
 POSSESSION = Record("possession", token_id=ID, binding=DIGEST, token=DIGEST)
@@ -265,6 +284,7 @@ NOTICE = Choice(
     consent_changed=(1, Record("consent changed", patient=PSEUDONYM)),
     head_moved=(2, Record("head moved", patient=PSEUDONYM)),
     look_anew=(3, Record("look anew")),
+    emergency=(4, Record("emergency")),
 )
 
 # Section 8: sealed records.

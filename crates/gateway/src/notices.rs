@@ -19,12 +19,16 @@ pub(crate) async fn listen(gateway: Arc<Gateway>, session: Arc<Session>) {
     let heard = hear(&gateway, &session).await;
     session.hears_notices.store(false, Ordering::Release);
     session.notices_started.store(false, Ordering::Release);
+    // Looking at what is subscribed to begins a new session, if nobody else does.
+    gateway.subscriptions.all_changed();
     tracing::debug!(session = %session.established.with_broker.session(), heard, "the broker's notices ended");
 }
 
 async fn hear(gateway: &Gateway, session: &Arc<Session>) -> u64 {
     let mut heard = 0;
     let Ok(mut body) = gateway.sessions.notices(session).await else { return heard };
+    // What happened before they were heard is not told any more.
+    gateway.subscriptions.all_changed();
     let mut frames = FrameDecoder::default();
     loop {
         let chunk = tokio::select! {
@@ -48,12 +52,20 @@ async fn hear(gateway: &Gateway, session: &Arc<Session>) -> u64 {
                 Ok(Notice::Alive) => {}
                 Ok(Notice::ConsentChanged(patient)) => {
                     gateway.patients.consent_changed(patient);
+                    gateway.subscriptions.changed(patient);
                     if let Err(error) = gateway.consent_changed(patient).await {
                         tracing::error!(%error, "a patient whose consent changed could not be forgotten");
                     }
                 }
-                Ok(Notice::HeadMoved(patient)) => gateway.patients.changed(patient),
-                Ok(Notice::LookAnew) => gateway.patients.all_changed(),
+                Ok(Notice::HeadMoved(patient)) => {
+                    gateway.patients.changed(patient);
+                    gateway.subscriptions.changed(patient);
+                }
+                Ok(Notice::Emergency) => gateway.emergencies.told_to_ask(),
+                Ok(Notice::LookAnew) => {
+                    gateway.patients.all_changed();
+                    gateway.subscriptions.all_changed();
+                }
                 Err(_) => return heard,
             }
             heard += 1;

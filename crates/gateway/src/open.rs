@@ -299,7 +299,9 @@ impl Gateway {
         let before = slot.view().map(|held| held.view);
         let consents = slot.consents.load(Ordering::Acquire);
         let action = if emergency.is_some() { ACTION } else { "read" };
-        let outcome = self.read(self.sought(patient, action, asking), before, slot.reached()).await;
+        let emergency = emergency.map(Access::stated).transpose()?;
+        let sought = Sought { emergency, ..self.sought(patient, action, asking) };
+        let outcome = self.read(sought, before, slot.reached()).await;
         match outcome {
             Ok((view, session)) => {
                 slot.note_reached(view.at);
@@ -404,7 +406,8 @@ impl Gateway {
                         let header = entry.verified.header();
                         let label = self.directory.label(patient, header.tag);
                         let unknown = || archive_fault(ErrorKind::Chain("an entry has a label of nobody's"));
-                        view.take(taken, UnixTime::from_secs(header.authored_at), label.ok_or_else(unknown)?);
+                        let label = label.ok_or_else(unknown)?;
+                        view.take(taken, UnixTime::from_secs(header.authored_at), header.sequence, label);
                     }
                     Some(None) => tracing::warn!(
                         author = %entry.verified.header().author,
@@ -439,6 +442,7 @@ impl Gateway {
             action: action.to_owned(),
             tags: self.directory.tags(patient),
             purpose: asking.purpose.clone(),
+            emergency: None,
             user: asking.user.clone(),
             user_role: asking.role.clone(),
         }

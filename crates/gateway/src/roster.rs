@@ -362,6 +362,54 @@ impl Roster {
         Ok(self.store.put_roster(vec![self.row(RosterKind::EmergencyNotice, id.as_bytes(), tell)]).await?)
     }
 
+    /// All Subscriptions.
+    pub(crate) async fn subscriptions(&self) -> Result<Vec<Vec<u8>>, GatewayError> {
+        self.rows(RosterKind::Subscription).await
+    }
+
+    /// Keeps a Subscription.
+    pub(crate) async fn put_subscription(&self, id: &str, subscription: &[u8]) -> Result<(), GatewayError> {
+        Ok(self.store.put_roster(vec![self.row(RosterKind::Subscription, id.as_bytes(), subscription)]).await?)
+    }
+
+    /// Keeps a Subscription no longer.
+    pub(crate) async fn remove_subscription(&self, id: &str) -> Result<(), GatewayError> {
+        let key = self.key(RosterKind::Subscription, id.as_bytes());
+        Ok(self.store.remove_roster(RosterKind::Subscription, key).await?)
+    }
+
+    /// All browsers that are told.
+    pub(crate) async fn browsers(&self) -> Result<Vec<Vec<u8>>, GatewayError> {
+        self.rows(RosterKind::Browser).await
+    }
+
+    /// Keeps a browser.
+    pub(crate) async fn put_browser(&self, id: &str, browser: &[u8]) -> Result<(), GatewayError> {
+        Ok(self.store.put_roster(vec![self.row(RosterKind::Browser, id.as_bytes(), browser)]).await?)
+    }
+
+    /// Keeps a browser no longer.
+    pub(crate) async fn remove_browser(&self, id: &str) -> Result<(), GatewayError> {
+        let key = self.key(RosterKind::Browser, id.as_bytes());
+        Ok(self.store.remove_roster(RosterKind::Browser, key).await?)
+    }
+
+    /// All messages to browsers that wait.
+    pub(crate) async fn push_messages(&self) -> Result<Vec<Vec<u8>>, GatewayError> {
+        self.rows(RosterKind::PushMessage).await
+    }
+
+    /// Keeps a message to a browser.
+    pub(crate) async fn put_push_message(&self, id: &str, message: &[u8]) -> Result<(), GatewayError> {
+        Ok(self.store.put_roster(vec![self.row(RosterKind::PushMessage, id.as_bytes(), message)]).await?)
+    }
+
+    /// Keeps a message to a browser no longer.
+    pub(crate) async fn remove_push_message(&self, id: &str) -> Result<(), GatewayError> {
+        let key = self.key(RosterKind::PushMessage, id.as_bytes());
+        Ok(self.store.remove_roster(RosterKind::PushMessage, key).await?)
+    }
+
     async fn rows(&self, kind: RosterKind) -> Result<Vec<Vec<u8>>, GatewayError> {
         let rows = self.store.roster_rows(kind).await?;
         let open = |(key, sealed): ([u8; 32], Vec<u8>)| {
@@ -456,6 +504,9 @@ impl Roster {
             RosterKind::EmergencyReport => b"emergency report",
             RosterKind::EmergencyNotice => b"emergency notice",
             RosterKind::Erased => b"erased",
+            RosterKind::Subscription => b"subscription",
+            RosterKind::Browser => b"browser",
+            RosterKind::PushMessage => b"push message",
         };
         mac(&self.index, "sealwort roster v1", &[kind, name])
     }

@@ -43,14 +43,23 @@ impl Trail {
         }
     }
 
+    /// Whose records were opened and something of them shown.
+    fn opened(&self) -> BTreeSet<Pseudonym> {
+        let touched = self.touched();
+        if touched.shown > 0 { touched.patients.clone() } else { BTreeSet::new() }
+    }
+
     fn touched(&self) -> MutexGuard<'_, Touched> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What an entry about an interaction is called; none where nothing of anybody's can be told.
-pub(crate) fn kind_of(does: Interaction) -> Option<EventKind> {
+pub(crate) fn kind_of(does: Interaction, of: Option<ResourceType>) -> Option<EventKind> {
     Some(match does {
+        Interaction::Create | Interaction::Update | Interaction::Delete if of == Some(ResourceType::SUBSCRIPTION) => {
+            EventKind::SubscriptionChanged
+        }
         Interaction::Capabilities | Interaction::SmartConfiguration => return None,
         Interaction::Bundle => EventKind::BundleProcessed,
         Interaction::SearchSystem | Interaction::SearchType | Interaction::SearchCompartment => EventKind::Searched,
@@ -70,6 +79,20 @@ pub(crate) fn kind_of(does: Interaction) -> Option<EventKind> {
             EventKind::Exported
         }
     })
+}
+
+/// Whether an entry of this kind is about somebody who was shown what stands in a record.
+fn shows_records(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::Read
+            | EventKind::VersionRead
+            | EventKind::Searched
+            | EventKind::HistoryRead
+            | EventKind::RecordRead
+            | EventKind::Exported
+            | EventKind::BundleProcessed
+    )
 }
 
 impl Gateway {
@@ -93,6 +116,8 @@ impl Gateway {
             entry.outcome = outcome_of(error);
             entry.note(Detail::Status, error.status());
         }
+        let tells = failed.is_none() && shows_records(entry.kind) && self.web_push.has_browsers();
+        let opened = tells.then(|| (entry.clone(), trail.opened()));
         let entries = {
             let touched = trail.touched();
             if failed.is_none() && touched.shown > 0 {
@@ -103,7 +128,11 @@ impl Gateway {
             let entries: Vec<Event> = touched.patients.iter().map(of).collect();
             if entries.is_empty() { vec![entry] } else { entries }
         };
-        Ok(self.journal.append_all(entries).await?)
+        self.journal.append_all(entries).await?;
+        match opened {
+            Some((about, patients)) => self.tell_opened(&about, &patients).await,
+            None => Ok(()),
+        }
     }
 
     /// Keeps that somebody could not be let in.

@@ -1,6 +1,8 @@
 //! Who asks: the access token of a request, with the scopes that it grants. Tokens are the gateway's own (RFC 9068),
 //! for its hospital's users and for apps; nothing is stored to know one again.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sealwort_fhir::{IssueCode, ResourceId};
@@ -8,7 +10,7 @@ use sealwort_pki::UnixTime;
 use sealwort_proto::Pseudonym;
 use sealwort_proto::crypto::{Secret, random};
 use sealwort_smart::token::GATEWAY_CLIENT;
-use sealwort_smart::{AccessToken, AccessTokens, NumericDate, ScopeSet, TokenFault};
+use sealwort_smart::{Access, AccessToken, AccessTokens, KeptAccess, NumericDate, ScopeSet, TokenFault};
 
 use crate::error::GatewayError;
 use crate::trail::Trail;
@@ -43,6 +45,8 @@ pub(crate) struct Asking {
     pub(crate) context: Option<Pseudonym>,
     pub(crate) by: By,
     pub(crate) turn: Turn,
+    /// What their token allows and hangs on, for what goes on after the request.
+    pub(crate) kept: Option<Arc<KeptAccess>>,
     /// What was touched and shown for it.
     pub(crate) trail: Trail,
 }
@@ -83,8 +87,26 @@ impl Asking {
             context: None,
             by: By::User,
             turn: Turn::Queued,
+            kept: None,
             trail: Trail::default(),
         }
+    }
+
+    /// For whom this access was given.
+    pub(crate) fn of(access: &Access, purpose: String) -> Result<Self, GatewayError> {
+        let patient = access.patient.as_ref().map(|id| id.as_str().parse()).transpose();
+        Ok(Self {
+            user: access.user.as_ref().map_or_else(|| access.client_id.to_string(), |user| user.name.to_string()),
+            role: access.user.as_ref().map_or_else(|| "app".to_owned(), |user| user.role.to_string()),
+            purpose,
+            scopes: access.scopes.clone(),
+            context: None,
+            by: if access.client_id.as_str() == GATEWAY_CLIENT { By::User } else { By::App },
+            turn: Turn::Queued,
+            kept: None,
+            trail: Trail::default(),
+            patient: patient.map_err(|_| refused("token-wrong", "the bearer token names no patient"))?,
+        })
     }
 }
 
@@ -149,18 +171,7 @@ pub(crate) fn let_in(checked: Result<AccessToken, TokenFault>, headers: &HeaderM
         (Some(granted), _) => granted,
         (None, asked) => asked.unwrap_or_else(|| "TREAT".to_owned()),
     };
-    let patient = access.patient.as_ref().map(|id| id.as_str().parse()).transpose();
-    Ok(Asking {
-        user: access.user.as_ref().map_or_else(|| access.client_id.to_string(), |user| user.name.to_string()),
-        role: access.user.as_ref().map_or_else(|| "app".to_owned(), |user| user.role.to_string()),
-        purpose,
-        scopes: access.scopes.clone(),
-        context: None,
-        by: if access.client_id.as_str() == GATEWAY_CLIENT { By::User } else { By::App },
-        turn: Turn::Queued,
-        trail: Trail::default(),
-        patient: patient.map_err(|_| refused("token-wrong", "the bearer token names no patient"))?,
-    })
+    Ok(Asking { kept: Some(Arc::new(KeptAccess::from(&token))), ..Asking::of(access, purpose)? })
 }
 
 fn refused(code: &'static str, text: &str) -> GatewayError {

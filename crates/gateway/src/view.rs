@@ -20,6 +20,8 @@ pub(crate) struct Version {
     pub(crate) number: u64,
     /// `meta.lastUpdated`: when its author wrote it.
     pub(crate) changed: UnixTime,
+    /// Where its entry stands in the log.
+    pub(crate) sequence: u64,
     /// The label whose key opened it.
     pub(crate) label: Label,
     /// The resource as this server shows it; `None` for a deletion.
@@ -136,7 +138,7 @@ impl PatientView {
     }
 
     /// Takes the next record of the log.
-    pub(crate) fn take(&mut self, taken: Taken, changed: UnixTime, label: Label) {
+    pub(crate) fn take(&mut self, taken: Taken, changed: UnixTime, sequence: u64, label: Label) {
         let Taken { kind, id, change, resource, document } = taken;
         let known = self.index.get(&kind).and_then(|ids| ids.get(&id)).copied();
         let number = known.and_then(|at| self.held.get(at)).map_or(1, |held| held.newest.number + 1);
@@ -145,7 +147,7 @@ impl PatientView {
             Change::Delete => None,
         };
         self.bytes += content.as_ref().map_or(0, Bytes::len) + document.as_ref().map_or(0, |d| d.bytes());
-        let version = Version { number, changed, label, content };
+        let version = Version { number, changed, sequence, label, content };
         let at = if let Some(at) = known {
             if let Some(held) = self.held.get_mut(at).map(Arc::make_mut) {
                 let before = std::mem::replace(&mut held.newest, version);

@@ -31,6 +31,12 @@ pub enum RosterKind {
     EmergencyNotice,
     /// What remains of an erased patient, by pseudonym.
     Erased,
+    /// A Subscription, by its id.
+    Subscription,
+    /// A browser that is told, by its id.
+    Browser,
+    /// A message to a browser, by its id.
+    PushMessage,
 }
 
 /// A write that waits for the exchange.

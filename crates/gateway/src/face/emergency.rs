@@ -48,12 +48,20 @@ pub(super) async fn end(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Gate
 pub(super) fn routes() -> Router<Arc<Gateway>> {
     Router::new()
         .route("/emergency", get(list))
+        .route("/emergency/elsewhere", get(elsewhere))
         .route("/emergency/{id}/report", get(report))
         .route("/emergency/{id}/review", post(review))
 }
 
 async fn list(State(gateway): Shared, LetIn(asking): LetIn) -> Response {
     Json(gateway.list_emergencies(&asking)).into_response()
+}
+
+async fn elsewhere(State(gateway): Shared, LetIn(asking): LetIn) -> Response {
+    match gateway.emergencies_elsewhere(&asking) {
+        Ok(told) => Json(told).into_response(),
+        Err(error) => failed(&error),
+    }
 }
 
 async fn report(State(gateway): Shared, LetIn(asking): LetIn, Path(id): Path<String>) -> Response {

@@ -11,11 +11,13 @@ mod everything;
 mod export;
 mod feeds;
 mod local;
+mod push;
 pub(crate) mod read;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod search;
 mod sign_in;
+mod subscription;
 mod table;
 pub(crate) mod validate;
 mod write;
@@ -31,7 +33,7 @@ use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderName, Method, StatusCode, header};
 use sealwort_audit::{Detail, Event, EventKind};
-use sealwort_fhir::{Issue, IssueCode, Outcome, Severity};
+use sealwort_fhir::{Issue, IssueCode, Outcome, ResourceType, Severity};
 use sealwort_net::server::Refusal;
 use sealwort_pki::UnixTime;
 use tower_http::compression::CompressionLayer;
@@ -43,6 +45,7 @@ use crate::trail::Trail;
 use crate::user::Asking;
 use reply::{Format, Reply};
 use request::{Ask, Conditions, Prefer};
+pub(crate) use search::check_links;
 pub(crate) use table::Interaction;
 pub(crate) use write::apart;
 
@@ -67,6 +70,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .merge(sign_in::routes())
         .merge(feeds::routes())
         .merge(emergency::routes())
+        .merge(push::routes())
         .fallback(unknown_route)
         .layer(CompressionLayer::new().gzip(true))
         .layer(cross_origin())
@@ -159,7 +163,7 @@ async fn answer(
             return Err(error);
         }
     };
-    if let Some(kind) = crate::trail::kind_of(place.does) {
+    if let Some(kind) = crate::trail::kind_of(place.does, place.kind) {
         let mut about = gateway.entry(kind, &asking);
         if let Some(kind) = place.kind {
             about.note(Detail::ResourceType, kind);
@@ -207,6 +211,7 @@ async fn dispatch(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayErr
         }
         Interaction::HistoryType => read::history_of_type(gateway, ask).await,
         Interaction::HistoryInstance => read::history_of_one(gateway, ask).await,
+        does if of_subscriptions(does, ask) => subscription::serve(gateway, ask).await,
         Interaction::Create => write::create(gateway, ask).await,
         Interaction::Read => read::read(gateway, ask).await,
         Interaction::Vread => read::vread(gateway, ask).await,
@@ -225,6 +230,12 @@ async fn dispatch(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayErr
         Interaction::EmergencyApprove => emergency::approve(gateway, ask).await,
         Interaction::EmergencyEnd => emergency::end(gateway, ask).await,
     }
+}
+
+/// What is done with one Subscription; searches for them are searches.
+fn of_subscriptions(does: Interaction, ask: &Ask) -> bool {
+    ask.place.kind == Some(ResourceType::SUBSCRIPTION)
+        && matches!(does, Interaction::Create | Interaction::Read | Interaction::Update | Interaction::Delete)
 }
 
 /// Stores a Bundle that did not come over HTTP.

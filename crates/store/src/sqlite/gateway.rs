@@ -147,5 +147,8 @@ const fn kind_number(kind: RosterKind) -> i64 {
         RosterKind::EmergencyReport => 9,
         RosterKind::EmergencyNotice => 10,
         RosterKind::Erased => 11,
+        RosterKind::Subscription => 20,
+        RosterKind::Browser => 21,
+        RosterKind::PushMessage => 22,
     }
 }
