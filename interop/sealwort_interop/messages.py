@@ -22,6 +22,8 @@ USER_BYTES_MAX = 512
 ENTRIES_PER_MESSAGE_MAX = 512
 HEADS_PER_MESSAGE_MAX = 4096
 LOG_PAGE_ENTRIES_MAX = 8192
+EMERGENCIES_PER_MESSAGE_MAX = 64
+REASON_BYTES_MAX = 64
 DEPOSIT_ENTRIES_MAX = 100_000
 
 PSEUDONYM = LOCATOR = NONCE = DIGEST = SESSION = KEY = Bytes(32)
@@ -150,6 +152,19 @@ DIRECTIVE = Record(
 # Section 7: transmission.
 
 REFUSED = Record("refused", refusal=REFUSAL)
+EMERGENCY = Record("emergency", id=ID, begun_at=TIME, reason=Text())
+EMERGENCY_TERM = Record("emergency term", id=ID, begun_at=TIME)
+EMERGENCY_NOTICE = Record(
+    "emergency notice",
+    id=ID,
+    patient=PSEUDONYM,
+    hospital=Text(),
+    user=Text(),
+    user_role=Text(),
+    purpose=Text(),
+    reason=Text(),
+    begun_at=TIME,
+)
 ACCESS_REQUEST = Record(
     "access request",
     header=HEADER,
@@ -157,6 +172,7 @@ ACCESS_REQUEST = Record(
     action=Text(),
     tags=TAGS,
     purpose=Text(),
+    emergency=Maybe(EMERGENCY),
     user=Text(),
     user_role=Text(),
 )
@@ -177,6 +193,7 @@ TOKEN = Record(
     action=Text(),
     tags=TAGS,
     purpose=Text(),
+    emergency=Maybe(EMERGENCY_TERM),
     user=Text(),
     user_role=Text(),
     request=DIGEST,
@@ -215,6 +232,7 @@ TO_BROKER = Choice(
     witnessed=(8, Record("witnessed", patient=PSEUDONYM, after=SEQUENCE)),
     erase=(9, Record("erase", erasure=STATEMENT)),
     log=(10, ASK_LOG),
+    emergencies=(11, Record("emergencies", told=Array(ID, most=EMERGENCIES_PER_MESSAGE_MAX))),
 )
 FROM_BROKER = Choice(
     "from the broker",
@@ -229,6 +247,7 @@ FROM_BROKER = Choice(
     heads=(8, Record("heads", heads=Array(HEAD, most=HEADS_PER_MESSAGE_MAX))),
     erased=(9, Record("erased", certificate=STATEMENT)),
     log=(10, LOG),
+    emergencies=(11, Record("emergencies", notices=Array(EMERGENCY_NOTICE, most=EMERGENCIES_PER_MESSAGE_MAX))),
 )
 
 POSSESSION = Record("possession", token_id=ID, binding=DIGEST, token=DIGEST)
@@ -282,6 +301,7 @@ NOTICE = Choice(
     consent_changed=(1, Record("consent changed", patient=PSEUDONYM)),
     head_moved=(2, Record("head moved", patient=PSEUDONYM)),
     look_anew=(3, Record("look anew")),
+    emergency=(4, Record("emergency")),
 )
 
 # Section 8: sealed records.

@@ -12,6 +12,7 @@ from .messages import header
 from .refusal import Refused
 
 TOKEN_LIFETIME_SECONDS_MAX = 60
+EMERGENCY_SECONDS_MAX = 3600
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Access:
     purpose: str = "TREAT"
     user: str = "dr-python"
     user_role: str = "physician"
+    emergency: SimpleNamespace | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def request(hospital: Identity, session: Session, access: Access) -> bytes:
         action=access.action,
         tags=sorted(access.tags),
         purpose=access.purpose,
+        emergency=access.emergency,
         user=access.user,
         user_role=access.user_role,
     )
@@ -100,6 +103,8 @@ def read_token(
         request=cose.statement_digest(signed_request),
         policies=policies_digest(session.broker_policies),
     )
+    if (token.emergency and token.emergency.id) != (access.emergency and access.emergency.id):
+        raise Refused("token-refused", "the token's emergency is another one")
     if not set(token.tags) <= set(access.tags):
         raise Refused("token-refused", "the token names labels that nobody asked for")
     return Token(token, grant.token, grant.sealed)
@@ -115,11 +120,23 @@ def verify_token(
         raise Refused("token-refused", "the token's labels are not in order, or none")
     if not 1 <= token.expires_at - token.issued_at <= lifetime:
         raise Refused("token-refused", "the token lives longer than agreed")
+    check_emergency(token)
     if token.issued_at > now + skew:
         raise Refused("clock-skew", "the token was issued later than now")
     if now >= token.expires_at + skew:
         raise Refused("token-refused", "the token has expired")
     return token
+
+
+def check_emergency(token: SimpleNamespace) -> None:
+    """The action and the access come together, and no token outlasts the hour."""
+    emergency = token.emergency
+    if (emergency is not None) != (token.action == "emergency"):
+        raise Refused("token-refused", "an emergency access and the action emergency come together")
+    if emergency is None:
+        return
+    if emergency.begun_at > token.issued_at or token.expires_at > emergency.begun_at + EMERGENCY_SECONDS_MAX:
+        raise Refused("token-refused", "the token outlasts the hour of its emergency access")
 
 
 def ascending(tags: list[bytes]) -> bool:

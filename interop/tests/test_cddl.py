@@ -49,7 +49,7 @@ REFUSAL = ["broker", "message-malformed", "reason", "remedy"]
         ("confirm", [bytes(32), 1]),
         ("confirm", []),
         ("refusal", [*REFUSAL[:3], b"remedy"]),
-        ("notice", [4, []]),
+        ("notice", [5, []]),
         ("notice", [1, [bytes(16)]]),
         ("to-archive-deposit", [4, [bytes(16), bytes(16), 0, bytes(32), 0]]),
         ("to-archive-deposit", [4, [bytes(16), bytes(16), 2**64, bytes(32), 1]]),

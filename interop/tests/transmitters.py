@@ -59,6 +59,8 @@ class BrokerDesk:
             raise Refused("token-refused", "labels of a request")
         if max(len(asked.user.encode()), len(asked.user_role.encode())) > messages.USER_BYTES_MAX:
             raise Refused("statement-invalid", "the user's name or role")
+        if (asked.emergency is not None) != (asked.action == "emergency"):
+            raise Refused("statement-invalid", "an emergency access and the action emergency come together")
         if asked.purpose not in side.gateway_policies.purposes:
             raise Refused("policy-mismatch", "a purpose that the session's policies do not hold")
         self.asked, self.request_digest, self.since = asked, cose.statement_digest(data), now
@@ -92,6 +94,7 @@ class BrokerDesk:
             action=asked.action,
             tags=allowed.permitted,
             purpose=asked.purpose,
+            emergency=None,
             user=asked.user,
             user_role=asked.user_role,
             request=self.request_digest,

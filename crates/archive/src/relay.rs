@@ -141,6 +141,9 @@ pub(crate) fn note_token(entry: &mut Event, token: &Token) {
     entry.request = Some(token.request);
     entry.token = Some(token.id);
     entry.note(Detail::Action, &token.action);
+    if let Some(emergency) = &token.emergency {
+        entry.note(Detail::Subject, emergency.id);
+    }
 }
 
 impl Incoming {

@@ -73,6 +73,8 @@ impl Broker {
         match &outcome {
             // Steps 1 and 2 decide nothing: the entry comes with step 3. A receipt has its own, however it came.
             Ok(FromBroker::Challenge(_)) => return outcome,
+            // Nothing happened, and it is asked all the time.
+            Ok(FromBroker::Emergencies(_)) if entry.get(Detail::Count) == Some("0") => return outcome,
             _ if entry.kind == EventKind::ReceiptWitnessed => return outcome,
             Ok(_) => {}
             Err(refusal) => entry.outcome = Outcome::Refused(refusal.code.as_str().into()),
@@ -115,6 +117,7 @@ impl Broker {
                 self.witness(session, receipt.as_ref()).await?;
                 Ok(FromBroker::Kept)
             }
+            ToBroker::Emergencies(done) => self.tell_emergencies(session, &done, entry).await,
             ToBroker::Witnessed { patient, after } => {
                 entry.patient = Some(patient);
                 entry.note(Detail::Method, "witnessed heads");
@@ -285,6 +288,7 @@ fn kind_of(request: &ToBroker) -> EventKind {
         ToBroker::Consent(_) | ToBroker::Witnessed { .. } => EventKind::ConsentRead,
         ToBroker::Request(_) | ToBroker::Accept(_) => EventKind::RequestDecided,
         ToBroker::Witness(_) => EventKind::ReceiptWitnessed,
+        ToBroker::Emergencies(_) => EventKind::EmergencyNotified,
     }
 }
 

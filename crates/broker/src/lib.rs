@@ -4,6 +4,7 @@
 mod authenticate;
 mod channel;
 mod config;
+mod emergency;
 mod link;
 mod notices;
 mod relay;
@@ -45,7 +46,7 @@ use sealwort_proto::holdings::Holdings;
 use sealwort_proto::message::{HANDSHAKE_BYTES_MAX, MESSAGE_BYTES_MAX, Refusal};
 use sealwort_proto::policy::Policies;
 use sealwort_store::sqlite::{SqliteAudit, SqliteStore};
-use sealwort_store::{AuditStore, DataFolder, PatientStore, StoreError, WitnessStore};
+use sealwort_store::{AuditStore, BrokerStore, DataFolder, EmergencyStore, PatientStore, StoreError, WitnessStore};
 use tokio::task::JoinHandle;
 
 pub use config::{ArchiveConfig, Config};
@@ -102,6 +103,7 @@ pub(crate) struct Broker {
     journal: Journal,
     custody: Custody,
     witnesses: Arc<dyn WitnessStore>,
+    emergencies: Arc<dyn EmergencyStore>,
     pseudonym_key: Secret,
     archive: Identity,
     links: ArchiveLinks,
@@ -183,7 +185,7 @@ pub fn serve(
     config: &Config,
     member: Arc<Member>,
     patients: Arc<dyn PatientStore>,
-    witnesses: Arc<dyn WitnessStore>,
+    kept: Arc<dyn BrokerStore>,
     audit: Arc<dyn AuditStore>,
     steps: Steps,
     shutdown: Shutdown,
@@ -220,7 +222,8 @@ pub fn serve(
         let broker = Arc::new(Broker {
             journal: journal.clone(),
             custody: Custody::new(Side::Broker, Arc::clone(&member), patients),
-            witnesses,
+            witnesses: Arc::clone(&kept) as _,
+            emergencies: kept,
             pseudonym_key,
             archive,
             links: ArchiveLinks::new(client, endpoint),

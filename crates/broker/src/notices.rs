@@ -1,4 +1,5 @@
-//! Notices to gateways that hold a patient open: consent changed, or the log grew. A gateway that stops
+//! Notices to gateways that hold a patient open: consent changed, or the log grew; and that there is an emergency access
+//! to ask about. A gateway that stops
 //! hearing them stops trusting what it holds.
 
 use std::sync::Arc;
@@ -29,8 +30,17 @@ const LAG_MAX: usize = 1024;
 
 /// What happened, to whoever listens.
 pub(crate) struct Notices {
-    sender: broadcast::Sender<Notice>,
+    sender: broadcast::Sender<Happened>,
     shutdown: Shutdown,
+}
+
+/// A notice, and to whom it goes.
+#[derive(Debug, Clone)]
+enum Happened {
+    /// To sessions that were given tokens for this patient.
+    To(Pseudonym, Notice),
+    /// To the hospital of this identity.
+    Emergency(Arc<str>),
 }
 
 impl Notices {
@@ -41,12 +51,17 @@ impl Notices {
     /// A patient's directive changed.
     pub(crate) fn consent_changed(&self, patient: Pseudonym) {
         // Without a listener there is nobody to tell.
-        let _ = self.sender.send(Notice::ConsentChanged(patient));
+        let _ = self.sender.send(Happened::To(patient, Notice::ConsentChanged(patient)));
     }
 
     /// A patient's log grew.
     pub(crate) fn head_moved(&self, patient: Pseudonym) {
-        let _ = self.sender.send(Notice::HeadMoved(patient));
+        let _ = self.sender.send(Happened::To(patient, Notice::HeadMoved(patient)));
+    }
+
+    /// A hospital is to be told of an emergency access.
+    pub(crate) fn emergency(&self, hospital: &str) {
+        let _ = self.sender.send(Happened::Emergency(hospital.into()));
     }
 }
 
@@ -80,13 +95,14 @@ pub(crate) async fn notices(
 }
 
 /// The next notice for this session: about patients whose record it has asked for, and a sign of life otherwise.
-async fn next(heard: &mut broadcast::Receiver<Notice>, session: &GatewaySession) -> Option<Notice> {
+async fn next(heard: &mut broadcast::Receiver<Happened>, session: &GatewaySession) -> Option<Notice> {
     let mine = async {
         loop {
             match heard.recv().await {
-                Ok(Notice::ConsentChanged(patient) | Notice::HeadMoved(patient)) if !session.knows_patient(patient) => {
-                }
-                heard => return heard,
+                Ok(Happened::To(patient, notice)) if session.knows_patient(patient) => return Ok(notice),
+                Ok(Happened::Emergency(hospital)) if session.is_of(&hospital) => return Ok(Notice::Emergency),
+                Ok(_) => {}
+                Err(error) => return Err(error),
             }
         }
     };

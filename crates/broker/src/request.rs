@@ -60,6 +60,10 @@ impl Broker {
         entry.role = Some(request.user_role.as_str().into());
         entry.purpose = Some(request.purpose.as_str().into());
         entry.note(Detail::Action, &request.action);
+        if let Some(emergency) = &request.emergency {
+            entry.note(Detail::Subject, emergency.id);
+            entry.note(Detail::Reason, &emergency.reason);
+        }
         let ward = self.ward(request.patient).await?;
         let party = session.established.gateway.identity().to_string();
         let access = Access {
@@ -95,9 +99,10 @@ impl Broker {
         }
         let tags = permitted_tags(&decision);
         let (patient, action) = (request.patient, request.action.clone());
+        let begun_at = self.keep_emergency(&party, request, &ward, now).await?;
         let sub_halves = self.custody.sub_halves(&ward, &action, &party, &tags).await.map_err(told)?;
         let witness = self.witnesses.witness(patient).await.map_err(|e| told(e.into()))?;
-        let permission = Permission { tags, directive_version: ward.version(), epoch: ward.epoch() };
+        let permission = Permission { tags, directive_version: ward.version(), epoch: ward.epoch(), begun_at };
         let (token, sealed) = accepted
             .issue(
                 permission,

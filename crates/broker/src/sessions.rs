@@ -127,6 +127,11 @@ impl GatewaySession {
         lock(&self.patients).contains(&patient)
     }
 
+    /// Whether it is a session of this hospital.
+    pub(crate) fn is_of(&self, hospital: &str) -> bool {
+        self.established.gateway.identity().to_string() == hospital
+    }
+
     /// Takes out the request that a challenge names.
     pub(crate) fn take_pending(&self, challenge: Nonce) -> Option<PendingRequest> {
         lock(&self.pending).remove(&challenge)

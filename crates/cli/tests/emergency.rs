@@ -37,7 +37,7 @@ fn the_glass_breaks_by_the_rules_and_for_nobody_else() {
         ("second person", &|| second_person(&world, &mailbox)),
         ("not allowed", &|| not_allowed(&world)),
     ]);
-    survives_a_restart(world);
+    survives_a_restart(world, &mailbox);
 }
 
 fn refusals(world: &World) {
@@ -122,6 +122,17 @@ fn another_hospital(world: &World, mailbox: &Mailbox) {
     // The hospital's mail system was away, and is told nevertheless.
     mailbox.open();
     mailbox.wait(&[("begun", "security-officer"), ("ended", "security-officer")], &id);
+    // Hospital A, which registered the patient, tells both as well, though the glass was broken elsewhere.
+    mailbox.wait(&[("elsewhere", "security-officer"), ("elsewhere", "patient")], &id);
+    let told = mailbox.taken().into_iter().find(|notice| notice["event"] == "emergency-access-elsewhere").unwrap();
+    assert!(told["hospital"].as_str().unwrap().ends_with("/hospital-b"), "{told}");
+    assert_eq!((&told["user"], &told["role"]), (&json!("dr-test"), &json!("physician")));
+    assert_eq!((&told["reason"], &told["patient"]), (&json!("unconscious"), &json!(["Patient/p1"])));
+    let at = Party::HospitalA;
+    let theirs = world.client_with(at, Some(world.token(at, "officer-a", "security-officer")));
+    let seen = theirs.get("/emergency/elsewhere").done().json();
+    assert_eq!((seen.as_array().unwrap().len(), &seen[0]["about"]), (2, &json!(id)));
+    assert_eq!(world.client(at).get("/emergency/elsewhere").refusal().1, "emergency-officers-only");
     assert!(
         mailbox.taken().iter().all(|notice| !notice.to_string().contains("street")),
         "no words of the reason leave"
@@ -174,14 +185,18 @@ fn not_allowed(world: &World) {
 }
 
 /// It outlives a crash, ends while the gateway is down, and is reported afterwards.
-fn survives_a_restart(mut world: World) {
+fn survives_a_restart(mut world: World, mailbox: &Mailbox) {
     let at = Party::HospitalB;
+    // The patient's own hospital is away meanwhile.
+    world.kill(Party::HospitalA);
     let id = opened(&open(&world.client(at), &identifier(2), "other", TEXT, &sentence(2)).with(201));
     let begun = Instant::now();
     world.kill(at);
     world.restart(at);
     assert_eq!(resources(&by_identifier(&world.client(at), 2, &GLASS).done()), 1);
     world.kill(at);
+    world.restart(Party::HospitalA);
+    mailbox.wait(&[("elsewhere", "security-officer"), ("elsewhere", "patient")], &id);
     std::thread::sleep(Duration::from_secs(61).saturating_sub(begun.elapsed()));
     world.restart(at);
     assert_eq!(by_identifier(&world.client(at), 2, &GLASS).refusal().1, "emergency-access-needed");

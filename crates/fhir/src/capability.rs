@@ -93,6 +93,15 @@ pub struct Operation {
     pub definition: &'static str,
 }
 
+/// Whether what is done may hang on conditions: `If-None-Exist`, `PUT [type]?…`, `If-None-Match`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conditions {
+    /// It may.
+    Supported,
+    /// It may not.
+    NotSupported,
+}
+
 /// What is offered for one type.
 #[derive(Clone, Debug)]
 pub struct TypeOffer {
@@ -100,6 +109,8 @@ pub struct TypeOffer {
     pub resource_type: ResourceType,
     /// What can be done.
     pub interactions: Vec<Interaction>,
+    /// Conditions.
+    pub conditions: Conditions,
     /// What can be searched by.
     pub search: Vec<SearchParameter>,
     /// Operations on the type or its instances.
@@ -157,12 +168,13 @@ fn type_offer(offer: &TypeOffer) -> Value {
     insert_list(&mut out, "interaction", codes);
     if !offer.interactions.is_empty() {
         let does = |interaction| offer.interactions.contains(&interaction);
+        let conditions = offer.conditions == Conditions::Supported;
         out.insert("versioning".to_owned(), json!("versioned-update"));
         out.insert("readHistory".to_owned(), json!(does(Interaction::Vread)));
         out.insert("updateCreate".to_owned(), json!(does(Interaction::Update)));
-        out.insert("conditionalCreate".to_owned(), json!(does(Interaction::Create)));
-        out.insert("conditionalRead".to_owned(), json!("full-support"));
-        out.insert("conditionalUpdate".to_owned(), json!(does(Interaction::Update)));
+        out.insert("conditionalCreate".to_owned(), json!(conditions && does(Interaction::Create)));
+        out.insert("conditionalRead".to_owned(), json!(if conditions { "full-support" } else { "not-supported" }));
+        out.insert("conditionalUpdate".to_owned(), json!(conditions && does(Interaction::Update)));
         out.insert("referencePolicy".to_owned(), json!(["literal", "logical", "local"]));
     }
     let references = offer.search.iter().filter(|p| p.kind == "reference");
@@ -204,6 +216,7 @@ mod tests {
                 TypeOffer {
                     resource_type: ResourceType::PATIENT,
                     interactions: vec![Interaction::Read, Interaction::SearchType],
+                    conditions: Conditions::Supported,
                     search: vec![SearchParameter {
                         name: "identifier",
                         kind: "token",
@@ -215,8 +228,16 @@ mod tests {
                     }],
                 },
                 TypeOffer {
+                    resource_type: ResourceType::SUBSCRIPTION,
+                    interactions: vec![Interaction::Create],
+                    conditions: Conditions::NotSupported,
+                    search: vec![],
+                    operations: vec![],
+                },
+                TypeOffer {
                     resource_type: ResourceType::BINARY,
                     interactions: vec![],
+                    conditions: Conditions::Supported,
                     search: vec![],
                     operations: vec![],
                 },
@@ -252,6 +273,17 @@ mod tests {
                         "name": "everything",
                         "definition": "http://hl7.org/fhir/OperationDefinition/Patient-everything"
                     }]
+                },
+                {
+                    "type": "Subscription",
+                    "interaction": [{"code":"create"}],
+                    "versioning": "versioned-update",
+                    "readHistory": false,
+                    "updateCreate": false,
+                    "conditionalCreate": false,
+                    "conditionalRead": "not-supported",
+                    "conditionalUpdate": false,
+                    "referencePolicy": ["literal", "logical", "local"]
                 },
                 {"type":"Binary"}
             ])

@@ -168,6 +168,8 @@ impl ResourceType {
     pub const BINARY: Self = Self("Binary");
     /// `Patient`.
     pub const PATIENT: Self = Self("Patient");
+    /// `Subscription`.
+    pub const SUBSCRIPTION: Self = Self("Subscription");
 
     /// The name as FHIR spells it.
     pub const fn as_str(self) -> &'static str {
@@ -227,7 +229,7 @@ mod tests {
             assert_eq!(found.as_str(), *name);
             assert_eq!(NAMES[usize::from(found.number())], *name);
         }
-        for name in [ResourceType::BUNDLE, ResourceType::BINARY, ResourceType::PATIENT] {
+        for name in [ResourceType::BUNDLE, ResourceType::BINARY, ResourceType::PATIENT, ResourceType::SUBSCRIPTION] {
             assert_eq!(name.as_str().parse(), Ok(name));
         }
     }

@@ -14,13 +14,14 @@ use sealwort_net::server::PeerAddress;
 use sealwort_pki::UnixTime;
 use sealwort_proto::crypto::{random, sha256};
 use sealwort_smart::{
-    AccessToken, Apps, AuthorizationServer, Endpoints, IdentityAlgorithm, IdentityKey, NumericDate, OAuthError,
+    Access, AccessToken, Apps, AuthorizationServer, Endpoints, IdentityAlgorithm, IdentityKey, NumericDate, OAuthError,
     Settings, TokenFault, TokenResponse,
 };
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::Gateway;
+use crate::delegates::Delegation;
 use crate::error::GatewayError;
 use crate::keys::Keys;
 use crate::user::{Asking, bearer, let_in};
@@ -242,18 +243,22 @@ impl Gateway {
     pub(crate) fn let_in(&self, parts: &Parts) -> Result<Asking, GatewayError> {
         let checked = self.check_token(bearer(&parts.headers)?, Use::Anew);
         let fault = checked.as_ref().err().copied();
-        let delegation = checked.as_ref().ok().and_then(|token| token.access().user.as_ref()?.delegation.clone());
+        let delegation = checked.as_ref().map_or(Ok(None), |token| self.delegation_of(token.access()));
         let mut asking = let_in(checked, &parts.headers).map_err(|error| match fault {
             Some(TokenFault::Foreign | TokenFault::Signature) => {
                 self.tried_badly("token", None, source(parts), "not a token of this gateway").unwrap_or(error)
             }
             _ => error,
         })?;
-        if let Some(id) = delegation {
-            // It may have ended since the token was looked at.
-            let stands = self.delegation(id.as_str(), self.sessions.now());
-            asking.delegation = Some(stands.ok_or_else(GatewayError::delegation_ended)?);
-        }
+        // It may have ended since the token was looked at.
+        asking.delegation = delegation?;
         Ok(asking)
+    }
+
+    /// What a delegate may do for the patient for whom this access was given; none for everybody else.
+    pub(crate) fn delegation_of(&self, access: &Access) -> Result<Option<Arc<Delegation>>, GatewayError> {
+        let Some(id) = access.user.as_ref().and_then(|user| user.delegation.as_ref()) else { return Ok(None) };
+        let stands = self.delegation(id.as_str(), self.sessions.now());
+        stands.map(Some).ok_or_else(GatewayError::delegation_ended)
     }
 }

@@ -8,6 +8,7 @@ use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::sign_in::SignInConfig;
+use crate::subscriptions::SubscriptionsConfig;
 
 /// Options of `sealwort gateway`, read from TOML, the environment (`SEALWORT_GATEWAY__…`) and flags.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -36,6 +37,9 @@ pub struct Config {
     pub mqtt: MqttConfig,
     /// Emergency access.
     pub emergency: EmergencyConfig,
+    /// What is subscribed to.
+    #[serde(default)]
+    pub subscriptions: SubscriptionsConfig,
     /// How the hospital's people sign in.
     pub sign_in: SignInConfig,
     /// Patients and their delegates who sign in for themselves.
@@ -199,9 +203,12 @@ pub struct EmergencyConfig {
     pub text_characters_min: usize,
     /// The sentence to type. `{patient}` stands for the identifier's value, or the id, by which the patient is named.
     pub sentence: String,
-    /// Where notices to patients and security officers are posted, `http://127.0.0.1:9000/notices`; empty for nowhere.
-    /// Only loopback is allowed: the hospital's own mail or message system takes them there.
+    /// Where notices to patients and security officers are posted: `https://mail.hospital.example/notices`, or http on
+    /// loopback; empty for nowhere. The hospital's own mail or message system takes them there.
     pub notices_url: String,
+    /// PEM file of the authorities that its certificate is checked against; empty for the system's.
+    #[serde(default)]
+    pub notices_authority: String,
     /// What a patient's first directive, made at registration, allows in an emergency.
     pub at_registration: AtRegistrationConfig,
 }
@@ -228,6 +235,7 @@ impl Default for EmergencyConfig {
             text_characters_min: 10,
             sentence: "I open the record of {patient} in an emergency".to_owned(),
             notices_url: String::new(),
+            notices_authority: String::new(),
             at_registration: AtRegistrationConfig { hospitals: Vec::new(), labels: words(&["general"]) },
         }
     }
@@ -308,6 +316,7 @@ impl Default for Config {
             mllp: MllpConfig::default(),
             mqtt: MqttConfig::default(),
             emergency: EmergencyConfig::default(),
+            subscriptions: SubscriptionsConfig::default(),
             sign_in: SignInConfig::default(),
             patients: PatientsConfig::default(),
             limits: LimitsConfig::from(&Limits::default()),

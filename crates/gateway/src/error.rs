@@ -245,6 +245,7 @@ impl GatewayError {
             Self::Store(_) | Self::Kept(_) | Self::Within { .. } | Self::Noted { .. } => 500,
             Self::Protocol(_) | Self::Exchange(_) => match self.code() {
                 code if code.starts_with("consent-") => 403,
+                "emergency-over" | "emergency-other" => 403,
                 "patient-unknown" => 404,
                 "patient-erased" => 410,
                 "conflict" => 409,

@@ -31,6 +31,8 @@ pub(crate) struct Keys {
     pub(crate) bearer: Secret,
     /// Identity tokens for apps (OpenID Connect): PKCS#8 of a P-256 key.
     pub(crate) identity: Zeroizing<Vec<u8>>,
+    /// Messages to push services (RFC 8292): PKCS#8 of a P-256 key.
+    pub(crate) push: Zeroizing<Vec<u8>>,
     /// The consent authority of the patients registered here.
     pub(crate) authority: SigningKey,
 }
@@ -44,7 +46,9 @@ impl Keys {
         };
         let authority = load(member, "authority.key", || Ok(SigningKey::generate(KeyAlgorithm::Ed25519)?.to_pkcs8()?))?;
         let identity = load(member, "identity.key", || Ok(SigningKey::generate(KeyAlgorithm::EcdsaP256)?.to_pkcs8()?))?;
+        let push = load(member, "push.key", || Ok(SigningKey::generate(KeyAlgorithm::EcdsaP256)?.to_pkcs8()?))?;
         Ok(Self {
+            push,
             identity,
             roster: secret("roster.key")?,
             bearer: secret("bearer.key")?,

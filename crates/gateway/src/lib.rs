@@ -34,9 +34,11 @@ mod session;
 mod sign_in;
 mod standing;
 mod store_records;
+mod subscriptions;
 mod trail;
 mod user;
 mod view;
+mod web_push;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -80,6 +82,7 @@ pub use feeds::mqtt::MqttError;
 pub use keys::KeysError;
 pub use labels::{LabelExplained, RelabelMode, RelabelRequest, RelabelTo, Relabelled, RuleMatched};
 pub use sign_in::{LockoutConfig, SignInConfig};
+pub use subscriptions::SubscriptionsConfig;
 pub use user::{PURPOSE_HEADER, User};
 
 use authorization::Authorization;
@@ -96,6 +99,8 @@ use people::People;
 use roster::Roster;
 use session::{Session, Sessions};
 use sign_in::SignIn;
+use subscriptions::Subscriptions;
+use web_push::WebPush;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +138,12 @@ pub enum StartError {
     /// The rules by which it labels.
     #[error("labels.rules: {0}")]
     Labels(String),
+    /// Where notices of emergency accesses go.
+    #[error("emergency.notices_url or emergency.notices_authority: {0}; an https URL, or http on loopback")]
+    EmergencyNotices(String),
+    /// What is subscribed to.
+    #[error("subscriptions: {0}")]
+    Subscriptions(String),
     /// The rule of emergency access.
     #[error("emergency.{0}")]
     Emergency(&'static str),
@@ -194,6 +205,8 @@ pub(crate) struct Gateway {
     patients: OpenPatients,
     people: People,
     emergencies: Emergencies,
+    subscriptions: Subscriptions,
+    web_push: WebPush,
     authorization: Authorization,
     sign_in: SignIn,
     delegates: Delegates,
@@ -373,6 +386,8 @@ pub fn serve(
         let label_rules = labels::load(&config.labels).map_err(StartError::Labels)?;
         emergency::check(&config.emergency).map_err(StartError::Emergency)?;
         let emergencies = Emergencies::load(&config.emergency, &roster).await?;
+        let subscriptions = Subscriptions::load(&config.subscriptions, &roster).await?;
+        let web_push = WebPush::load(&config.subscriptions.push_contact, &keys.push, &roster).await?;
         let authorization = Authorization::open(Arc::clone(&member), &keys, &root, &base)?;
         let sign_in = SignIn::open(&config.sign_in, &root).map_err(StartError::SignIn)?;
         let delegates = Delegates::load(&roster).await?;
@@ -392,6 +407,8 @@ pub fn serve(
             patients: OpenPatients::new(&config.open),
             people,
             emergencies,
+            subscriptions,
+            web_push,
             authorization,
             sign_in,
             delegates,
@@ -416,6 +433,8 @@ pub fn serve(
         let itself = Arc::downgrade(&gateway);
         gateway.catch_up().await?;
         let looking = tokio::spawn(emergency::look_forever(Arc::clone(&gateway), shutdown.clone()));
+        let delivering = tokio::spawn(subscriptions::deliver_forever(Arc::clone(&gateway), shutdown.clone()));
+        let pushing = tokio::spawn(web_push::push_forever(Arc::clone(&gateway), shutdown.clone()));
         let flushing = tokio::spawn(outbox::flush_forever(Arc::clone(&gateway), shutdown.clone()));
         let closing = tokio::spawn(open::close_forever(Arc::clone(&gateway), shutdown.clone()));
         let mut feeding = Vec::new();
@@ -437,6 +456,8 @@ pub fn serve(
             let _ = flushing.await;
             let _ = closing.await;
             let _ = looking.await;
+            let _ = delivering.await;
+            let _ = pushing.await;
             for task in feeding {
                 let _ = task.await;
             }

@@ -20,12 +20,16 @@ pub(crate) async fn listen(gateway: Arc<Gateway>, session: Arc<Session>) {
     session.notices_lost.fetch_add(1, Ordering::AcqRel);
     session.hears_notices.store(false, Ordering::Release);
     session.notices_started.store(false, Ordering::Release);
+    // Looking at what is subscribed to begins a new session, if nobody else does.
+    gateway.subscriptions.all_changed();
     tracing::debug!(session = %session.established.with_broker.session(), heard, "the broker's notices ended");
 }
 
 async fn hear(gateway: &Gateway, session: &Arc<Session>) -> u64 {
     let mut heard = 0;
     let Ok(mut body) = gateway.sessions.notices(session).await else { return heard };
+    // What happened before they were heard is not told any more.
+    gateway.subscriptions.all_changed();
     let mut frames = FrameDecoder::default();
     loop {
         let chunk = tokio::select! {
@@ -49,6 +53,7 @@ async fn hear(gateway: &Gateway, session: &Arc<Session>) -> u64 {
                 Ok(Notice::Alive) => {}
                 Ok(Notice::ConsentChanged(patient)) => {
                     gateway.patients.consent_changed(patient);
+                    gateway.subscriptions.changed(patient);
                     if let Err(error) = gateway.roster.doubt_merges(Some(patient)).await {
                         tracing::error!(%error, "a merge of two identities could not be looked up");
                     }
@@ -56,12 +61,17 @@ async fn hear(gateway: &Gateway, session: &Arc<Session>) -> u64 {
                         tracing::error!(%error, "a patient whose consent changed could not be forgotten");
                     }
                 }
-                Ok(Notice::HeadMoved(patient)) => gateway.patients.changed(patient),
+                Ok(Notice::HeadMoved(patient)) => {
+                    gateway.patients.changed(patient);
+                    gateway.subscriptions.changed(patient);
+                }
+                Ok(Notice::Emergency) => gateway.emergencies.told_to_ask(),
                 Ok(Notice::LookAnew) => {
                     if let Err(error) = gateway.roster.doubt_merges(None).await {
                         tracing::error!(%error, "merges of identities could not be looked up");
                     }
                     gateway.patients.all_changed();
+                    gateway.subscriptions.all_changed();
                 }
                 Err(_) => return heard,
             }

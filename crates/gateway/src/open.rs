@@ -412,7 +412,9 @@ impl Gateway {
         let before = slot.view().map(|held| held.view);
         let consents = slot.consents.load(Ordering::Acquire);
         let action = if emergency.is_some() { ACTION } else { "read" };
-        let outcome = self.read(self.sought(patient, action, asking), asking, before, slot.reached()).await;
+        let emergency = emergency.map(Access::stated).transpose()?;
+        let sought = Sought { emergency, ..self.sought(patient, action, asking) };
+        let outcome = self.read(sought, asking, before, slot.reached()).await;
         match outcome {
             Ok((view, session, granted)) => {
                 asking.trail.rests_on(Lease::new(&slot, consents, Arc::clone(&session)));
@@ -564,6 +566,7 @@ impl Gateway {
             action: action.to_owned(),
             tags,
             purpose: asking.purpose.clone(),
+            emergency: None,
             user: asking.user.clone(),
             user_role: asking.role.clone(),
         }

@@ -557,6 +557,9 @@ impl Roster {
             RosterKind::Passkey => b"passkey",
             RosterKind::PasskeyInvitation => b"passkey invitation",
             RosterKind::Merge => b"merge",
+            RosterKind::Subscription => b"subscription",
+            RosterKind::Browser => b"browser",
+            RosterKind::PushMessage => b"push message",
         };
         mac(&self.index, "sealwort roster v1", &[kind, name])
     }

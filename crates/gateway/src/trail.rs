@@ -1,7 +1,7 @@
 //! What a request touched and showed, gathered while it is served, and the entries about it in the gateway's audit log:
 //! one for each patient, on disk before the answer leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -89,6 +89,13 @@ impl Trail {
         std::mem::take(&mut self.touched().leases)
     }
 
+    /// Whose records were opened and something of them shown.
+    fn opened(&self) -> BTreeSet<Pseudonym> {
+        let touched = self.touched();
+        let shown = touched.patients.iter().filter(|(_, access)| !access.types.is_empty());
+        shown.map(|(patient, _)| *patient).collect()
+    }
+
     fn touched(&self) -> MutexGuard<'_, Touched> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,8 +131,11 @@ impl fmt::Debug for Trail {
 }
 
 /// What an entry about an interaction is called; none where nothing of anybody's can be told.
-pub(crate) fn kind_of(does: Interaction) -> Option<EventKind> {
+pub(crate) fn kind_of(does: Interaction, of: Option<ResourceType>) -> Option<EventKind> {
     Some(match does {
+        Interaction::Create | Interaction::Update | Interaction::Delete if of == Some(ResourceType::SUBSCRIPTION) => {
+            EventKind::SubscriptionChanged
+        }
         Interaction::Capabilities | Interaction::SmartConfiguration => return None,
         Interaction::Bundle => EventKind::BundleProcessed,
         Interaction::SearchSystem | Interaction::SearchType | Interaction::SearchCompartment => EventKind::Searched,
@@ -154,6 +164,20 @@ pub(crate) fn kind_of(does: Interaction) -> Option<EventKind> {
     })
 }
 
+/// Whether an entry of this kind is about somebody who was shown what stands in a record.
+fn shows_records(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::Read
+            | EventKind::VersionRead
+            | EventKind::Searched
+            | EventKind::HistoryRead
+            | EventKind::RecordRead
+            | EventKind::Exported
+            | EventKind::BundleProcessed
+    )
+}
+
 impl Gateway {
     /// An entry about what a user asked for.
     pub(crate) fn entry(&self, kind: EventKind, asking: &Asking) -> Event {
@@ -179,9 +203,13 @@ impl Gateway {
             entry.outcome = outcome_of(error);
             entry.note(Detail::Status, error.status());
         }
-        let entries: Vec<_> =
-            trail.touched().patients.iter().map(|(patient, access)| access.tell(entry.clone(), *patient, failed)).collect();
-        Ok(self.journal.append_all(if entries.is_empty() { vec![entry] } else { entries }).await?)
+        let entries: Vec<_> = {
+            let touched = trail.touched();
+            touched.patients.iter().map(|(patient, access)| access.tell(entry.clone(), *patient, failed)).collect()
+        };
+        let tells = failed.is_none() && shows_records(entry.kind) && self.web_push.has_browsers();
+        self.journal.append_all(if entries.is_empty() { vec![entry.clone()] } else { entries }).await?;
+        if tells { self.tell_opened(&entry, &trail.opened()).await } else { Ok(()) }
     }
 
     /// Keeps how something ended that touches no record, and passes that on when it is on disk.

@@ -10,7 +10,7 @@ use sealwort_pki::UnixTime;
 use sealwort_proto::Pseudonym;
 use sealwort_proto::crypto::{Secret, random};
 use sealwort_smart::token::GATEWAY_CLIENT;
-use sealwort_smart::{AccessToken, AccessTokens, NumericDate, ScopeSet, TokenFault};
+use sealwort_smart::{Access, AccessToken, AccessTokens, KeptAccess, NumericDate, ScopeSet, TokenFault};
 
 use crate::delegates::{Delegation, Right};
 use crate::error::GatewayError;
@@ -48,6 +48,8 @@ pub(crate) struct Asking {
     /// What the patient, or the hospital, lets this delegate do.
     pub(crate) delegation: Option<Arc<Delegation>>,
     pub(crate) turn: Turn,
+    /// What their token allows and hangs on, for what goes on after the request.
+    pub(crate) kept: Option<Arc<KeptAccess>>,
     /// What was touched and shown for it.
     pub(crate) trail: Trail,
 }
@@ -102,8 +104,31 @@ impl Asking {
             by: By::User,
             delegation: None,
             turn: Turn::Queued,
+            kept: None,
             trail: Trail::default(),
         }
+    }
+
+    /// For whom this access was given.
+    pub(crate) fn of(access: &Access, purpose: String) -> Result<Self, GatewayError> {
+        let patient = access.patient.as_ref().map(|id| id.as_str().parse()).transpose();
+        Ok(Self {
+            user: access.user.as_ref().map_or_else(|| access.client_id.to_string(), |user| user.name.to_string()),
+            role: access.user.as_ref().map_or_else(|| "app".to_owned(), |user| user.role.to_string()),
+            purpose,
+            scopes: access.scopes.clone(),
+            context: None,
+            by: match access.client_id.as_str() {
+                GATEWAY_CLIENT if access.patient.is_some() => By::Person,
+                GATEWAY_CLIENT => By::User,
+                _ => By::App,
+            },
+            delegation: None,
+            turn: Turn::Queued,
+            kept: None,
+            trail: Trail::default(),
+            patient: patient.map_err(|_| refused("token-wrong", "the bearer token names no patient"))?,
+        })
     }
 }
 
@@ -169,23 +194,7 @@ pub(crate) fn let_in(checked: Result<AccessToken, TokenFault>, headers: &HeaderM
         (Some(granted), _) => granted,
         (None, asked) => asked.unwrap_or_else(|| "TREAT".to_owned()),
     };
-    let patient = access.patient.as_ref().map(|id| id.as_str().parse()).transpose();
-    Ok(Asking {
-        user: access.user.as_ref().map_or_else(|| access.client_id.to_string(), |user| user.name.to_string()),
-        role: access.user.as_ref().map_or_else(|| "app".to_owned(), |user| user.role.to_string()),
-        purpose,
-        scopes: access.scopes.clone(),
-        context: None,
-        by: match access.client_id.as_str() {
-            GATEWAY_CLIENT if access.patient.is_some() => By::Person,
-            GATEWAY_CLIENT => By::User,
-            _ => By::App,
-        },
-        delegation: None,
-        turn: Turn::Queued,
-        trail: Trail::default(),
-        patient: patient.map_err(|_| refused("token-wrong", "the bearer token names no patient"))?,
-    })
+    Ok(Asking { kept: Some(Arc::new(KeptAccess::from(&token))), ..Asking::of(access, purpose)? })
 }
 
 fn refused(code: &'static str, text: &str) -> GatewayError {

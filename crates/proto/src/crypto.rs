@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce as AeadNonce, UnboundKey};
-use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
+use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce as AeadNonce, UnboundKey};
+use aws_lc_rs::agreement::{ECDH_P256, PrivateKey, UnparsedPublicKey, X25519, agree};
 use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768};
 use aws_lc_rs::{digest, hkdf, hmac, rand};
 use subtle::ConstantTimeEq;
@@ -380,6 +380,85 @@ impl KeyEncryptionKey {
         parts.extend_from_slice(context);
         AeadKey::new(&Prk::from_secret(&self.0).expand("sealwort wrap v1", &parts))
     }
+}
+
+/// Length of a point of P-256, uncompressed.
+pub const P256_PUBLIC_BYTES: usize = 65;
+
+/// A P-256 key pair for messages to push services (`web_push.rs`), used for one of them.
+pub struct P256Key {
+    private: PrivateKey,
+    public: [u8; P256_PUBLIC_BYTES],
+}
+
+impl P256Key {
+    /// Generates a key pair.
+    pub fn generate() -> Result<Self, ErrorKind> {
+        Self::of(PrivateKey::generate(&ECDH_P256).map_err(|_| ErrorKind::Crypto("P-256 key generation"))?)
+    }
+
+    /// A key pair that is given, for the examples of RFC 8291.
+    #[cfg(test)]
+    pub(crate) fn from_scalar(scalar: &[u8]) -> Result<Self, ErrorKind> {
+        Self::of(PrivateKey::from_private_key(&ECDH_P256, scalar).map_err(|_| ErrorKind::Crypto("P-256 key"))?)
+    }
+
+    fn of(private: PrivateKey) -> Result<Self, ErrorKind> {
+        let public = private.compute_public_key().map_err(|_| ErrorKind::Crypto("public key"))?;
+        let public = public.as_ref().try_into().map_err(|_| ErrorKind::Crypto("public key"))?;
+        Ok(Self { private, public })
+    }
+
+    /// The public key, an uncompressed point.
+    pub fn public(&self) -> &[u8; P256_PUBLIC_BYTES] {
+        &self.public
+    }
+
+    /// The secret that it has with another key.
+    pub fn agree(&self, public: &[u8; P256_PUBLIC_BYTES]) -> Result<Zeroizing<[u8; 32]>, ErrorKind> {
+        let other = UnparsedPublicKey::new(&ECDH_P256, public);
+        agree(&self.private, other, ErrorKind::Crypto("P-256 agreement"), |secret| {
+            secret.try_into().map(Zeroizing::new).map_err(|_| ErrorKind::Crypto("P-256 agreement"))
+        })
+    }
+}
+
+/// HKDF-SHA-256 as it is, without a label of ours: for the formats of others.
+pub fn hkdf_sha256<const N: usize>(salt: &[u8], secret: &[u8], info: &[u8]) -> Result<[u8; N], ErrorKind> {
+    struct Length(usize);
+    impl hkdf::KeyType for Length {
+        fn len(&self) -> usize {
+            self.0
+        }
+    }
+    let mut out = [0; N];
+    let expanded = cleanly(|| {
+        let key = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(secret);
+        key.expand(&[info], Length(N)).and_then(|okm| okm.fill(&mut out))
+    });
+    expanded.map(|()| out).map_err(|_| ErrorKind::Crypto("HKDF"))
+}
+
+/// AES-128-GCM as it is. The caller answers for using the nonce once.
+pub fn aes_128_gcm_seal(key: &[u8; 16], nonce: [u8; NONCE_LEN], plain: &[u8]) -> Result<Vec<u8>, ErrorKind> {
+    let mut sealed = plain.to_vec();
+    let key = UnboundKey::new(&AES_128_GCM, key).map_err(|_| ErrorKind::Crypto("AES-128-GCM"))?;
+    LessSafeKey::new(key)
+        .seal_in_place_append_tag(AeadNonce::assume_unique_for_key(nonce), Aad::empty(), &mut sealed)
+        .map_err(|_| ErrorKind::Crypto("AES-128-GCM"))?;
+    Ok(sealed)
+}
+
+/// Opens what [`aes_128_gcm_seal`] sealed, for tests.
+#[cfg(any(test, feature = "testing"))]
+pub fn aes_128_gcm_open(key: &[u8; 16], nonce: [u8; NONCE_LEN], sealed: &[u8]) -> Result<Vec<u8>, ErrorKind> {
+    let mut plain = sealed.to_vec();
+    let key = UnboundKey::new(&AES_128_GCM, key).map_err(|_| ErrorKind::Crypto("AES-128-GCM"))?;
+    let nonce = AeadNonce::assume_unique_for_key(nonce);
+    let opened = LessSafeKey::new(key).open_in_place(nonce, Aad::empty(), &mut plain).map_err(|_| ErrorKind::Sealed)?;
+    let length = opened.len();
+    plain.truncate(length);
+    Ok(plain)
 }
 
 /// An ephemeral X-Wing key pair, used for one decapsulation.

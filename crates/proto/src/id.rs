@@ -126,6 +126,10 @@ byte_id!(
     /// One deposit of one or more entries; a repeated deposit of the same id is answered, not stored twice.
     DepositId, 16
 );
+byte_id!(
+    /// One emergency access (break-glass), as the hospital of the user names it.
+    EmergencyId, 16
+);
 
 impl Digest {
     /// All zeros: the predecessor of nothing.

@@ -34,9 +34,10 @@ pub mod statement;
 pub mod testing;
 pub mod token;
 pub mod transmission;
+pub mod web_push;
 
 pub use error::{ErrorKind, Fault, ProtocolError, Step};
-pub use id::{DepositId, Digest, EntryId, LabelTag, Locator, Nonce, Pseudonym, SessionId, TokenId};
+pub use id::{DepositId, Digest, EmergencyId, EntryId, LabelTag, Locator, Nonce, Pseudonym, SessionId, TokenId};
 
 /// Version of every message. A peer that sends another is refused, never negotiated with.
 pub const VERSION: u8 = 1;

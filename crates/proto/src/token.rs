@@ -8,10 +8,11 @@ use crate::channel::Channel;
 use crate::codec::{from_bytes, to_bytes};
 use crate::crypto::{AeadKey, Prk, random};
 use crate::error::ErrorKind;
-use crate::id::{Digest, LabelTag, Pseudonym, TokenId};
+use crate::id::{Digest, EmergencyId, LabelTag, Pseudonym, TokenId};
 use crate::operations::{Operations, count};
 use crate::receipt::Witness;
 use crate::statement::{self, Kind, STATEMENT_BYTES_MAX};
+use crate::transmission::{EMERGENCY, EMERGENCY_SECONDS_MAX};
 
 /// The content of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -47,39 +48,54 @@ pub struct Token {
     /// Purpose of use.
     #[n(9)]
     pub purpose: String,
-    /// The user, in the hospital's words.
+    /// The emergency access by which it was asked for; with the action *emergency*, and with no other.
     #[n(10)]
+    pub emergency: Option<EmergencyTerm>,
+    /// The user, in the hospital's words.
+    #[n(11)]
     pub user: String,
     /// The user's role, in the hospital's words.
-    #[n(11)]
+    #[n(12)]
     pub user_role: String,
     /// Hash of the signed request, in which the hospital names both.
-    #[n(12)]
+    #[n(13)]
     pub request: Digest,
     /// Hash of the policies accepted in step 3.
-    #[n(13)]
+    #[n(14)]
     pub policies: Digest,
     /// Version of the directive that the broker decided by.
-    #[n(14)]
+    #[n(15)]
     pub directive_version: u64,
     /// Epoch of that directive.
-    #[n(15)]
+    #[n(16)]
     pub epoch: u64,
     /// Sequence number of the head that the broker has witnessed.
-    #[n(16)]
+    #[n(17)]
     pub witness_sequence: u64,
     /// Hash of that head.
-    #[n(17)]
+    #[n(18)]
     pub witness_head: Digest,
     /// `h_LM`: the one channel over which it may be used.
-    #[n(18)]
+    #[n(19)]
     pub binding: Digest,
     /// Unix seconds.
-    #[n(19)]
+    #[n(20)]
     pub issued_at: u64,
     /// Unix seconds; at most 60 after `issued_at`.
-    #[n(20)]
+    #[n(21)]
     pub expires_at: u64,
+}
+
+/// Which emergency access, and when it began by the broker's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct EmergencyTerm {
+    /// Its name.
+    #[n(0)]
+    pub id: EmergencyId,
+    /// Its begin, Unix seconds. No token is good for longer than [`EMERGENCY_SECONDS_MAX`] from it.
+    #[n(1)]
+    pub begun_at: u64,
 }
 
 impl Token {
@@ -149,6 +165,17 @@ pub fn verify(bytes: &[u8], usage: &TokenUse<'_>, operations: &Operations) -> Re
             token.expires_at > token.issued_at
                 && token.expires_at - token.issued_at <= u64::from(usage.lifetime_seconds),
             "its lifetime is longer than agreed",
+        ),
+        (
+            token.emergency.is_some() == (token.action == EMERGENCY),
+            "an emergency access and the action emergency come together",
+        ),
+        (
+            token.emergency.is_none_or(|emergency| {
+                emergency.begun_at <= token.issued_at
+                    && token.expires_at.saturating_sub(emergency.begun_at) <= EMERGENCY_SECONDS_MAX
+            }),
+            "it outlasts the hour of its emergency access",
         ),
     ];
     if let Some((_, reason)) = checks.iter().find(|(holds, _)| !holds) {

@@ -155,6 +155,7 @@ impl World {
             action: "read".into(),
             tags: vec![TAG],
             purpose: "TREAT".into(),
+            emergency: None,
             user: "dr-jones".into(),
             user_role: "physician".into(),
         }
@@ -186,7 +187,7 @@ impl World {
         };
         assert_eq!(accept.time_stamp, challenge.time_stamp + 1);
         let t = t.on_acceptance(&accept, &session.broker, &self.broker, now)?;
-        let permission = Permission { tags: vec![TAG], directive_version: 1, epoch: 1 };
+        let permission = Permission { tags: vec![TAG], directive_version: 1, epoch: 1, begun_at: None };
         let (token, sealed) =
             t.issue(permission, empty(PATIENT), &session.broker, &session.broker_to_archive, &self.broker, now)?;
         let grant = TokenGrant { sealed, token, sub_halves: vec![], registration: registration.to_vec().into() };

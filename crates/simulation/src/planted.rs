@@ -4,12 +4,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sealwort_proto::message::EmergencyNotice;
 use sealwort_proto::receipt::Witness;
-use sealwort_proto::{DepositId, Digest, Locator, Pseudonym};
+use sealwort_proto::{DepositId, Digest, EmergencyId, Locator, Pseudonym};
 use sealwort_store::memory::MemoryStore;
 use sealwort_store::{
-    Advance, Append, Appended, DirectiveUpdate, LogStore, NewErasure, NewPatient, Patient, PatientStore, Registered,
-    StoreError, StoredEntry, Tombstone, WitnessStore, WrappedHalf,
+    Advance, Append, Appended, DirectiveUpdate, EmergencyStore, KeptEmergency, LogStore, NewEmergency, NewErasure,
+    NewPatient, Patient, PatientStore, Registered, StoreError, StoredEntry, Tombstone, WitnessStore, WrappedHalf,
 };
 
 /// A fault.
@@ -114,6 +115,25 @@ impl WitnessStore for Planted {
 
     async fn heads(&self, patient: Pseudonym, after: u64, most: usize) -> Result<Vec<Witness>, StoreError> {
         self.store.heads(patient, after, most).await
+    }
+}
+
+#[async_trait]
+impl EmergencyStore for Planted {
+    async fn keep_emergency(&self, emergency: NewEmergency) -> Result<(EmergencyNotice, KeptEmergency), StoreError> {
+        self.store.keep_emergency(emergency).await
+    }
+
+    async fn untold_emergencies(&self, hospital: &str, most: usize) -> Result<Vec<EmergencyNotice>, StoreError> {
+        self.store.untold_emergencies(hospital, most).await
+    }
+
+    async fn told_emergencies(&self, hospital: &str, told: &[EmergencyId]) -> Result<(), StoreError> {
+        self.store.told_emergencies(hospital, told).await
+    }
+
+    async fn forget_emergencies(&self, before: u64) -> Result<(), StoreError> {
+        self.store.forget_emergencies(before).await
     }
 }
 

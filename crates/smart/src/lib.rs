@@ -22,6 +22,7 @@ pub mod scope_set;
 pub mod server;
 pub mod time;
 pub mod token;
+pub mod vapid;
 
 pub use app::{App, AppFault, AppKind, AppRule, Apps};
 pub use assertion::{AssertionFault, ReplayGuard, verify_assertion};
@@ -38,4 +39,5 @@ pub use scope::{Action, Actions, Context, ResourceScope, ResourceTypes, Scope, S
 pub use scope_set::{DroppedScope, Permission, ScopeRequest, ScopeSet};
 pub use server::{AuthorizationServer, BadState, Banner, Endpoints, IssuedLaunch, Launch, Settings, claimed_client};
 pub use time::NumericDate;
-pub use token::{Access, AccessToken, AccessTokens, IssuedToken, SecretText, TokenFault, User};
+pub use token::{Access, AccessToken, AccessTokens, IssuedToken, KeptAccess, SecretText, TokenFault, User};
+pub use vapid::VapidKey;

@@ -20,7 +20,7 @@ use crate::jws::{self, MacKey};
 use crate::scope::Scope;
 use crate::scope_set::ScopeSet;
 use crate::time::NumericDate;
-use crate::token::{AccessToken, AccessTokens, GATEWAY_CLIENT, SecretText, TokenFault, User};
+use crate::token::{Access, AccessToken, AccessTokens, GATEWAY_CLIENT, KeptAccess, SecretText, TokenFault, User};
 
 /// Lifetime of a launch that no app has answered, in seconds.
 pub const LAUNCH_SECONDS: u64 = 5 * 60;
@@ -232,6 +232,22 @@ impl AuthorizationServer {
         let registered = client_id.as_str() == GATEWAY_CLIENT || self.apps.find(client_id).is_some();
         let goes_on = token.access().user.as_ref().is_none_or(|user| self.is_present(user));
         if registered && goes_on && !self.kept.grants.is_revoked(token) { Ok(()) } else { Err(TokenFault::Revoked) }
+    }
+
+    /// What is left of an access that was kept. It lasts as long as what it hangs on: an approval that can be refreshed
+    /// until that ends, the rights of an app that acts for itself as long as it is registered with them, everything else
+    /// until the token's own end; and no longer than a session on which it depends.
+    pub fn kept_access(&self, kept: &KeptAccess, now: NumericDate) -> Result<Access, TokenFault> {
+        let token = kept.token();
+        self.check_standing(&token)?;
+        let access = token.access().clone();
+        let own = self.apps.find(&access.client_id).filter(|_| access.user.is_none());
+        if let Some(app) = own {
+            let scopes = access.scopes.intersect(app.scopes());
+            return Ok(Access { scopes, ..access });
+        }
+        let approved = self.kept.grants.iter(now).any(|grant| access.grant.as_ref() == Some(&grant.id));
+        if approved || now < token.expires() { Ok(access) } else { Err(TokenFault::Expired) }
     }
 
     /// Whether the session of a user goes on, if what they have depends on one.

@@ -102,6 +102,48 @@ impl AccessToken {
     }
 }
 
+/// What a token allowed and what that hangs on, kept for what goes on after the request that carried it, such as a
+/// subscription. It lets nobody in; ask the authorization server what is left of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptAccess {
+    client_id: ClientId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<User>,
+    scopes: ScopeSet,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    patient: Option<PatientId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    purpose: Option<Purpose>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grant: Option<GrantId>,
+    id: TokenId,
+    issued: NumericDate,
+    expires: NumericDate,
+}
+
+impl From<&AccessToken> for KeptAccess {
+    fn from(token: &AccessToken) -> Self {
+        let Access { client_id, user, scopes, patient, purpose, grant } = token.access.clone();
+        let (id, issued, expires) = (token.id.clone(), token.issued, token.expires);
+        Self { client_id, user, scopes, patient, purpose, grant, id, issued, expires }
+    }
+}
+
+impl KeptAccess {
+    /// Whether both were given to the same app and user.
+    pub fn is_of_same(&self, other: &Self) -> bool {
+        let name = |kept: &Self| kept.user.as_ref().map(|user| user.name.clone());
+        self.client_id == other.client_id && name(self) == name(other)
+    }
+
+    /// The token that it was, without the text that let its bearer in.
+    pub(crate) fn token(&self) -> AccessToken {
+        let Self { client_id, user, scopes, patient, purpose, grant, id, issued, expires } = self.clone();
+        AccessToken { access: Access { client_id, user, scopes, patient, purpose, grant }, id, issued, expires }
+    }
+}
+
 /// "On or after" the expiration a token is not accepted (RFC 7519, section 4.1.4), and not long before it was issued.
 fn in_time(issued: NumericDate, expires: NumericDate, now: NumericDate) -> Result<(), TokenFault> {
     if now >= expires {

@@ -39,6 +39,12 @@ pub enum RosterKind {
     PasskeyInvitation,
     /// A merge of two identities, by the pseudonym that was given up.
     Merge,
+    /// A Subscription, by its id.
+    Subscription,
+    /// A browser that is told, by its id.
+    Browser,
+    /// A message to a browser, by its id.
+    PushMessage,
 }
 
 /// A write that waits for the exchange.

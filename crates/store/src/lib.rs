@@ -8,6 +8,7 @@ mod audit;
 mod ca;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod emergency;
 mod error;
 mod folder;
 mod gateway;
@@ -20,9 +21,15 @@ mod witness;
 
 pub use audit::{AuditAppended, AuditBatch, AuditQuery, AuditStore, KeptCheckpoint};
 pub use ca::{CaStore, CertificateRow, CrlRow, InvitationRow, RevocationRow};
+pub use emergency::{EmergencyStore, KeptEmergency, NewEmergency};
 pub use error::StoreError;
 pub use folder::DataFolder;
 pub use gateway::{GatewayStore, OutboxItem, RosterKind};
 pub use log::{Append, Appended, LogStore, NewEntry, StoredEntry};
 pub use patient::{DirectiveUpdate, NewErasure, NewPatient, Patient, PatientStore, Registered, Tombstone, WrappedHalf};
 pub use witness::{Advance, WitnessStore};
+
+/// What the broker keeps beside patients.
+pub trait BrokerStore: WitnessStore + EmergencyStore {}
+
+impl<S: WitnessStore + EmergencyStore> BrokerStore for S {}

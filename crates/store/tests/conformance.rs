@@ -22,6 +22,7 @@ async fn sqlite_keeps_the_rules() {
         conformance::patient_store(&store).await;
         conformance::log_store(&store).await;
         conformance::witness_store(&store).await;
+        conformance::emergency_store(&store).await;
         conformance::gateway_store(&store).await;
         store.close().await;
     }

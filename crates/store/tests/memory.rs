@@ -16,6 +16,7 @@ async fn memory_keeps_the_rules() {
             conformance::patient_store(&store).await;
             conformance::log_store(&store).await;
             conformance::witness_store(&store).await;
+            conformance::emergency_store(&store).await;
             conformance::gateway_store(&store).await;
         }
     }

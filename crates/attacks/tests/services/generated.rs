@@ -42,6 +42,7 @@ fn sought(registered: &Registered, action: &str) -> Sought {
         action: action.into(),
         tags: vec![TAGS[0], TAGS[1], OTHER_TAG],
         purpose: "TREAT".into(),
+        emergency: None,
         user: "dr-jones".into(),
         user_role: "physician".into(),
     }

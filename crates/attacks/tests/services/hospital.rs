@@ -1,10 +1,104 @@
 //! A malicious hospital with a valid certificate at the real broker and archive.
 
+use sealwort_consent::Action;
 use sealwort_net::exchange::{AUTHENTICATE_PATH, send};
-use sealwort_pki::Role;
-use sealwort_proto::message::MESSAGE_BYTES_MAX;
+use sealwort_pki::{Role, UnixTime};
+use sealwort_proto::EmergencyId;
+use sealwort_proto::codec::Blob;
+use sealwort_proto::message::{Emergency, FromArchive, FromBroker, MESSAGE_BYTES_MAX, Refusal, ToArchive, ToBroker};
+use sealwort_proto::transmission::EMERGENCY_SECONDS_MAX;
+use sealwort_proto::transmission::gateway::{Authority, Sought, request};
 
-use super::exchange::Exchange;
+use super::exchange::{Actor, Exchange, Registered, Session, TAGS, terms};
+
+/// The six steps by an emergency access.
+async fn open(
+    session: &Session,
+    by: &Actor,
+    registered: &Registered,
+    (user, emergency): (&str, Emergency),
+    now: UnixTime,
+) -> Result<Authority, Refusal> {
+    let (established, party) = (&session.established, &by.party);
+    let sought = Sought {
+        patient: registered.patient,
+        action: "emergency".into(),
+        tags: TAGS.to_vec(),
+        purpose: "TREAT".into(),
+        emergency: Some(emergency),
+        user: user.into(),
+        user_role: "physician".into(),
+    };
+    let (state, question) = request(established, party, sought).unwrap();
+    let FromBroker::Challenge(challenge) = session.ask_broker(&question, now).await? else { panic!("step 2") };
+    let (state, question) = state.on_challenge(&challenge, established, party, now).unwrap();
+    let FromBroker::Token(grant) = session.ask_broker(&question, now).await? else { panic!("step 4") };
+    let (state, question) = by.peers(|peers| state.on_token(*grant, established, party, peers)).unwrap();
+    let Some(FromArchive::Granted(grant)) = session.ask_archive(&[question], now).await?.pop() else {
+        panic!("step 6")
+    };
+    Ok(state.on_grant(*grant).unwrap())
+}
+
+/// A hospital that does not keep the hour of its emergency accesses, or passes one on: broker and archive keep it, and
+/// the hospital that registered the patient is told until it has said that it knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emergency_that_is_to_last_longer_than_an_hour() {
+    let exchange = Exchange::start().await;
+    let (a, b) = (exchange.actor(Role::Gateway, "a"), exchange.actor(Role::Gateway, "b"));
+    let (of_a, of_b) = (exchange.session(&a).await, exchange.session(&b).await);
+    let registered = exchange.register(&a, &of_a, 1).await;
+    let now = exchange.now();
+    let granted = registered.directive.grant(
+        now.as_secs(),
+        registered.digest(),
+        vec![terms(&b.party, &[Action::Emergency], now)],
+    );
+    let registered = Registered { directive: granted.unwrap(), ..registered };
+    let directive = || Blob(registered.signed());
+    of_a.ask_archive(&[ToArchive::Direct { directive: directive() }], now).await.unwrap();
+    of_a.ask_broker(&ToBroker::Direct { directive: directive() }, now).await.unwrap();
+    let some = |id: u8, seconds_ago: u64| Emergency {
+        id: EmergencyId::new([id; 16]),
+        begun_at: now.as_secs() - seconds_ago,
+        reason: "unconscious".into(),
+    };
+    let opening = async |user: &str, emergency: Emergency| open(&of_b, &b, &registered, (user, emergency), now).await;
+    // In its last seconds neither token nor authority outlasts it.
+    let left = 20;
+    let last = opening("dr-b", some(1, EMERGENCY_SECONDS_MAX - left)).await.unwrap();
+    assert!(last.expires.as_secs() <= now.as_secs() + left, "{}", last.expires.as_secs());
+    // Another begin for the same access changes nothing; another user's it is not; and an hour is an hour.
+    let again = opening("dr-b", some(1, 0)).await.unwrap();
+    assert_eq!(again.expires, last.expires);
+    let refused = async |user: &str, emergency: Emergency| {
+        opening(user, emergency).await.err().map(|refusal| (refusal.by, refusal.code))
+    };
+    let by_broker = |code: &str| Some(("broker".to_owned(), code.to_owned()));
+    assert_eq!(refused("dr-c", some(1, 0)).await, by_broker("emergency-other"));
+    assert_eq!(refused("dr-b", some(2, EMERGENCY_SECONDS_MAX)).await, by_broker("emergency-over"));
+    let wordy = Emergency { reason: "x".repeat(65), ..some(3, 0) };
+    assert_eq!(refused("dr-b", wordy).await, by_broker("statement-invalid"));
+    let ahead = Emergency { begun_at: now.as_secs() + 3600, ..some(4, 0) };
+    assert_eq!(refused("dr-b", ahead).await, by_broker("clock-skew"));
+    // The hospital that registered the patient hears of the one that was opened, and nobody else does.
+    let told = async |session: &Session, known: &[EmergencyId]| {
+        let answer = session.ask_broker(&ToBroker::Emergencies(known.to_vec()), now).await.unwrap();
+        let FromBroker::Emergencies(notices) = answer else { panic!("notices") };
+        notices
+    };
+    assert_eq!(told(&of_b, &[some(1, 0).id]).await, []);
+    for _ in 0..2 {
+        let notices = told(&of_a, &[]).await;
+        let [notice] = &notices[..] else { panic!("{notices:?}") };
+        assert_eq!((notice.id, notice.patient, notice.user.as_str()), (some(1, 0).id, registered.patient, "dr-b"));
+        assert_eq!((&notice.hospital, notice.reason.as_str()), (&b.party.identity.to_string(), "unconscious"));
+    }
+    assert_eq!(told(&of_a, &[some(1, 0).id]).await, []);
+    let many = ToBroker::Emergencies(vec![some(1, 0).id; 65]);
+    assert_eq!(of_a.ask_broker(&many, now).await.unwrap_err().code, "emergencies-count");
+    exchange.stop().await;
+}
 
 /// Somebody sends a step 4 that names another hospital's run, over a connection of its own: the run goes on.
 #[tokio::test(flavor = "multi_thread")]

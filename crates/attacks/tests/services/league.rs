@@ -5,19 +5,21 @@ use sealwort_consent::{Action, Withdrawal};
 use sealwort_pki::{Role, UnixTime};
 use sealwort_proto::codec::Blob;
 use sealwort_proto::log::empty;
-use sealwort_proto::message::{ArchiveGrant, FromArchive, Refusal, ToArchive, ToBroker, TokenGrant};
+use sealwort_proto::message::{ArchiveGrant, Emergency, FromArchive, Refusal, ToArchive, ToBroker, TokenGrant};
 use sealwort_proto::transmission::broker::{Permission, on_request};
 use sealwort_proto::transmission::gateway::{Sought, request};
-use sealwort_proto::{LabelTag, Pseudonym};
+use sealwort_proto::{EmergencyId, LabelTag, Pseudonym};
 
 use super::exchange::{Actor, Exchange, League, OTHER_TAG, Registered, TAGS, terms};
 
-fn sought(patient: Pseudonym, action: &str, tags: &[LabelTag]) -> Sought {
+fn sought(patient: Pseudonym, action: &str, tags: &[LabelTag], now: UnixTime) -> Sought {
+    let emergency = || Emergency { id: EmergencyId::new([0x74; 16]), begun_at: now.as_secs(), reason: "other".into() };
     Sought {
         patient,
         action: action.into(),
         tags: tags.to_vec(),
         purpose: "TREAT".into(),
+        emergency: (action == "emergency").then(emergency),
         user: "mallory".into(),
         user_role: "physician".into(),
     }
@@ -31,9 +33,10 @@ async fn present(
     (action, tags): (&str, &[LabelTag]),
     now: UnixTime,
 ) -> Result<ArchiveGrant, Refusal> {
-    let permission = Permission { tags: tags.to_vec(), directive_version: 1, epoch: registered.directive.epoch() };
+    let epoch = registered.directive.epoch();
+    let permission = Permission { tags: tags.to_vec(), directive_version: 1, epoch, begun_at: Some(now.as_secs()) };
     let (l_state, ToBroker::Request(signed)) =
-        request(&league.hospital, &l.party, sought(registered.patient, action, tags)).unwrap()
+        request(&league.hospital, &l.party, sought(registered.patient, action, tags, now)).unwrap()
     else {
         panic!("step 1")
     };

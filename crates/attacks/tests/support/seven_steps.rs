@@ -147,6 +147,7 @@ impl<'a> Reading<'a> {
             action: "read".into(),
             tags: vec![GRANTED[0], GRANTED[1], WITHHELD],
             purpose: "TREAT".into(),
+            emergency: None,
             user: "dr-jones".into(),
             user_role: "physician".into(),
         }
@@ -179,7 +180,7 @@ impl<'a> Reading<'a> {
         let (world, session) = (self.world, self.session);
         let tags = permitted(accepted.request().patient == self.patient.id, &accepted.request().tags, Fault::Broker)?;
         let sub_halves = tags.iter().map(|tag| self.patient.broker_half.for_reader(*tag)).collect();
-        let permission = Permission { tags, directive_version: 1, epoch: 1 };
+        let permission = Permission { tags, directive_version: 1, epoch: 1, begun_at: None };
         let channel = &session.broker_to_archive;
         let (token, sealed) =
             accepted.issue(permission, self.patient.head, &session.broker, channel, &world.broker, world.now)?;

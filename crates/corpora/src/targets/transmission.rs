@@ -165,7 +165,7 @@ fn run(world: &World, session: &Session, wire: &mut Wire<'_>) -> Result<Record, 
     };
     let acceptance: PolicyAcceptance = wire.carry_value(2, &acceptance)?;
     let t = t.on_acceptance(&acceptance, &session.broker, &world.broker, now)?;
-    let permission = Permission { tags: vec![TAG], directive_version: 1, epoch: 1 };
+    let permission = Permission { tags: vec![TAG], directive_version: 1, epoch: 1, begun_at: None };
     let (token, _) =
         t.issue(permission, empty(PATIENT), &session.broker, &session.broker_to_archive, &world.broker, now)?;
     let token = wire.carry_signed(9, Kind::Token, token.0, &world.broker);

@@ -168,6 +168,9 @@ impl JudgedGroup {
 impl Gateway {
     /// Carries out a plan: record by record, each all or none.
     pub(crate) async fn carry_out(&self, plan: &Plan, asking: &Asking) -> Result<Vec<Done>, GatewayError> {
+        if let Some(one) = plan.wanted.iter().find(|one| one.kind == ResourceType::SUBSCRIPTION) {
+            return Err(subscription_alone().at(one.expression.clone()));
+        }
         let mut done: Vec<Option<Done>> = vec![None; plan.wanted.len()];
         let mut ids: Vec<Option<ResourceId>> = plan.wanted.iter().map(|_| None).collect();
         // Everything is judged before anything is stored, since references lead from record to record.
@@ -224,6 +227,17 @@ pub(crate) fn ambiguous(kind: ResourceType) -> GatewayError {
         "condition-ambiguous",
         format!("the condition matches more than one {kind}"),
         "name an identifier that only one of them has",
+    )
+}
+
+/// Subscriptions are no part of a record.
+fn subscription_alone() -> GatewayError {
+    GatewayError::request(
+        422,
+        IssueCode::NotSupported,
+        "subscription-alone",
+        "a Subscription is kept beside the records and cannot be part of a transaction",
+        "send it in a request of its own: POST Subscription, or as an entry of a batch",
     )
 }
 

@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sealwort_fhir::ResourceType;
+use sealwort_proto::message::Emergency;
 use serde::{Deserialize, Serialize};
+
+use crate::error::GatewayError;
 
 /// Seconds that a second person has to approve.
 pub(crate) const APPROVAL_SECONDS_MAX: u64 = 600;
@@ -132,6 +135,12 @@ impl Access {
             None => (self.requested.saturating_add(APPROVAL_SECONDS_MAX), How::NotApproved),
         };
         Some(Ended { at, how, by: None, code: None })
+    }
+
+    /// As broker and archive know it.
+    pub(crate) fn stated(&self) -> Result<Emergency, GatewayError> {
+        let id = self.id.parse().map_err(|_| GatewayError::Kept("an emergency access has no number"))?;
+        Ok(Emergency { id, begun_at: self.begun.unwrap_or(self.requested), reason: self.reason.code.clone() })
     }
 
     /// Begins now.

@@ -6,6 +6,7 @@
 //! with the action *emergency*. What is here is the hospital's own rule on top.
 
 mod access;
+mod elsewhere;
 mod report;
 mod rule;
 mod tell;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use sealwort_audit::{Detail, EventKind};
 use sealwort_fhir::IssueCode;
 use sealwort_net::Shutdown;
+use sealwort_net::client::web::WebClient;
 use sealwort_proto::Pseudonym;
 use sealwort_proto::crypto::random;
 use serde::Serialize;
@@ -26,14 +28,14 @@ pub(crate) use access::{Access, How, Reason, Standing};
 use access::{Ended, Opened, Review, SecondPerson};
 pub(crate) use report::Report;
 pub(crate) use rule::check;
-use tell::Tell;
+pub(crate) use tell::Tell;
 
-use crate::Gateway;
 use crate::config::EmergencyConfig;
 use crate::error::GatewayError;
 use crate::roster::Roster;
 use crate::user::{Asking, By};
 use crate::view::PatientView;
+use crate::{Gateway, StartError};
 
 /// The purpose of use that nothing but an emergency access has.
 pub(crate) const BREAK_THE_GLASS: &str = "BTG";
@@ -75,11 +77,15 @@ pub(crate) struct Emergencies {
     /// One change at a time, so that what is on disk is what is in memory.
     changing: tokio::sync::Mutex<()>,
     to_tell: Notify,
+    /// The broker has something to say.
+    to_ask: Notify,
+    web: WebClient,
 }
 
 impl Emergencies {
     /// Those that are kept.
-    pub(crate) async fn load(config: &EmergencyConfig, roster: &Roster) -> Result<Self, GatewayError> {
+    pub(crate) async fn load(config: &EmergencyConfig, roster: &Roster) -> Result<Self, StartError> {
+        let web = tell::client(config).map_err(StartError::EmergencyNotices)?;
         let unreadable = |_| GatewayError::Kept("an emergency access cannot be read");
         let read = |row: &Vec<u8>| serde_json::from_slice::<Access>(row).map(|access| (access.id.clone(), access));
         let accesses = roster.emergencies().await?.iter().map(read).collect::<Result<_, _>>().map_err(unreadable)?;
@@ -92,6 +98,8 @@ impl Emergencies {
             settled: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             to_tell: Notify::new(),
+            to_ask: Notify::new(),
+            web,
         })
     }
 
@@ -121,6 +129,11 @@ impl Emergencies {
         }
     }
 
+    /// The broker says that there is something to ask for.
+    pub(crate) fn told_to_ask(&self) {
+        self.to_ask.notify_one();
+    }
+
     fn find(&self, id: &str) -> Result<Access, GatewayError> {
         lock(&self.accesses).get(id).cloned().ok_or_else(|| {
             refused(404, "emergency-unknown", "no such emergency access is known here", "sealwort emergency list")
@@ -135,6 +148,7 @@ impl Emergencies {
 /// Looks for ends, writes reports and tells, until `shutdown`. What a crash left undone is done at the first look.
 pub(crate) async fn look_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
     let telling = tokio::spawn(tell::tell_forever(Arc::clone(&gateway), shutdown.clone()));
+    let asking = tokio::spawn(elsewhere::ask_forever(Arc::clone(&gateway), shutdown.clone()));
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -150,6 +164,7 @@ pub(crate) async fn look_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
         }
     }
     let _ = telling.await;
+    let _ = asking.await;
 }
 
 impl Gateway {

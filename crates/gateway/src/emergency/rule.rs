@@ -5,8 +5,9 @@ use sealwort_consent::{Action, Among, LabelTag as ConsentTag, Period, Purpose, T
 use sealwort_fhir::Branch;
 use sealwort_pki::PartyName;
 use sealwort_proto::Pseudonym;
+use sealwort_proto::transmission::REASON_BYTES_MAX;
 
-use super::{Access, Emergencies, Standing, TEXT_CHARACTERS_MAX, Wanted, lock, refused, tell};
+use super::{Access, Emergencies, Standing, TEXT_CHARACTERS_MAX, Wanted, lock, refused};
 use crate::Gateway;
 use crate::config::EmergencyConfig;
 use crate::error::GatewayError;
@@ -31,8 +32,8 @@ pub(crate) fn check(config: &EmergencyConfig) -> Result<(), &'static str> {
     if !config.sentence.contains(PATIENT_IN_SENTENCE) {
         return Err("sentence needs {patient}, so that nobody types it without thinking of whom");
     }
-    if !config.notices_url.is_empty() && config.notices_url.parse::<tell::Target>().is_err() {
-        return Err("notices_url is http:// with an address on loopback and a port, or empty");
+    if config.reasons.iter().any(|code| code.len() > REASON_BYTES_MAX) {
+        return Err("reasons has a code of more than 64 bytes");
     }
     let at_registration = &config.at_registration;
     let is_hospital = |name: &String| name == ANY_HOSPITAL || name.parse::<PartyName>().is_ok();
@@ -156,7 +157,7 @@ mod tests {
             ("minutes", |rule| rule.minutes = 0),
             ("reasons", |rule| rule.reasons.clear()),
             ("sentence", |rule| rule.sentence = "yes".to_owned()),
-            ("notices_url", |rule| rule.notices_url = "http://192.0.2.1:9000/".to_owned()),
+            ("reasons", |rule| rule.reasons = vec!["x".repeat(65)]),
             ("at_registration.hospitals", |rule| rule.at_registration.hospitals = vec!["Hospital A".to_owned()]),
             ("at_registration.labels", |rule| rule.at_registration.labels = vec!["secret".to_owned()]),
             ("at_registration.labels", |rule| {

@@ -1,23 +1,24 @@
 //! Telling patient and security officer: each notice is on disk until the hospital's own mail or message system has
-//! taken it, over HTTP on loopback. It says that a record was opened in an emergency, and nothing of what is in it.
+//! taken it. It says that a record was opened in an emergency, and nothing of what is in it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, StatusCode, header};
-use http_body_util::Full;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::{Request, header};
+use sealwort_audit::{Detail, EventKind};
 use sealwort_net::Shutdown;
+use sealwort_net::client::web::{Reach, WebClient};
 use sealwort_proto::Pseudonym;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::net::TcpStream;
 
 use super::access::Access;
 use super::{Emergencies, LOOK_EVERY, lock};
 use crate::Gateway;
+use crate::config::EmergencyConfig;
 use crate::error::GatewayError;
+use crate::web_push::{Opening, Urgency};
 
 /// Time for one delivery.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,7 +31,7 @@ pub(crate) struct Tell {
     pub(crate) id: String,
     /// The emergency access.
     pub(crate) about: String,
-    /// `begun` or `ended`.
+    /// `begun` or `ended` here, or `elsewhere`: begun at another hospital.
     pub(crate) event: String,
     pub(crate) to: Recipient,
     /// Unix time of the event.
@@ -53,48 +54,42 @@ pub(crate) enum Recipient {
     SecurityOfficer,
 }
 
-/// Where notices go: a path on loopback. The hospital's own system, which has its mail server and its addresses,
-/// listens there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Target {
-    authority: String,
-    path: String,
-}
-
-impl std::str::FromStr for Target {
-    type Err = ();
-
-    fn from_str(url: &str) -> Result<Self, ()> {
-        let uri: http::Uri = url.parse().map_err(|_| ())?;
-        let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(()) };
-        let loopback =
-            authority.as_str().parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
-        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
-        if loopback { Ok(Self { authority: authority.to_string(), path }) } else { Err(()) }
+impl Recipient {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Patient => "patient",
+            Self::SecurityOfficer => "officer",
+        }
     }
 }
 
-impl Target {
-    async fn deliver(&self, body: &str) -> Result<(), String> {
-        let failed = |error: &dyn std::fmt::Display| error.to_string();
-        let exchange = async {
-            let stream = TcpStream::connect(&self.authority).await.map_err(|e| failed(&e))?;
-            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| failed(&e))?;
-            tokio::spawn(connection);
-            let request = Request::post(&self.path)
-                .header(header::HOST, &self.authority)
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(Full::new(bytes::Bytes::from(body.to_owned())))
-                .map_err(|e| failed(&e))?;
-            let status = sender.send_request(request).await.map_err(|e| failed(&e))?.status();
-            if status.is_success() { Ok(()) } else { Err(answered(status)) }
-        };
-        tokio::time::timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
-    }
+/// What is told.
+pub(super) struct Event<'a> {
+    /// The emergency access.
+    pub(super) about: &'a str,
+    pub(super) name: &'static str,
+    pub(super) patient: Pseudonym,
+    /// Where.
+    pub(super) hospital: String,
+    pub(super) user: &'a str,
+    pub(super) role: &'a str,
+    pub(super) purpose: &'a str,
+    /// The code of the reason, where it is told.
+    pub(super) reason: Option<&'a str>,
+    /// When, Unix time.
+    pub(super) at: u64,
+    pub(super) until: Option<u64>,
 }
 
-fn answered(status: StatusCode) -> String {
-    format!("the answer was {status}")
+/// The client for the hospital's own mail or message system, which its administrator configured: inside the hospital,
+/// too, and without TLS on loopback alone. The error says what is wrong.
+pub(super) fn client(config: &EmergencyConfig) -> Result<WebClient, String> {
+    let authority = Some(Path::new(&config.notices_authority)).filter(|file| !file.as_os_str().is_empty());
+    let web = WebClient::new(authority, Reach::Inside)?.patience(PATIENCE);
+    if !config.notices_url.is_empty() {
+        web.check(&config.notices_url).map_err(|error| error.to_string())?;
+    }
+    Ok(web)
 }
 
 impl Emergencies {
@@ -108,7 +103,9 @@ impl Emergencies {
 
 /// Delivers until `shutdown`.
 pub(super) async fn tell_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
-    let Ok(target) = gateway.emergencies.config.notices_url.parse::<Target>() else { return };
+    if gateway.emergencies.config.notices_url.is_empty() {
+        return;
+    }
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -121,7 +118,7 @@ pub(super) async fn tell_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
             tells.values().filter(|tell| tell.sent.is_none() && tell.due <= now).cloned().collect()
         };
         for tell in due {
-            if let Err(error) = gateway.deliver_tell(tell, &target).await {
+            if let Err(error) = gateway.deliver_tell(tell).await {
                 tracing::error!(%error, "the delivery of an emergency notice could not be kept");
             }
         }
@@ -131,55 +128,98 @@ pub(super) async fn tell_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
 impl Gateway {
     /// Keeps the notices of an event, to be delivered at once: to the security officer, and to the patient where this
     /// hospital registered them. Elsewhere that hospital tells the patient.
-    pub(super) async fn tell_of(&self, access: &Access, event: &str) -> Result<(), GatewayError> {
+    pub(super) async fn tell_of(&self, access: &Access, event: &'static str) -> Result<(), GatewayError> {
         let patient: Pseudonym =
             access.patient.parse().map_err(|_| GatewayError::Kept("an emergency access names no patient"))?;
         let own = self.roster.known(patient).await?.is_some_and(|known| !known.directive.0.is_empty());
-        let at = self.sessions.now().as_secs();
         let recipients =
             if own { &[Recipient::SecurityOfficer, Recipient::Patient][..] } else { &[Recipient::SecurityOfficer] };
-        let patients: Vec<_> = self.people.of(patient).iter().map(|id| format!("Patient/{}", id.as_str())).collect();
+        let event = Event {
+            about: &access.id,
+            name: event,
+            patient,
+            hospital: self.member.identity().to_string(),
+            user: &access.user,
+            role: &access.role,
+            purpose: &access.purpose,
+            reason: None,
+            at: self.sessions.now().as_secs(),
+            until: access.until,
+        };
+        self.keep_tells(&event, recipients).await
+    }
+
+    /// Keeps a notice for each recipient, once.
+    pub(super) async fn keep_tells(&self, event: &Event<'_>, recipients: &[Recipient]) -> Result<(), GatewayError> {
+        let patients: Vec<_> =
+            self.people.of(event.patient).iter().map(|id| format!("Patient/{}", id.as_str())).collect();
         for to in recipients {
-            let id = format!("{}-{event}-{}", access.id, if *to == Recipient::Patient { "patient" } else { "officer" });
+            let id = format!("{}-{}-{}", event.about, event.name, to.as_str());
             if lock(&self.emergencies.tells).contains_key(&id) {
                 continue;
             }
-            let body = json!({
-                "event": format!("emergency-access-{event}"),
+            let mut body = json!({
+                "event": format!("emergency-access-{}", event.name),
                 "id": id,
                 "to": to,
-                "emergency": access.id,
-                "hospital": self.member.identity().to_string(),
+                "emergency": event.about,
+                "hospital": event.hospital,
                 "patient": patients,
-                "user": access.user,
-                "role": access.role,
-                "at": at,
-                "until": access.until,
+                "user": event.user,
+                "role": event.role,
+                "at": event.at,
+                "until": event.until,
             });
+            if let Some(reason) = event.reason {
+                body["reason"] = json!(reason);
+            }
             let tell = Tell {
                 id,
-                about: access.id.clone(),
-                event: event.to_owned(),
+                about: event.about.to_owned(),
+                event: event.name.to_owned(),
                 to: *to,
-                at,
+                at: event.at,
                 failed: 0,
-                due: at,
+                due: self.sessions.now().as_secs(),
                 sent: None,
                 body: body.to_string(),
             };
             self.keep_tell(&tell).await?;
+            if *to == Recipient::Patient {
+                let opening = Opening {
+                    event: &format!("emergency-access-{}", event.name),
+                    patient: event.patient,
+                    hospital: &event.hospital,
+                    user: event.user,
+                    role: event.role,
+                    purpose: event.purpose,
+                    urgency: Urgency::High,
+                };
+                self.push(&opening).await?;
+            }
         }
         self.emergencies.to_tell.notify_one();
         Ok(())
     }
 
-    async fn deliver_tell(&self, mut tell: Tell, target: &Target) -> Result<(), GatewayError> {
-        let outcome = target.deliver(&tell.body).await;
+    async fn deliver_tell(&self, mut tell: Tell) -> Result<(), GatewayError> {
+        let emergencies = &self.emergencies;
+        let request = Request::post(&emergencies.config.notices_url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(tell.body.clone().into())
+            .map_err(|_| GatewayError::Kept("emergency.notices_url is no URL"))?;
+        let outcome = match emergencies.web.send(request).await {
+            Ok(answer) if answer.status().is_success() => Ok(()),
+            Ok(answer) => Err(format!("the answer was {}", answer.status())),
+            Err(error) => Err(error.to_string()),
+        };
         let now = self.sessions.now().as_secs();
         match outcome {
             Ok(()) => {
                 tell.sent = Some(now);
                 tracing::info!(event = "told", id = tell.about, to = ?tell.to, "emergency access");
+                let entry = self.journal.event(EventKind::EmergencyNotified).detail(Detail::Subject, &tell.about);
+                self.journal.append(entry.detail(Detail::Recipient, tell.to.as_str())).await?;
             }
             Err(error) => {
                 tell.failed = tell.failed.saturating_add(1);
@@ -204,16 +244,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notices_go_to_loopback_alone() {
+    fn notices_are_sent_without_tls_on_loopback_alone() {
         for (url, good) in [
             ("http://127.0.0.1:9000/notices", true),
             ("http://[::1]:9000", true),
+            ("https://127.0.0.1:9000/", true),
+            ("https://mail.hospital.example/notices", true),
+            ("", true),
             ("http://192.0.2.1:9000/", false),
-            ("http://localhost:9000/", false),
-            ("https://127.0.0.1:9000/", false),
-            ("", false),
+            ("ftp://127.0.0.1/", false),
+            ("notices", false),
         ] {
-            assert_eq!(url.parse::<Target>().is_ok(), good, "{url}");
+            let config = EmergencyConfig { notices_url: url.to_owned(), ..EmergencyConfig::default() };
+            assert_eq!(client(&config).is_ok(), good, "{url}");
         }
     }
 }

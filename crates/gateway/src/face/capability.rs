@@ -6,11 +6,11 @@ use std::sync::Arc;
 use http::StatusCode;
 use sealwort_fhir::ResourceType;
 use sealwort_fhir::capability::{
-    Capability, Interaction as Listed, Operation, SearchParameter, SystemInteraction, TypeOffer, capability,
+    Capability, Conditions, Interaction as Listed, Operation, SearchParameter, SystemInteraction, TypeOffer, capability,
 };
 
 use super::reply::{Content, Reply, date};
-use super::table::{Interaction, offers};
+use super::table::{Interaction, offers, offers_of};
 use crate::Gateway;
 
 const TYPE_INTERACTIONS: [(Interaction, Listed); 9] = [
@@ -110,7 +110,7 @@ const EVENT_INTERACTIONS: [(Interaction, Listed); 2] =
 
 fn type_offer(kind: ResourceType) -> TypeOffer {
     let interactions = if kind == ResourceType::AUDIT_EVENT { &EVENT_INTERACTIONS[..] } else { &TYPE_INTERACTIONS[..] };
-    let listed = interactions.iter().filter(|(does, _)| offers(*does)).map(|(_, listed)| *listed).collect();
+    let listed = interactions.iter().filter(|(does, _)| offers_of(*does, kind)).map(|(_, listed)| *listed).collect();
     let mut operations = Vec::new();
     if offers(Interaction::Validate) {
         operations.push(VALIDATE);
@@ -125,5 +125,6 @@ fn type_offer(kind: ResourceType) -> TypeOffer {
     let search = sealwort_fhir::search::offered(kind)
         .map(|one| SearchParameter { name: one.code, kind: one.kind, definition: one.definition })
         .collect();
-    TypeOffer { resource_type: kind, interactions: listed, search, operations }
+    let conditions = if kind == ResourceType::SUBSCRIPTION { Conditions::NotSupported } else { Conditions::Supported };
+    TypeOffer { resource_type: kind, interactions: listed, conditions, search, operations }
 }

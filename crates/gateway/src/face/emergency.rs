@@ -49,6 +49,7 @@ pub(super) async fn end(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Gate
 pub(super) fn routes() -> Router<Arc<Gateway>> {
     Router::new()
         .route("/emergency", get(list))
+        .route("/emergency/elsewhere", get(elsewhere))
         .route("/emergency/{id}/report", get(report))
         .route("/emergency/{id}/review", post(review))
 }
@@ -56,6 +57,13 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
 async fn list(State(gateway): Shared, LetIn(asking): LetIn) -> Response {
     match gateway.list_read("emergency accesses", &asking).await {
         Ok(()) => Json(gateway.list_emergencies(&asking)).into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn elsewhere(State(gateway): Shared, LetIn(asking): LetIn) -> Response {
+    match gateway.emergencies_elsewhere(&asking) {
+        Ok(told) => Json(told).into_response(),
         Err(error) => failed(&error),
     }
 }

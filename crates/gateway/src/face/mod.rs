@@ -15,15 +15,17 @@ mod export;
 mod feeds;
 mod labels;
 mod local;
-mod passkeys;
-pub(crate) mod proxies;
 mod merge;
+mod passkeys;
 mod phr;
+pub(crate) mod proxies;
+mod push;
 pub(crate) mod read;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod search;
 mod sign_in;
+mod subscription;
 mod table;
 pub(crate) mod terminal;
 pub(crate) mod validate;
@@ -41,7 +43,7 @@ use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderName, Method, StatusCode, header};
 use sealwort_audit::{Detail, Event, EventKind};
-use sealwort_fhir::{Issue, IssueCode, Outcome, Severity};
+use sealwort_fhir::{Issue, IssueCode, Outcome, ResourceType, Severity};
 use sealwort_net::server::{PeerAddress, Refusal};
 use sealwort_pki::UnixTime;
 use tower_http::compression::CompressionLayer;
@@ -54,6 +56,7 @@ use crate::trail::Trail;
 use crate::user::{Asking, By};
 use reply::{Format, Reply};
 use request::{Ask, Conditions, Prefer};
+pub(crate) use search::check_links;
 pub(crate) use table::Interaction;
 pub(crate) use write::apart;
 
@@ -83,6 +86,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .merge(delegates::routes())
         .merge(passkeys::routes())
         .merge(terminal::routes())
+        .merge(push::routes())
         .fallback(unknown_route)
         .layer(CompressionLayer::new().gzip(true))
         .layer(cross_origin())
@@ -179,7 +183,7 @@ async fn answer(
             return Err(error);
         }
     };
-    if let Some(kind) = crate::trail::kind_of(place.does) {
+    if let Some(kind) = crate::trail::kind_of(place.does, place.kind) {
         let mut about = gateway.entry(kind, &asking);
         if let Some(kind) = place.kind {
             about.note(Detail::ResourceType, kind);
@@ -232,6 +236,7 @@ async fn dispatch(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayErr
         }
         Interaction::HistoryType => read::history_of_type(gateway, ask).await,
         Interaction::HistoryInstance => read::history_of_one(gateway, ask).await,
+        does if of_subscriptions(does, ask) => subscription::serve(gateway, ask).await,
         Interaction::Create => write::create(gateway, ask).await,
         Interaction::Read => read::read(gateway, ask).await,
         Interaction::Vread => read::vread(gateway, ask).await,
@@ -258,6 +263,12 @@ async fn dispatch(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayErr
         Interaction::SearchEvents => access_log::search(gateway, ask).await,
         Interaction::ReadEvent => access_log::read(gateway, ask).await,
     }
+}
+
+/// What is done with one Subscription; searches for them are searches.
+fn of_subscriptions(does: Interaction, ask: &Ask) -> bool {
+    ask.place.kind == Some(ResourceType::SUBSCRIPTION)
+        && matches!(does, Interaction::Create | Interaction::Read | Interaction::Update | Interaction::Delete)
 }
 
 /// Stores a Bundle that did not come over HTTP.

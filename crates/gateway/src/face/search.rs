@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use sealwort_fhir::compartment::patient_elements;
 use sealwort_fhir::response::{PageLinks, SearchEntry, SearchMode, searchset};
-use sealwort_fhir::search::{Found, Handling, PatientNamed, Position, Query};
+use sealwort_fhir::search::{Found, Handling, PatientNamed, Position, Query, Visible};
 use sealwort_fhir::subset::Subset;
 use sealwort_fhir::{Issue, IssueCode, Outcome, Resource, ResourceId, ResourceType, Severity};
 use sealwort_proto::Pseudonym;
@@ -37,6 +37,8 @@ enum Over {
     /// The record that holds the resource asked for.
     Holding(Pseudonym, ResourceId),
     Roster,
+    /// What this user or app subscribed to.
+    Subscriptions,
     /// Nothing that this hospital knows, and why.
     Nobody(&'static str),
 }
@@ -71,6 +73,7 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     check_links(&query, &ask.asking)?;
     let over = match resumed.as_ref().map(|cursor| &cursor.record) {
         Some(Some(record)) => Over::Record(Pseudonym::from_slice(record.as_ref()).ok_or_else(super::cursor::unusable)?),
+        Some(None) if kind == Some(ResourceType::SUBSCRIPTION) => Over::Subscriptions,
         Some(None) => Over::Roster,
         None => over(gateway, ask, kind, &query).await?,
     };
@@ -114,6 +117,15 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
                 let (patient, id, content) = shown.at(at)?;
                 ask.asking.trail.shows(patient, ResourceType::PATIENT, &id);
                 Some((ResourceType::PATIENT, id, content))
+            };
+            Ok(Reply::resource(StatusCode::OK, page.answer(&found, None, content, Vec::new())))
+        }
+        Over::Subscriptions => {
+            let shown = gateway.subscriptions_of(&ask.asking)?;
+            let found = query.run(&shown.corpus, &Visible::Everything, page.position);
+            let content = |at| {
+                let (id, content) = shown.at(at)?;
+                Some((ResourceType::SUBSCRIPTION, id.to_owned(), content))
             };
             Ok(Reply::resource(StatusCode::OK, page.answer(&found, None, content, Vec::new())))
         }
@@ -175,7 +187,7 @@ pub(super) fn asked(gateway: &Gateway, ask: &Ask) -> Result<Asked, GatewayError>
 
 /// Refuses a chain or `_has` that could only go through types which the scopes do not let be searched: it would find
 /// nothing, and that would look like an answer.
-fn check_links(query: &Query, asking: &Asking) -> Result<(), GatewayError> {
+pub(crate) fn check_links(query: &Query, asking: &Asking) -> Result<(), GatewayError> {
     for types in query.links() {
         let mut refused = Ok(());
         for kind in types {
@@ -215,6 +227,9 @@ async fn over(
     };
     if ask.place.does == Interaction::SearchCompartment {
         return by_id(ask.place.id()?.as_str()).await;
+    }
+    if kind == Some(ResourceType::SUBSCRIPTION) {
+        return Ok(Over::Subscriptions);
     }
     match query.patient_named() {
         Some(PatientNamed::Id(id)) => return by_id(id.as_str()).await,

@@ -127,6 +127,16 @@ static TABLE: &[Row] = &[
     Row(Method::GET, &[PATIENT, Id, Stored], Interaction::SearchCompartment),
 ];
 
+/// What is offered of Subscriptions, which are kept beside the records: no versions, conditions or patches.
+const OF_SUBSCRIPTIONS: [Interaction; 6] = [
+    Interaction::Create,
+    Interaction::Read,
+    Interaction::Update,
+    Interaction::Delete,
+    Interaction::SearchType,
+    Interaction::Validate,
+];
+
 /// A request's place in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -160,6 +170,7 @@ pub(crate) fn find(method: &Method, path: &str) -> Result<Place, GatewayError> {
         match fit(parts, &segments) {
             Fit::Not => {}
             Fit::Wrong(error) => wrong = wrong.or(Some(error)),
+            Fit::Fits(place) if place.kind.is_some_and(|kind| !offers_of(*does, kind)) => {}
             Fit::Fits(mut place) if row_method == method => {
                 place.does = *does;
                 return Ok(place);
@@ -183,7 +194,10 @@ pub(crate) fn find(method: &Method, path: &str) -> Result<Place, GatewayError> {
 pub(crate) fn allowed(path: &str) -> String {
     let Ok(path) = decoded(path) else { return String::new() };
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let fitting = TABLE.iter().filter(|Row(_, parts, _)| matches!(fit(parts, &segments), Fit::Fits(_)));
+    let fitting = TABLE.iter().filter(|Row(_, parts, does)| match fit(parts, &segments) {
+        Fit::Fits(place) => place.kind.is_none_or(|kind| offers_of(*does, kind)),
+        Fit::Wrong(_) | Fit::Not => false,
+    });
     let methods: BTreeSet<&str> = fitting.map(|Row(method, ..)| method.as_str()).collect();
     methods.into_iter().collect::<Vec<_>>().join(", ")
 }
@@ -196,6 +210,11 @@ fn decoded(path: &str) -> Result<Cow<'_, str>, GatewayError> {
 /// Whether any row does this.
 pub(crate) fn offers(does: Interaction) -> bool {
     TABLE.iter().any(|Row(_, _, other)| *other == does)
+}
+
+/// Whether any row does this with resources of a type.
+pub(crate) fn offers_of(does: Interaction, kind: ResourceType) -> bool {
+    offers(does) && (kind != ResourceType::SUBSCRIPTION || OF_SUBSCRIPTIONS.contains(&does))
 }
 
 enum Fit {
@@ -291,7 +310,7 @@ mod tests {
 
     #[test]
     fn paths_lead_to_what_they_name() {
-        let cases: [(&str, &str, Result<Interaction, (u16, &str)>); 32] = [
+        let cases: [(&str, &str, Result<Interaction, (u16, &str)>); 36] = [
             ("GET", "metadata", Ok(Interaction::Capabilities)),
             ("POST", "", Ok(Interaction::Bundle)),
             ("POST", "/", Ok(Interaction::Bundle)),
@@ -324,6 +343,10 @@ mod tests {
             ("PUT", "AuditEvent/gateway-1", Err((405, "method-not-allowed"))),
             ("DELETE", "AuditEvent/gateway-1", Err((405, "method-not-allowed"))),
             ("GET", "AuditEvent/gateway-1/_history", Err((404, "route-unknown"))),
+            ("PUT", "Subscription/s", Ok(Interaction::Update)),
+            ("PATCH", "Subscription/s", Err((405, "method-not-allowed"))),
+            ("GET", "Subscription/s/_history", Err((404, "route-unknown"))),
+            ("GET", "Patient/p/Subscription", Err((404, "route-unknown"))),
         ];
         for (method, path, wanted) in cases {
             let found = find(&method.parse().unwrap(), path);

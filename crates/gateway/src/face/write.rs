@@ -44,14 +44,7 @@ pub(super) async fn update(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     check_scope(&ask.asking, Action::Update, kind)?;
     let resource = received(ask, kind).await?;
     if resource.id() != Some(id) {
-        return Err(GatewayError::request(
-            400,
-            IssueCode::Invariant,
-            "id-differs",
-            "the id of the resource is not the id of the URL",
-            "send the resource with the id of the URL",
-        )
-        .at(format!("{kind}.id")));
+        return Err(id_differs(kind));
     }
     let home = gateway.home_of(&resource, Some(id)).await?;
     let wanted = wanted(ask, Does::Update { search: None }, kind, Some(id.clone()), Some(resource));
@@ -121,6 +114,17 @@ async fn home_shown(gateway: &Gateway, ask: &Ask) -> Result<Option<Home>, Gatewa
         // Nothing is at the archive yet: it waits here.
         Ok(_) | Err(_) => gateway.home_by_pseudonym(patient).await.map(Some),
     }
+}
+
+pub(super) fn id_differs(kind: ResourceType) -> GatewayError {
+    GatewayError::request(
+        400,
+        IssueCode::Invariant,
+        "id-differs",
+        "the id of the resource is not the id of the URL",
+        "send the resource with the id of the URL",
+    )
+    .at(format!("{kind}.id"))
 }
 
 fn wanted(ask: &Ask, does: Does, kind: ResourceType, id: Option<ResourceId>, resource: Option<Resource>) -> Wanted {

@@ -101,6 +101,17 @@ impl WebClient {
         self
     }
 
+    /// Whether a URL may be asked, as far as it tells: its form, and the address where it has one for a host. Names are
+    /// looked at when they are connected to.
+    pub fn check(&self, url: &str) -> Result<(), WebError> {
+        let uri: Uri = url.parse().map_err(|_| WebError::Url(url.to_owned()))?;
+        let target = Target::of(&uri, self.reach)?;
+        match target.host.parse() {
+            Ok(address) if !self.reaches(&target, address) => Err(WebError::Address { host: target.host, address }),
+            _ => Ok(()),
+        }
+    }
+
     /// Asks for a document.
     pub async fn get(&self, url: &str) -> Result<Response<Bytes>, WebError> {
         let request = Request::get(url).header(header::ACCEPT, "application/json").body(Bytes::new());
@@ -132,18 +143,21 @@ impl WebClient {
         self.ask(target, stream, request).await
     }
 
+    fn reaches(&self, target: &Target, address: IpAddr) -> bool {
+        match (self.reach, target.plain) {
+            (Reach::Public, _) => is_public(address),
+            (Reach::Inside, true) => address.is_loopback(),
+            (Reach::Inside, false) => true,
+        }
+    }
+
     /// Connects to the first permitted address that answers.
     async fn connect(&self, target: &Target) -> Result<TcpStream, WebError> {
         let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
         let found: Vec<SocketAddr> = found.map_err(|error| target.failed(&error))?.collect();
         let mut refused = None;
         for address in found {
-            let allowed = match (self.reach, target.plain) {
-                (Reach::Public, _) => is_public(address.ip()),
-                (Reach::Inside, true) => address.ip().is_loopback(),
-                (Reach::Inside, false) => true,
-            };
-            if !allowed {
+            if !self.reaches(target, address.ip()) {
                 refused = Some(WebError::Address { host: target.host.clone(), address: address.ip() });
                 continue;
             }

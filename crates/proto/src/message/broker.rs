@@ -6,12 +6,14 @@ use minicbor::{Decode, Encode};
 use super::{Header, LogPage, Refusal};
 use crate::codec::Blob;
 use crate::halves::SubHalf;
-use crate::id::{Digest, LabelTag, Locator, Nonce, Pseudonym};
+use crate::id::{Digest, EmergencyId, LabelTag, Locator, Nonce, Pseudonym};
 use crate::policy::Policies;
 use crate::receipt::Witness;
 
 /// Longest silence between two notices, in seconds.
 pub const NOTICE_EVERY_SECONDS: u64 = 5;
+/// Most notices of emergency accesses in one message, and most of them that are acknowledged at once.
+pub const EMERGENCIES_PER_MESSAGE_MAX: usize = 64;
 /// Most witnessed heads in one message.
 pub const HEADS_PER_MESSAGE_MAX: usize = 4096;
 
@@ -34,12 +36,60 @@ pub struct AccessRequest {
     /// Purpose of use, a v3-PurposeOfUse code.
     #[n(4)]
     pub purpose: String,
-    /// The user, as the hospital names them.
+    /// The emergency access by which it asks; with the action *emergency*, and with no other.
     #[n(5)]
+    pub emergency: Option<Emergency>,
+    /// The user, as the hospital names them.
+    #[n(6)]
     pub user: String,
     /// The user's role.
-    #[n(6)]
+    #[n(7)]
     pub user_role: String,
+}
+
+/// An emergency access, as the hospital of its user states it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Emergency {
+    /// Its name.
+    #[n(0)]
+    pub id: EmergencyId,
+    /// When it began, Unix seconds.
+    #[n(1)]
+    pub begun_at: u64,
+    /// The code of its reason, such as `unconscious`.
+    #[n(2)]
+    pub reason: String,
+}
+
+/// What the hospital that registered a patient is told of an emergency access at another one.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct EmergencyNotice {
+    /// Its name.
+    #[n(0)]
+    pub id: EmergencyId,
+    /// The patient.
+    #[n(1)]
+    pub patient: Pseudonym,
+    /// Identity of the hospital at which the record was opened.
+    #[n(2)]
+    pub hospital: String,
+    /// Who opened it.
+    #[n(3)]
+    pub user: String,
+    /// Their role.
+    #[n(4)]
+    pub user_role: String,
+    /// Purpose of use.
+    #[n(5)]
+    pub purpose: String,
+    /// The code of the reason.
+    #[n(6)]
+    pub reason: String,
+    /// When it began, Unix seconds.
+    #[n(7)]
+    pub begun_at: u64,
 }
 
 /// L → T inside their channel.
@@ -111,6 +161,9 @@ pub enum ToBroker {
         #[n(2)]
         size: u64,
     },
+    /// Which emergency accesses at other hospitals is this one to be told of? Those named are on its disk.
+    #[n(11)]
+    Emergencies(#[n(0)] Vec<EmergencyId>),
 }
 
 /// T → L inside their channel.
@@ -160,6 +213,9 @@ pub enum FromBroker {
     /// Entries of the audit log.
     #[n(10)]
     Log(#[n(0)] Box<LogPage>),
+    /// Emergency accesses, the oldest first, at most [`EMERGENCIES_PER_MESSAGE_MAX`].
+    #[n(11)]
+    Emergencies(#[n(0)] Vec<EmergencyNotice>),
 }
 
 /// Step 2 of the transmission: the policies that apply, a time stamp and a challenge.
@@ -228,4 +284,7 @@ pub enum Notice {
     /// Notices were lost: anything may have changed.
     #[n(3)]
     LookAnew,
+    /// An emergency access at another hospital is to be told of.
+    #[n(4)]
+    Emergency,
 }

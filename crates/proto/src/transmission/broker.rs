@@ -5,18 +5,18 @@
 
 use sealwort_pki::UnixTime;
 
-use super::{TAGS_MAX, USER_BYTES_MAX};
+use super::{EMERGENCY, EMERGENCY_SECONDS_MAX, REASON_BYTES_MAX, TAGS_MAX, USER_BYTES_MAX};
 use crate::channel::Channel;
 use crate::codec::{Blob, from_bytes};
 use crate::error::{At, ErrorKind, Fault, ProtocolError, Step};
 use crate::handshake::Party;
 use crate::handshake::broker::GatewayEstablished;
 use crate::id::{Digest, LabelTag, Nonce, TokenId};
-use crate::message::{AccessRequest, HANDSHAKE_BYTES_MAX, PolicyAcceptance, PolicyChallenge};
+use crate::message::{AccessRequest, Emergency, HANDSHAKE_BYTES_MAX, PolicyAcceptance, PolicyChallenge};
 use crate::operations::count;
 use crate::receipt::Witness;
 use crate::statement::{self, Kind};
-use crate::token::{self, Token};
+use crate::token::{self, EmergencyTerm, Token};
 
 /// Seconds within which step 3 must follow step 2.
 pub const CHALLENGE_SECONDS: u64 = 30;
@@ -44,6 +44,8 @@ pub struct Permission {
     pub directive_version: u64,
     /// Its epoch.
     pub epoch: u64,
+    /// When the emergency access began by which it was asked for, as the broker keeps it.
+    pub begun_at: Option<u64>,
 }
 
 /// Step 1 received; gives step 2.
@@ -64,6 +66,20 @@ pub fn on_request(
     }
     if request.user.len().max(request.user_role.len()) > USER_BYTES_MAX {
         return Err(ProtocolError::new(step, fault, ErrorKind::Statement("the user's name or role is too long")));
+    }
+    if request.emergency.is_some() != (request.action == EMERGENCY) {
+        let what = "an emergency access and the action emergency come together";
+        return Err(ProtocolError::new(step, fault, ErrorKind::Statement(what)));
+    }
+    if let Some(emergency) = &request.emergency {
+        let ahead = emergency.begun_at.saturating_sub(now.as_secs());
+        let skew = u64::from(party.policies.clock_skew_seconds);
+        if ahead > skew {
+            return Err(ProtocolError::new(step, fault, ErrorKind::Clock { seconds: ahead, limit: skew }));
+        }
+        if emergency.reason.is_empty() || emergency.reason.len() > REASON_BYTES_MAX {
+            return Err(ProtocolError::new(step, fault, ErrorKind::Statement("the code of the reason is too long")));
+        }
     }
     if !session.policies.purposes.contains(&request.purpose) {
         let reason = format!("{} was not agreed for this session", request.purpose);
@@ -133,6 +149,10 @@ impl AcceptedRequest {
     ) -> Result<(Blob, Blob), ProtocolError> {
         count(&party.operations.nonce);
         let lifetime = session.policies.token_lifetime_seconds.min(party.policies.token_lifetime_seconds);
+        let term = |(asked, begun_at): (Emergency, u64)| EmergencyTerm { id: asked.id, begun_at };
+        let emergency = self.request.emergency.zip(permission.begun_at).map(term);
+        let expires_at = now.as_secs() + u64::from(lifetime);
+        let hour = emergency.map(|emergency| emergency.begun_at.saturating_add(EMERGENCY_SECONDS_MAX));
         let token = Token {
             exchange: party.exchange().to_owned(),
             issuer: party.identity.to_string(),
@@ -144,6 +164,7 @@ impl AcceptedRequest {
             action: self.request.action,
             tags: permission.tags,
             purpose: self.request.purpose,
+            emergency,
             user: self.request.user,
             user_role: self.request.user_role,
             request: self.digest,
@@ -154,7 +175,7 @@ impl AcceptedRequest {
             witness_head: witness.head,
             binding: session.binding,
             issued_at: now.as_secs(),
-            expires_at: now.as_secs() + u64::from(lifetime),
+            expires_at: hour.map_or(expires_at, |hour| expires_at.min(hour)),
         };
         let signed = token.sign(&party.key, &party.operations).at(Step::Transmission(4), Fault::Own)?;
         let sealed = token::seal(archive, &signed, &party.operations);

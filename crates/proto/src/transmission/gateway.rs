@@ -11,7 +11,7 @@ use crate::handshake::Party;
 use crate::handshake::gateway::Established;
 use crate::id::{Digest, LabelTag, Pseudonym, TokenId};
 use crate::message::{
-    AccessRequest, ArchiveGrant, Header, PolicyAcceptance, PolicyChallenge, ToArchive, ToBroker, TokenGrant,
+    AccessRequest, ArchiveGrant, Emergency, Header, PolicyAcceptance, PolicyChallenge, ToArchive, ToBroker, TokenGrant,
 };
 use crate::peers::Peers;
 use crate::policy::Policies;
@@ -31,6 +31,8 @@ pub struct Sought {
     pub tags: Vec<LabelTag>,
     /// Purpose of use, a v3-PurposeOfUse code.
     pub purpose: String,
+    /// The emergency access by which it is sought, with the action *emergency*.
+    pub emergency: Option<Emergency>,
     /// The user, as the hospital names them.
     pub user: String,
     /// The user's role.
@@ -96,6 +98,7 @@ pub fn request(
         action: sought.action.clone(),
         tags: sought.tags.clone(),
         purpose: sought.purpose.clone(),
+        emergency: sought.emergency.clone(),
         user: sought.user.clone(),
         user_role: sought.user_role.clone(),
     };
@@ -162,6 +165,7 @@ impl AwaitToken {
         let fits = token.patient == sought.patient
             && token.action == sought.action
             && token.purpose == sought.purpose
+            && token.emergency.map(|emergency| emergency.id) == sought.emergency.as_ref().map(|emergency| emergency.id)
             && token.user == sought.user
             && token.user_role == sought.user_role
             && token.request == self.request

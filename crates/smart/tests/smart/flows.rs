@@ -5,8 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use sealwort_smart::{
-    Action, AuthorizationServer, Context, ErrorCode, NumericDate, PatientChoice, Permission, Reader, TokenFault,
-    describe,
+    Action, Apps, AuthorizationServer, Context, ErrorCode, KeptAccess, NumericDate, PatientChoice, Permission, Reader,
+    TokenFault, User, describe,
 };
 use serde_json::{Value, json};
 
@@ -109,6 +109,58 @@ fn an_app_is_started_alone_and_sees_one_patient_until_it_gives_up_its_access() {
     assert_eq!(server.check_access_token(token, later(10_002)).unwrap_err(), TokenFault::Revoked);
     assert_eq!(refused(&mut server, &refresh(&second), later(10_002)), ErrorCode::InvalidGrant);
     assert_eq!(server.grants(later(10_002)).count(), 0);
+}
+
+/// A subscription and the like: what was kept of a token goes on until what it hangs on ends.
+#[test]
+fn what_was_kept_of_a_token_lasts_as_long_as_what_it_hangs_on() {
+    let (mut server, mut random) = (server(), randomness());
+    let long = "launch/patient offline_access patient/Observation.rs";
+    let mut keep = |server: &mut AuthorizationServer, scope: &str, session: Option<&str>| {
+        let dr_a = User { session: session.map(|session| session.parse().unwrap()), ..user("dr-a") };
+        let pending = server.authorize(&form(&request(scope)), &dr_a.name, NOW).unwrap();
+        let choice = consent(&pending, Some("demo-1"));
+        let location = server.approve(pending.ticket.expose(), &dr_a, choice, &mut random, NOW).unwrap();
+        let code = parameter(&location, "code");
+        let answer = server.exchange(&form(&exchange(&code)), &mut random, NOW).unwrap().to_json();
+        let token = server.check_access_token(answer["access_token"].as_str().unwrap(), NOW).unwrap();
+        // It is kept on disk, and opens nothing.
+        let kept = serde_json::to_string(&KeptAccess::from(&token)).unwrap();
+        assert!(!kept.contains(answer["access_token"].as_str().unwrap()));
+        (serde_json::from_str::<KeptAccess>(&kept).unwrap(), answer["refresh_token"].as_str().map(str::to_owned))
+    };
+    let (once, _) = keep(&mut server, "launch/patient patient/Observation.rs", None);
+    let (approved, refresh_token) = keep(&mut server, long, None);
+    server.begin_session("s-1".parse().unwrap());
+    let present = "launch/patient online_access patient/Observation.rs";
+    let (signed_in, _) = keep(&mut server, present, Some("s-1"));
+    assert!(once.is_of_same(&approved) && once.is_of_same(&signed_in));
+    let left = |server: &AuthorizationServer, kept: &KeptAccess, seconds: u64| {
+        server.kept_access(kept, later(seconds)).map(|access| access.scopes.to_string())
+    };
+    let observations = Ok("launch/patient patient/Observation.rs".to_owned());
+    assert_eq!(left(&server, &once, 3599), observations);
+    assert_eq!(left(&server, &once, 3600), Err(TokenFault::Expired));
+    for (kept, scopes) in [(&approved, long), (&signed_in, present)] {
+        assert_eq!(left(&server, kept, 40_000), Ok(scopes.to_owned()), "the approval goes on");
+    }
+    server.close_session(&"s-1".parse().unwrap(), later(10));
+    assert_eq!(left(&server, &signed_in, 11), Err(TokenFault::Revoked));
+    assert_eq!(left(&server, &approved, 11), Ok(long.to_owned()));
+    let body = form(&[("client_id", "trend"), ("token", &refresh_token.unwrap())]);
+    server.revoke(&body, later(12)).unwrap();
+    assert_eq!(left(&server, &approved, 13), Err(TokenFault::Revoked));
+    assert_eq!(left(&server, &approved, 100_000), Err(TokenFault::Revoked));
+
+    // An app's own: as long as it is registered, and with the scopes that it is registered with.
+    let signed = assertion(&monitor_key(), "monitor", "kept-1");
+    let answer = server.exchange(&backend(&signed, "system/Patient.r"), &mut random, NOW).unwrap().to_json();
+    let token = server.check_access_token(answer["access_token"].as_str().unwrap(), NOW).unwrap();
+    let own = KeptAccess::from(&token);
+    assert!(!own.is_of_same(&once));
+    assert_eq!(left(&server, &own, 100_000), Ok("system/Patient.r".to_owned()));
+    server.set_apps(Apps::default());
+    assert_eq!(left(&server, &own, 100_001), Err(TokenFault::Revoked));
 }
 
 fn restarted(kept: &[u8]) -> AuthorizationServer {

@@ -30,6 +30,9 @@ async fn roster(store: &dyn GatewayStore) {
         RosterKind::Passkey,
         RosterKind::PasskeyInvitation,
         RosterKind::Merge,
+        RosterKind::Subscription,
+        RosterKind::Browser,
+        RosterKind::PushMessage,
     ];
     // The suite may meet rows of an earlier run.
     let counted = store.roster_count(kinds[4]).await.unwrap();

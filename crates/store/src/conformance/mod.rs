@@ -10,6 +10,7 @@
 )]
 
 mod audit;
+mod emergency;
 mod gateway;
 mod log;
 mod patient;
@@ -22,6 +23,7 @@ use sealwort_proto::{DepositId, Digest, LabelTag, Locator, Pseudonym, crypto};
 use crate::{Append, NewEntry, StoreError, StoredEntry};
 
 pub use audit::audit_store;
+pub use emergency::emergency_store;
 pub use gateway::gateway_store;
 pub use log::log_store;
 pub use patient::patient_store;

@@ -3,6 +3,7 @@
 //! nothing. Iteration is ordered everywhere, so that the same calls give the same answers.
 
 mod audit;
+mod emergency;
 mod gateway;
 mod log;
 mod patient;
@@ -14,9 +15,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sealwort_proto::receipt::Witness;
-use sealwort_proto::{DepositId, Digest, Locator, Pseudonym};
+use sealwort_proto::{DepositId, Digest, EmergencyId, Locator, Pseudonym};
 
-use crate::{OutboxItem, Patient, RosterKind, StoredEntry, Tombstone, WrappedHalf};
+use crate::{NewEmergency, OutboxItem, Patient, RosterKind, StoredEntry, Tombstone, WrappedHalf};
 
 /// Something to wait for at each side of a commit.
 pub type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -36,6 +37,7 @@ struct Content {
     erased: BTreeMap<Pseudonym, Tombstone>,
     authors: BTreeMap<Digest, Vec<u8>>,
     witnesses: BTreeMap<Pseudonym, BTreeMap<u64, Digest>>,
+    emergencies: BTreeMap<EmergencyId, NewEmergency>,
     roster: BTreeMap<(u8, [u8; 32]), Vec<u8>>,
     outbox: Vec<OutboxItem>,
     last_position: u64,
@@ -134,5 +136,8 @@ const fn kind_number(kind: RosterKind) -> u8 {
         RosterKind::Passkey => 21,
         RosterKind::PasskeyInvitation => 22,
         RosterKind::Merge => 30,
+        RosterKind::Subscription => 40,
+        RosterKind::Browser => 41,
+        RosterKind::PushMessage => 42,
     }
 }

@@ -95,6 +95,7 @@ impl PatientStore for MemoryStore {
             let entries = content.logs.remove(&erasure.patient).map(|log| log.entries).unwrap_or_default();
             let last = entries.last().map(|(hash, entry)| Witness { sequence: entry.sequence, head: *hash });
             let heads = content.witnesses.remove(&erasure.patient).unwrap_or_default();
+            content.emergencies.retain(|_, one| one.notice.patient != erasure.patient);
             let destroyed = Destroyed {
                 halves: kept.halves.len() as u64,
                 entries: entries.len() as u64,

@@ -10,7 +10,7 @@ use super::{signed, unsigned};
 use crate::{NewErasure, StoreError, Tombstone};
 
 /// What is destroyed, in this order. Overwriting comes before deleting: a row of the same size is overwritten in place.
-const DESTROY: [&str; 9] = [
+const DESTROY: [&str; 10] = [
     "UPDATE half SET wrapped = zeroblob(length(wrapped)) WHERE pseudonym = ?",
     "DELETE FROM half WHERE pseudonym = ?",
     "DELETE FROM locator WHERE pseudonym = ?",
@@ -22,6 +22,7 @@ const DESTROY: [&str; 9] = [
     "DELETE FROM entry WHERE log = (SELECT number FROM log WHERE patient = ?)",
     "DELETE FROM log WHERE patient = ?",
     "DELETE FROM witness WHERE patient = ?",
+    "DELETE FROM emergency WHERE patient = ?",
 ];
 
 /// Carries an erasure out, or finds that it was carried out.

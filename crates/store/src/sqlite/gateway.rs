@@ -151,5 +151,8 @@ const fn kind_number(kind: RosterKind) -> i64 {
         RosterKind::Passkey => 21,
         RosterKind::PasskeyInvitation => 22,
         RosterKind::Merge => 30,
+        RosterKind::Subscription => 40,
+        RosterKind::Browser => 41,
+        RosterKind::PushMessage => 42,
     }
 }

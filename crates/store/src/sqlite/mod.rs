@@ -6,6 +6,7 @@ mod audit;
 #[cfg(test)]
 mod audit_tampering;
 mod ca;
+mod emergency;
 mod erase;
 mod gateway;
 mod log;

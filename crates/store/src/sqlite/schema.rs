@@ -14,7 +14,7 @@ const APPLICATION_ID: i64 = 0x534c_5754;
 const AUDIT_FORMAT: i64 = 1;
 
 /// One step per format; a file of format `n` needs the steps from index `n` on.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
     CREATE TABLE patient (
         pseudonym     BLOB PRIMARY KEY,
@@ -123,6 +123,22 @@ const STEPS: [&str; 3] = [
         head       BLOB NOT NULL,
         erased_at  INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    ",
+    // Emergency accesses at the broker; the hospital in the last column is still to be told.
+    "
+    CREATE TABLE emergency (
+        id         BLOB PRIMARY KEY,
+        patient    BLOB NOT NULL,
+        hospital   TEXT NOT NULL,
+        user       TEXT NOT NULL,
+        user_role  TEXT NOT NULL,
+        purpose    TEXT NOT NULL,
+        reason     TEXT NOT NULL,
+        begun_at   INTEGER NOT NULL,
+        tell       TEXT
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX emergency_tell ON emergency (tell, begun_at) WHERE tell IS NOT NULL;
+    CREATE INDEX emergency_patient ON emergency (patient);
     ",
 ];
 

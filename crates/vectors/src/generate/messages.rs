@@ -54,8 +54,10 @@ fn messages(m: &mut Maker<'_>, library: &Library) {
     let log_head = json!(["a checkpoint\n", "a cosigned checkpoint\n", [b(9, 32)], authors]);
     let first_page = json!([70_000, 3001, log_head, [[12, b(0x83, 40)], [3000, b(0x84, 50)]], [b(7, 32), b(8, 32)]]);
     let last_page = json!([70_000, null, null, [[3001, b(0x85, 40)]], [b(7, 32)]]);
-    let half = json!([1, b(0x21, 16), null, b(0x51, 32)]);
     let patient = cbor::bytes(PATIENT);
+    let hospital = library.setting.identity("hospital-b");
+    let notice = json!([b(0x74, 16), patient, hospital, "dr-b", "physician", "BTG", "unconscious", NOW.as_secs()]);
+    let half = json!([1, b(0x21, 16), null, b(0x51, 32)]);
     for (name, rule, section, content) in [
         ("locate", "to-broker", "7.1", json!([0, [[b(1, 32), b(2, 32)]]])),
         ("allot", "to-broker", "7.1", json!([1, [[b(1, 32)]]])),
@@ -68,6 +70,9 @@ fn messages(m: &mut Maker<'_>, library: &Library) {
         ("erased-at-broker", "from-broker", "7.1", json!([9, [certificate]])),
         ("log-asked-of-broker", "to-broker", "7.1", json!([10, [asked, 0, 0]])),
         ("log-told-by-broker", "from-broker", "7.1", json!([10, [first_page]])),
+        ("emergencies-asked", "to-broker", "7.1", json!([11, [[b(0x74, 16)]]])),
+        ("no-emergencies-told", "from-broker", "7.1", json!([11, [[]]])),
+        ("emergencies-told", "from-broker", "7.1", json!([11, [[notice]]])),
         ("heads-told", "from-broker", "7.1", json!([8, [[[301, b(7, 32)], [305, b(8, 32)]]]])),
         ("no-heads-told", "from-broker", "7.1", json!([8, [[]]])),
         ("located", "from-broker", "7.1", json!([0, [registered]])),
@@ -102,6 +107,22 @@ fn messages(m: &mut Maker<'_>, library: &Library) {
         ("notice-consent-changed", "notice", "7.6", json!([1, [patient]])),
         ("notice-head-moved", "notice", "7.6", json!([2, [patient]])),
         ("notice-look-anew", "notice", "7.6", json!([3, []])),
+        ("notice-emergency", "notice", "7.6", json!([4, []])),
+        (
+            "request-of-an-emergency",
+            "access-request",
+            "7.2",
+            json!([
+                [1, EXCHANGE, 1, b(7, 32)],
+                patient,
+                "emergency",
+                [b(0x21, 16)],
+                "BTG",
+                [b(0x74, 16), NOW.as_secs(), "unconscious"],
+                "dr-b",
+                "physician"
+            ]),
+        ),
         ("broker-call-offer-refused", "broker-call-reply", "4.4", json!([1, [refusal]])),
         ("refusal", "refusal", "10", refusal.clone()),
         ("cookie-demand", "cookie-demand", "4.1", json!([[1, EXCHANGE, 1, b(0, 32)], b(9, 40)])),

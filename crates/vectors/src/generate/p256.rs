@@ -45,6 +45,7 @@ pub fn make(library: &Library) -> File {
         "read",
         [cbor::bytes([0x21; 16])],
         "TREAT",
+        null,
         "dr-jones",
         "physician"
     ]));

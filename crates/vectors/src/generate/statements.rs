@@ -8,8 +8,8 @@ use sealwort_proto::operations::Operations;
 use sealwort_proto::receipt::Witness;
 use sealwort_proto::registration::Registration;
 use sealwort_proto::statement::{self, Kind, key_id};
-use sealwort_proto::token::Token;
-use sealwort_proto::{Digest, LabelTag, Locator, Pseudonym, SessionId, TokenId};
+use sealwort_proto::token::{EmergencyTerm, Token};
+use sealwort_proto::{Digest, EmergencyId, LabelTag, Locator, Pseudonym, SessionId, TokenId};
 use serde_json::{Value, json};
 
 use super::Maker;
@@ -67,6 +67,7 @@ fn payload(library: &Library, kind: Kind) -> Vec<u8> {
             "read",
             tags,
             "TREAT",
+            null,
             "dr-jones",
             "physician"
         ])),
@@ -330,6 +331,7 @@ fn token(library: &Library) -> Token {
         action: "read".into(),
         tags: TAGS.map(LabelTag::new).to_vec(),
         purpose: "TREAT".into(),
+        emergency: None,
         user: "dr-b".into(),
         user_role: "physician".into(),
         request: Digest::new([0x71; 32]),
@@ -393,6 +395,22 @@ fn tokens(m: &mut Maker<'_>, library: &Library) {
     bad("tag-twice", "", "broker", refused, &|t| t.tags[1] = t.tags[0]);
     bad("living-too-long", "61 seconds.", "broker", refused, &|t| t.expires_at += 1);
     bad("ending-before-it-begins", "", "broker", refused, &|t| t.expires_at = t.issued_at);
+    let hour = "An emergency access is good for an hour.";
+    let emergency = |begun_at: u64| Some(EmergencyTerm { id: EmergencyId::new([0x74; 16]), begun_at });
+    bad("of-an-emergency-without-its-name", "", "broker", refused, &|t| t.action = "emergency".into());
+    bad("of-an-emergency-for-reading", "", "broker", refused, &|t| t.emergency = emergency(now));
+    bad("outlasting-its-emergency", hour, "broker", refused, &|t| {
+        (t.action, t.emergency) = ("emergency".into(), emergency(now + 60 - 3601));
+    });
+    bad("before-its-emergency", "", "broker", refused, &|t| {
+        (t.action, t.emergency) = ("emergency".into(), emergency(now + 1));
+    });
+    let last = Token { action: "emergency".into(), emergency: emergency(now + 60 - 3600), ..token(library) };
+    let comment = "It ends with the hour of its emergency access.";
+    m.good("token-of-an-emergency", "token-verify", "7.2", comment, token_input(library, &sign(&last, &broker), now));
+    let input = json!({ "rule": "token", "bytes": hex(to_bytes(&last)) });
+    m.good("token-payload-of-an-emergency", "message", "7.2", "", input);
+    m.cddl(&[("input.bytes", "token")]);
     let bytes = sign(&token(library), &broker);
     let input = json!({ "rule": "token", "bytes": hex(to_bytes(&token(library))) });
     m.good("token-payload", "message", "7.2", "The content of the vector `token`.", input);

@@ -78,6 +78,7 @@ impl<'a> Transmission<'a> {
             action: self.input.text("action").to_owned(),
             tags: self.tags(),
             purpose: self.input.text("purpose").to_owned(),
+            emergency: None,
             user: self.input.text("user").to_owned(),
             user_role: self.input.text("user_role").to_owned(),
         };
@@ -115,6 +116,7 @@ impl<'a> Transmission<'a> {
             tags: self.permitted(&accepted.request().tags)?,
             directive_version: self.directive.directive().version(),
             epoch: self.directive.directive().epoch(),
+            begun_at: None,
         };
         let tags = permission.tags.clone();
         let (token, sealed) = accepted.issue(
