@@ -172,7 +172,10 @@ fn survives_a_crash(world: &mut World, receiver: &Receiver) {
     receiver.answers(503);
     let made = world.client(B).send("POST", "/fhir/Subscription", &[], subscription(&receiver.url, 1).to_string());
     let id = made.with(201).id();
+    let before = receiver.count();
     write(world, A, 1, "while-refused", None);
+    // With the second try the first is known to have failed, also on disk.
+    until(|| (receiver.count() >= before + 2).then_some(()));
     receiver.wait(&["Observation/while-refused"]);
     world.kill(B);
     write(world, A, 1, "while-dead", None);
