@@ -115,13 +115,13 @@ fn on_arrival(world: &World, a: &Client, b: &Client, folder: &Path) {
 /// A new rule: what it is about becomes a new version under another key, and whoever had the old label sees it no more.
 fn stricter(world: &World, a: &Client, b: &Client) {
     b.get("/fhir/Condition/mind/_history/1").with(200);
-    let would = labels(world, &["apply", "urn:labels|1", "--dry-run"]);
-    let told: Vec<&Value> = would.as_array().unwrap().iter().collect();
+    let planned = labels(world, &["apply", "urn:labels|1", "--dry-run"]);
+    let told: Vec<&Value> = planned.as_array().unwrap().iter().collect();
     assert_eq!((told.len(), &told[0]["resource"], &told[0]["to"]), (1, &json!("Condition/mind"), &json!("psychiatry")));
     assert_eq!(told[0]["rules"], json!(["only-mind"]));
     b.get("/fhir/Condition/mind").with(200);
 
-    assert_eq!(labels(world, &["apply", "urn:labels|1"]), would);
+    assert_eq!(labels(world, &["apply", "urn:labels|1"]), planned);
     for path in ["/fhir/Condition/mind", "/fhir/Condition/mind/_history", "/fhir/Condition/mind/_history/1"] {
         b.get(path).with(404);
     }
