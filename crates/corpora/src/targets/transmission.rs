@@ -150,6 +150,7 @@ fn run(world: &World, session: &Session, wire: &mut Wire<'_>) -> Result<Record, 
         action: "read".into(),
         tags: vec![TAG],
         purpose: "TREAT".into(),
+        emergency: None,
         user: "dr-jones".into(),
         user_role: "physician".into(),
     };

@@ -178,7 +178,8 @@ mod tests {
             one.event.token = None;
             Entry { event: one.event.refused("consent-no-provision"), ..one }
         };
-        let rows = join(&[refused(1), refused(5)], OWN, &ALL, LATER);
+        let both = [refused(1), refused(5)];
+        let rows = join(&both, OWN, &ALL, LATER);
         assert_eq!(rows.iter().map(|row| row.lead.number).collect::<Vec<_>>(), [5, 1]);
         assert!(rows.iter().all(|row| row.others.is_empty() && row.missing.is_empty()));
     }
