@@ -383,12 +383,12 @@ impl KeyEncryptionKey {
 }
 
 /// Length of a point of P-256, uncompressed.
-pub const P256_PUBLIC_BYTES: usize = 65;
+pub(crate) const P256_POINT_LENGTH: usize = 65;
 
 /// A P-256 key pair for messages to push services (`web_push.rs`), used for one of them.
 pub struct P256Key {
     private: PrivateKey,
-    public: [u8; P256_PUBLIC_BYTES],
+    public: [u8; P256_POINT_LENGTH],
 }
 
 impl P256Key {
@@ -410,12 +410,12 @@ impl P256Key {
     }
 
     /// The public key, an uncompressed point.
-    pub fn public(&self) -> &[u8; P256_PUBLIC_BYTES] {
+    pub fn public(&self) -> &[u8; P256_POINT_LENGTH] {
         &self.public
     }
 
     /// The secret that it has with another key.
-    pub fn agree(&self, public: &[u8; P256_PUBLIC_BYTES]) -> Result<Zeroizing<[u8; 32]>, ErrorKind> {
+    pub fn agree(&self, public: &[u8; P256_POINT_LENGTH]) -> Result<Zeroizing<[u8; 32]>, ErrorKind> {
         let other = UnparsedPublicKey::new(&ECDH_P256, public);
         agree(&self.private, other, ErrorKind::Crypto("P-256 agreement"), |secret| {
             secret.try_into().map(Zeroizing::new).map_err(|_| ErrorKind::Crypto("P-256 agreement"))

@@ -1,11 +1,11 @@
 //! Messages to a browser's push service: RFC 8291, which is HKDF and AES-128-GCM in the form of RFC 8188 under a key that
 //! the browser and the sender agree on. The push service in between reads nothing.
 
-use crate::crypto::{P256_PUBLIC_BYTES, P256Key, aes_128_gcm_seal, hkdf_sha256};
+use crate::crypto::{P256_POINT_LENGTH, P256Key, aes_128_gcm_seal, hkdf_sha256};
 use crate::error::ErrorKind;
 
 /// Longest text of a message: push services take 4096 bytes (RFC 8030, section 7.2), with header, padding and tag.
-pub const TEXT_BYTES_MAX: usize = 3072;
+pub(crate) const TEXT_BYTES_MAX: usize = 3072;
 /// The one record of a message (RFC 8188, section 2).
 const RECORD_BYTES: u32 = 4096;
 /// Ends the last record.
@@ -15,7 +15,7 @@ const LAST: u8 = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receiver {
     /// `p256dh`, an uncompressed point.
-    public: [u8; P256_PUBLIC_BYTES],
+    public: [u8; P256_POINT_LENGTH],
     /// `auth`.
     secret: [u8; 16],
 }
@@ -52,8 +52,8 @@ impl Receiver {
 fn keys(
     agreed: &[u8; 32],
     secret: &[u8; 16],
-    receiver: &[u8; P256_PUBLIC_BYTES],
-    sender: &[u8; P256_PUBLIC_BYTES],
+    receiver: &[u8; P256_POINT_LENGTH],
+    sender: &[u8; P256_POINT_LENGTH],
     salt: &[u8; 16],
 ) -> Result<([u8; 16], [u8; 12]), ErrorKind> {
     let info = [&b"WebPush: info\0"[..], receiver, sender].concat();
@@ -87,8 +87,8 @@ impl Browser {
         let (salt, rest) = message.split_first_chunk::<16>()?;
         let (size, rest) = rest.split_first_chunk::<4>()?;
         let (length, rest) = rest.split_first()?;
-        let (sender, sealed) = rest.split_first_chunk::<P256_PUBLIC_BYTES>()?;
-        if usize::from(*length) != P256_PUBLIC_BYTES || sealed.len() > u32::from_be_bytes(*size) as usize {
+        let (sender, sealed) = rest.split_first_chunk::<P256_POINT_LENGTH>()?;
+        if usize::from(*length) != P256_POINT_LENGTH || sealed.len() > u32::from_be_bytes(*size) as usize {
             return None;
         }
         let agreed = self.key.agree(sender).ok()?;
