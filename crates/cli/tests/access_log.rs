@@ -403,7 +403,7 @@ fn three_years_of_ten_thousand_accesses_are_shown() {
     }
     let auditor = world.client_with(Party::HospitalA, Some(world.token(Party::HospitalA, "aud-1", "auditor")));
     let mut times = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..2 {
         let begun = Instant::now();
         let answer = auditor.get(&format!("{LOG}?_count=1000")).with(200);
         times.push(begun.elapsed());
@@ -412,8 +412,7 @@ fn three_years_of_ten_thousand_accesses_are_shown() {
         assert!(!answer.text().contains("urn:sealwort:audit:missing"), "every access is in all three logs");
         assert_eq!(events(&answer).len(), 1000);
     }
-    times.sort();
-    println!("30,000 entries about one patient out of 60,000, asked for, proved and joined: {:?}", times[2]);
+    println!("30,000 entries about one patient out of 60,000, asked for, proved and joined: {times:?}");
     let begun = Instant::now();
     let found = auditor.get("/fhir/AuditEvent?patient=p1&date=lt2027&subtype=read&_count=100").with(200);
     println!("10,000 AuditEvents searched: {:?}", begun.elapsed());

@@ -182,7 +182,7 @@ fn profile(event: &Event, shape: &Shape, entities: &[Value], scene: &Scene<'_>) 
     match shape.kind {
         Kind::Rest(_, Some(name)) => {
             let objects =
-                entities.iter().filter(|entity| entity["type"]["system"] == ENTITY && entity["type"]["code"] == "2");
+                entities.iter().filter(|entity| entity.get("type") == Some(&json!({ "system": ENTITY, "code": "2" })));
             let of_patient = event.patient.is_some();
             let complete = objects.count() == 1 && (!of_patient || scene.patient.is_some());
             let about = if of_patient { "Patient" } else { "" };
@@ -216,11 +216,10 @@ fn agents(lead: &Entry, shape: &Shape, scene: &Scene<'_>) -> Vec<Value> {
             "name": name,
             "requestor": true,
         });
-        if let Some(role) = &event.role {
-            user["role"] = json!([{ "text": role.as_str() }]);
-        }
-        if let Some(purpose) = &purpose {
-            user["purposeOfUse"] = purpose.clone();
+        if let Some(fields) = user.as_object_mut() {
+            let role = event.role.as_ref().map(|role| json!([{ "text": role.as_str() }]));
+            fields.extend(role.map(|role| ("role".to_owned(), role)));
+            fields.extend(purpose.clone().map(|purpose| ("purposeOfUse".to_owned(), purpose)));
         }
         Some(user)
     };

@@ -168,8 +168,7 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     let asked = asked(gateway, ask)?;
     let query = Query::parse(Some(ResourceType::AUDIT_EVENT), &asked.parameters, asked.handling)?;
     let named = match (&ask.place.id, query.patient_named()) {
-        (Some(id), _) => Some(id.as_str().to_owned()),
-        (None, Some(PatientNamed::Id(id))) => Some(id.as_str().to_owned()),
+        (Some(id), _) | (None, Some(PatientNamed::Id(id))) => Some(id.as_str().to_owned()),
         _ => None,
     };
     let mut within = AuditQuery::default();
@@ -258,9 +257,9 @@ impl Gateway {
     async fn events_of(&self, entries: Vec<Entry>, named: Option<String>) -> Result<Shown, GatewayError> {
         let mut ids: HashMap<Pseudonym, String> = HashMap::new();
         for patient in entries.iter().filter_map(|entry| entry.event.patient) {
-            if !ids.contains_key(&patient) {
+            if let std::collections::hash_map::Entry::Vacant(place) = ids.entry(patient) {
                 let known = named.clone().or_else(|| self.people.of(patient).first().map(|id| id.as_str().to_owned()));
-                known.map(|id| ids.insert(patient, id));
+                known.map(|id| place.insert(id));
             }
         }
         let (base, own) = (self.base.clone(), self.member.identity().to_string());
