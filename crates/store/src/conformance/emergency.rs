@@ -29,15 +29,15 @@ pub async fn emergency_store(store: &dyn EmergencyStore) {
     assert_eq!(again, (first.clone(), KeptEmergency::Known), "what is kept stays as it was, its begin above all");
     let untold = async || store.untold_emergencies(&own, 9).await.unwrap();
     assert_eq!(untold().await, [first.clone(), second.clone()], "the oldest first");
-    assert_eq!(store.untold_emergencies(&own, 1).await.unwrap(), [first.clone()], "no more than asked for");
+    assert_eq!(store.untold_emergencies(&own, 1).await.unwrap(), std::slice::from_ref(&first), "no more than asked for");
     assert_eq!(store.untold_emergencies(&other, 9).await.unwrap(), [], "others are not told");
     store.told_emergencies(&other, &[first.id]).await.unwrap();
     assert_eq!(untold().await.len(), 2, "nobody acknowledges for another");
     store.told_emergencies(&own, &[first.id, nobodys.id]).await.unwrap();
     store.told_emergencies(&own, &[first.id]).await.unwrap();
-    assert_eq!(untold().await, [second.clone()]);
+    assert_eq!(untold().await, std::slice::from_ref(&second));
     store.forget_emergencies(1002).await.unwrap();
-    assert_eq!(untold().await, [second.clone()], "what is to be told is not forgotten, however old");
+    assert_eq!(untold().await, std::slice::from_ref(&second), "what is to be told is not forgotten, however old");
     for (notice, kept) in [(&first, KeptEmergency::New), (&nobodys, KeptEmergency::Known)] {
         let new = NewEmergency { notice: notice.clone(), tell: None };
         assert_eq!(store.keep_emergency(new).await.unwrap().1, kept, "what was told and is old is forgotten");
