@@ -416,8 +416,8 @@ fn check(request: &DelegationRequest) -> Result<(), GatewayError> {
 }
 
 fn branches(names: &[String]) -> Result<Vec<Branch>, GatewayError> {
-    let named: Result<Vec<_>, _> = names.iter().map(|name| Branch::named(name)).collect();
-    named.map(|named| named.concat()).map_err(|error| wrong("labels", &error.to_string()))
+    let found: Result<Vec<_>, _> = names.iter().map(|name| Branch::named(name)).collect();
+    found.map(|found| found.concat()).map_err(|error| wrong("labels", &error.to_string()))
 }
 
 fn words<T: std::str::FromStr<Err: std::fmt::Display>>(words: &[String], field: &str) -> Result<Vec<T>, GatewayError> {

@@ -367,12 +367,12 @@ impl Gateway {
         asking.trail.touches(patient);
         let emergency =
             self.emergencies.admit(self.roster.surviving(patient), asking, self.sessions.now().as_secs())?;
-        let view = self.open_under(patient, asking, emergency.as_ref()).await?;
+        let view = Box::pin(self.open_under(patient, asking, emergency.as_ref())).await?;
         // Who was merged into another one is shown with that one, as long as it says so.
         if let Some(target) = self.led_on(&view).await? {
             return Box::pin(self.open(target, asking)).await;
         }
-        let view = self.with_merged(view, asking, emergency.as_ref()).await?;
+        let view = Box::pin(self.with_merged(view, asking, emergency.as_ref())).await?;
         if let Some(access) = emergency {
             self.note_opened(&access.id, &view).await?;
         }

@@ -170,8 +170,8 @@ impl Gateway {
                 "at": event.at,
                 "until": event.until,
             });
-            if let Some(reason) = event.reason {
-                body["reason"] = json!(reason);
+            if let (Some(reason), Some(fields)) = (event.reason, body.as_object_mut()) {
+                fields.insert("reason".to_owned(), json!(reason));
             }
             let tell = Tell {
                 id,

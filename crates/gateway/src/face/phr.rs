@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderName, StatusCode, header};
+use http::{StatusCode, header};
 use sealwort_fhir::phr::{Cover, Organization, Origin, attachments, provenance};
 use sealwort_fhir::response::instant;
 use sealwort_fhir::{IssueCode, Reference, Resource, ResourceId, ResourceType, references};
@@ -71,7 +71,7 @@ pub(super) async fn export(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     tokio::spawn(async move {
         let outlet = Outlet { sender: sender.clone() };
         let outcome = match form {
-            Form::Sphr => sphr::write(&leaving, outlet).await,
+            Form::Sphr => Box::pin(sphr::write(&leaving, outlet)).await,
             _ => bundle(&leaving, outlet).await,
         };
         if let Err(error) = outcome {
@@ -88,7 +88,7 @@ pub(super) async fn export(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
         kind: Content::Stream(media),
         stream: Some(Body::from_stream(pieces)),
         withheld,
-        headers: vec![(HeaderName::from(header::CONTENT_DISPOSITION), name)],
+        headers: vec![(header::CONTENT_DISPOSITION, name)],
         ..Reply::default()
     })
 }

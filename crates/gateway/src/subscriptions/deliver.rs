@@ -81,12 +81,11 @@ impl Gateway {
     /// Whether it ended.
     async fn end_if_over(&self, one: &Subscription) -> Result<bool, GatewayError> {
         let over = match (Wish::read_kept(one), self.subscriber(one).await) {
-            (_, Err(error)) => Some((error.code().to_owned(), error.to_string())),
+            (_, Err(error)) | (Err(error), Ok(_)) => Some((error.code().to_owned(), error.to_string())),
             (Ok(wish), Ok(_)) if wish.end.is_some_and(|end| end <= self.sessions.now().as_secs()) => {
                 Some(("subscription-ended".to_owned(), "its end is over".to_owned()))
             }
             (Ok(_), Ok(_)) => None,
-            (Err(error), Ok(_)) => Some((error.code().to_owned(), error.to_string())),
         };
         let Some((code, reason)) = over else { return Ok(false) };
         let _one_at_a_time = self.subscriptions.changing.lock().await;
@@ -269,7 +268,9 @@ impl Wish {
     /// Reads one that is kept; its status is kept apart from it.
     fn read_kept(one: &Subscription) -> Result<Self, GatewayError> {
         let mut resource = one.resource.clone();
-        resource["status"] = serde_json::json!("active");
+        if let Some(fields) = resource.as_object_mut() {
+            fields.insert("status".to_owned(), serde_json::json!("active"));
+        }
         Self::read(&resource)
     }
 }

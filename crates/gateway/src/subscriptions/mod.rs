@@ -134,9 +134,9 @@ impl Subscription {
     fn shown(&self) -> Result<Shown, GatewayError> {
         let id: ResourceId = self.id.parse().map_err(|_| GatewayError::Kept("a Subscription has no id"))?;
         let mut tree = self.resource.clone();
-        tree["status"] = json!(self.status.as_str());
-        if let Some(reason) = &self.reason {
-            tree["error"] = json!(reason);
+        if let Some(fields) = tree.as_object_mut() {
+            fields.insert("status".to_owned(), json!(self.status.as_str()));
+            fields.extend(self.reason.as_ref().map(|reason| ("error".to_owned(), json!(reason))));
         }
         let at = time::OffsetDateTime::from_unix_timestamp(i64::try_from(self.changed).unwrap_or_default());
         let at = at.unwrap_or(time::OffsetDateTime::UNIX_EPOCH);

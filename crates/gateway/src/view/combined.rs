@@ -30,7 +30,9 @@ impl PatientView {
         }
         // References in what was written since may still name the identity that was given up.
         let renamed: Vec<Arc<Held>> = self.all().filter_map(|(_, held)| links.rewritten(held)).map(Arc::new).collect();
-        renamed.into_iter().for_each(|held| whole.lay(held));
+        for held in renamed {
+            whole.lay(held);
+        }
         let mut identifiers: Vec<Value> = Vec::new();
         for (note, source) in sources {
             for (_, held) in source.all() {
@@ -64,15 +66,13 @@ impl PatientView {
 
     /// Puts a resource at its place, or at the end, and what searches see of it.
     fn lay(&mut self, held: Arc<Held>) {
-        let place = match self.place(held.kind, held.id.as_str()) {
-            Some(place) => place,
-            None => {
-                let place = self.held.len();
-                self.index.entry(held.kind).or_default().insert(held.id.clone(), place);
-                self.bytes +=
-                    held.versions().filter_map(|version| version.content.as_ref()).map(Bytes::len).sum::<usize>();
-                place
-            }
+        let place = if let Some(place) = self.place(held.kind, held.id.as_str()) {
+            place
+        } else {
+            let place = self.held.len();
+            self.index.entry(held.kind).or_default().insert(held.id.clone(), place);
+            self.bytes += held.versions().filter_map(|version| version.content.as_ref()).map(Bytes::len).sum::<usize>();
+            place
         };
         if let Some(at) = ordinal(place) {
             match document(&held) {

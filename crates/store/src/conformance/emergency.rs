@@ -29,7 +29,11 @@ pub async fn emergency_store(store: &dyn EmergencyStore) {
     assert_eq!(again, (first.clone(), KeptEmergency::Known), "what is kept stays as it was, its begin above all");
     let untold = async || store.untold_emergencies(&own, 9).await.unwrap();
     assert_eq!(untold().await, [first.clone(), second.clone()], "the oldest first");
-    assert_eq!(store.untold_emergencies(&own, 1).await.unwrap(), std::slice::from_ref(&first), "no more than asked for");
+    assert_eq!(
+        store.untold_emergencies(&own, 1).await.unwrap(),
+        std::slice::from_ref(&first),
+        "no more than asked for"
+    );
     assert_eq!(store.untold_emergencies(&other, 9).await.unwrap(), [], "others are not told");
     store.told_emergencies(&other, &[first.id]).await.unwrap();
     assert_eq!(untold().await.len(), 2, "nobody acknowledges for another");

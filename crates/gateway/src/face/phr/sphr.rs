@@ -37,7 +37,7 @@ pub(super) async fn write(leaving: &Leaving, outlet: Outlet) -> Result<(), Gatew
     let signature = signature(leaving, &manifest)?;
     folder.whole("manifest.json", "application/json", &manifest).await?;
     folder.whole("manifest.json.jws", "application/jose", signature.as_bytes()).await?;
-    folder.finish().await
+    Box::pin(folder.finish()).await
 }
 
 /// The `.phr` file. How many resources of the record it has, and how many Provenances that were made for them.
