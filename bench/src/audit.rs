@@ -52,15 +52,15 @@ pub(crate) async fn run(thoroughness: Thoroughness, folder: &Path, report: &mut 
 
 /// What an audit log needs of its party.
 struct Party {
-    party: TestParty,
+    member: TestParty,
     key: Arc<SigningKey>,
     trust: Arc<Trust>,
 }
 
 impl Voice for Party {
     fn speaker(&self) -> Speaker {
-        let chain = self.party.statement.chain.clone();
-        Speaker { identity: self.party.identity.clone(), key: Arc::clone(&self.key), chain }
+        let chain = self.member.statement.chain.clone();
+        Speaker { identity: self.member.identity.clone(), key: Arc::clone(&self.key), chain }
     }
 
     fn trust(&self) -> Arc<Trust> {
@@ -81,7 +81,7 @@ async fn appending(thoroughness: Thoroughness, place: &Path, report: &mut Report
     let journal = Journal::open(Opening {
         store: Arc::new(SqliteAudit::open(&data, data.path()).await?),
         place: data.path().to_owned(),
-        voice: Arc::new(Party { party, key, trust: Arc::new(exchange.trust()) }),
+        voice: Arc::new(Party { member: party, key, trust: Arc::new(exchange.trust()) }),
         at_rest: sealed(),
         evidence: None,
         readiness: Readiness::new(),

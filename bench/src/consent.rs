@@ -134,8 +134,8 @@ fn by_hand(directive: &Directive, request: &Request) -> Vec<LabelTag> {
             && terms.period().until().is_none_or(|until| request.now < until)
             && terms.tags().contains(tag)
     };
-    let given = |tag: &&LabelTag| directive.provisions().iter().any(|provision| gives(provision.terms(), tag));
-    request.tags.iter().filter(given).copied().collect()
+    let granted = |tag: &&LabelTag| directive.provisions().iter().any(|provision| gives(provision.terms(), tag));
+    request.tags.iter().filter(granted).copied().collect()
 }
 
 fn party(number: u64) -> Result<Party, Failure> {

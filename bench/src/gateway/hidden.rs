@@ -89,8 +89,8 @@ const WAYS: [Way; 7] = [
         what: "conditional reference",
         status: StatusCode::UNPROCESSABLE_ENTITY,
         request: |id| {
-            let mut linked = observation("linked", &[]);
-            linked["hasMember"] = json!([{"reference": format!("Observation?identifier={SYSTEM}|{id}")}]);
+            let member = json!([{"reference": format!("Observation?identifier={SYSTEM}|{id}")}]);
+            let linked = with(observation("linked", &[]), "hasMember", member);
             (Method::POST, "/fhir".to_owned(), transaction([(linked, "POST")]))
         },
     },
@@ -162,27 +162,25 @@ async fn prepare(author: &Hospital, reader: &Hospital) -> Result<Client, Failure
     let mut at_author = author.connect().await?;
     at_author.post("/fhir", transaction(resources).into()).await?;
     let consent = |labels: &[&str]| {
-        let mut grant = json!({
+        let grant = json!({
             "patient": format!("{SYSTEM}|patient"), "to": "hospital-b", "actions": ["read", "write"],
             "purposes": ["TREAT"],
         });
-        if !labels.is_empty() {
-            grant["labels"] = json!(labels);
-        }
+        let grant = if labels.is_empty() { grant } else { with(grant, "labels", json!(labels)) };
         Bytes::from(grant.to_string())
     };
     at_author.post("/consent/grant", consent(&[])).await?;
     let mut client = reader.connect().await?;
     let everything = format!("/fhir/Observation?{BY_PATIENT}&_count=1000");
     let found: Value = serde_json::from_slice(&client.get(&everything).await?)?;
-    if found["total"] != json!(VISIBLE + HIDDEN) {
-        return Err(format!("hospital B found {} Observations", found["total"]).into());
+    if found.get("total") != Some(&json!(VISIBLE + HIDDEN)) {
+        return Err(format!("hospital B found {:?} Observations", found.get("total")).into());
     }
     at_author.post("/consent/withdraw", consent(&["psychiatry"])).await?;
     let begun = Instant::now();
     loop {
         let found: Value = serde_json::from_slice(&client.get(&everything).await?)?;
-        if found["total"] == json!(VISIBLE) {
+        if found.get("total") == Some(&json!(VISIBLE)) {
             return Ok(client);
         }
         if begun.elapsed() > super::PATIENCE {
@@ -193,19 +191,24 @@ async fn prepare(author: &Hospital, reader: &Hospital) -> Result<Client, Failure
 }
 
 fn observation(id: &str, security: &[Value]) -> Value {
-    let mut resource = json!({
+    let resource = json!({
         "resourceType": "Observation", "id": id, "status": "final", "subject": {"reference": "Patient/patient"},
         "code": {"text": id}, "identifier": [{"system": SYSTEM, "value": id}],
     });
-    if !security.is_empty() {
-        resource["meta"] = json!({"security": security});
+    if security.is_empty() { resource } else { with(resource, "meta", json!({"security": security})) }
+}
+
+/// An object with one more field.
+fn with(mut object: Value, name: &str, value: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(name.to_owned(), value);
     }
-    resource
+    object
 }
 
 fn transaction(resources: impl IntoIterator<Item = (Value, &'static str)>) -> String {
     let entry = |(resource, method): (Value, &str)| {
-        let part = |name: &str| resource[name].as_str().unwrap_or_default().to_owned();
+        let part = |name: &str| resource.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let kind = part("resourceType");
         let url = if method == "PUT" { format!("{kind}/{}", part("id")) } else { kind };
         json!({"resource": resource, "request": {"method": method, "url": url}})

@@ -72,7 +72,7 @@ pub(crate) async fn run(args: PasskeyArgs, output: Output) -> Result<(), CliErro
                 .message("The code is shown once; who has it signs in as this patient. Give it to the patient alone.");
             let expires = UnixTime::from_secs(invited.expires).to_string();
             let rows = [["code", &invited.code], ["to be typed at", &invited.url], ["until", &expires]];
-            let rows = rows.map(|row| row.map(|cell| cell.to_string()).to_vec());
+            let rows = rows.map(|row| row.map(ToString::to_string).to_vec());
             output.raw(table(&["what", "value"], &rows).as_bytes())
         }
         PasskeyCommand::List { patient, client } => {

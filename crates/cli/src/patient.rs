@@ -74,14 +74,10 @@ pub(crate) async fn run(args: PatientArgs, output: Output) -> Result<(), CliErro
 
 /// A patient as the operation names it.
 fn side(name: &str, patient: &str) -> Value {
-    match patient.split_once('|') {
-        Some((system, value)) => {
-            let identifier = json!({ "system": system, "value": value });
-            json!({ "name": format!("{name}-identifier"), "valueIdentifier": identifier })
-        }
-        None => {
-            let id = patient.strip_prefix("Patient/").unwrap_or(patient);
-            json!({ "name": name, "valueReference": { "reference": format!("Patient/{id}") } })
-        }
+    if let Some((system, value)) = patient.split_once('|') {
+        let identifier = json!({ "system": system, "value": value });
+        return json!({ "name": format!("{name}-identifier"), "valueIdentifier": identifier });
     }
+    let id = patient.strip_prefix("Patient/").unwrap_or(patient);
+    json!({ "name": name, "valueReference": { "reference": format!("Patient/{id}") } })
 }

@@ -84,7 +84,9 @@ impl Sphr {
             None => None,
         };
         let mut lines = Vec::new();
-        for name in parts.iter().filter(|name| name.ends_with(".phr") || name.ends_with(".ndjson")) {
+        let has_lines =
+            |name: &&&String| [Some("phr"), Some("ndjson")].contains(&name.rsplit_once('.').map(|(_, kind)| kind));
+        for name in parts.iter().filter(has_lines) {
             lines.push(part(&mut archive, name)?.into());
         }
         Ok(Self { manifest, lines })
@@ -115,7 +117,7 @@ fn check<R: Read + Seek>(
             return Err(tampered(format!("{path} is not what its manifest says")));
         }
         if let Some(told) = told.lines {
-            let found = content.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let found = content.split(|byte| *byte == b'\n').count().saturating_sub(1) as u64;
             if found != told {
                 return Err(tampered(format!("{path} has {found} lines, its manifest says {told}")));
             }

@@ -277,13 +277,13 @@ impl SlowReader {
 
     /// Takes a little more, if there is more.
     fn take(&mut self) -> bool {
-        let taken = self.stream.read(&mut [0; 64 * 1024]).unwrap_or(0);
+        let taken = self.stream.read(&mut [0; 8 * 1024]).unwrap_or(0);
         self.received += taken;
         taken > 0
     }
 
     /// Takes what is left, and says whether all came.
-    fn is_whole(mut self) -> bool {
+    fn comes_whole(mut self) -> bool {
         while self.take() {}
         assert!(self.received <= self.promised);
         self.received == self.promised
@@ -304,7 +304,7 @@ fn interrupted<const N: usize>(mut readers: [SlowReader; N], ends: impl FnOnce()
     slowly(&mut readers, Duration::from_secs(1));
     ends();
     slowly(&mut readers, Duration::from_secs(4));
-    readers.map(SlowReader::is_whole)
+    readers.map(SlowReader::comes_whole)
 }
 
 fn cut(world: &World) {

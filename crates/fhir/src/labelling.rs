@@ -341,7 +341,7 @@ mod tests {
             (rule("sensitivity = \"HIV\"\nsystems = []\ncodes = [\"x\"]"), "no code system"),
             (rule("sensitivity = \"HIV\"\nsystems = [\"s\"]"), "no code"),
             (rule("sensitivity = \"HIV\"\nsystems = [\"s\"]\nbelow = [\"\"]"), "empty"),
-            (rule("sensitivity = \"HIV\"\nsystems = [\"s\"]\ncodes = [\"x\"]").repeat(2), "another rule"),
+            (rule("sensitivity = \"HIV\"\nsystems = [\"s\"]\ncodes = [\"x\"]\n").repeat(2), "another rule"),
         ] {
             let error = LabelRules::parse(&text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

@@ -21,20 +21,24 @@ const PRODUCT: [&str; 15] = [
 ];
 /// Types that never leave a gateway: its roster, its outbox and what it refused, wrapped at rest, and the handles that
 /// it gives to clients, which it alone reads.
-const LOCAL: [&str; 17] = [
+const LOCAL: [&str; 21] = [
     "Before",
     "Book",
     "Consented",
     "Cursor",
     "Erased",
     "Export",
+    "Invitation",
     "KeptConsent",
     "Known",
     "Merge",
     "Outgoing",
+    "Passkey",
     "Person",
     "Refused",
     "Resume",
+    "Right",
+    "Row",
     "Source",
     "WaitingDeposit",
     "WaitingRecord",
