@@ -363,7 +363,7 @@ fn present(world: &World, session: &Session, bytes: &[u8], used: &mut UsedTokens
     let tree = Node::read(&payload(Kind::Token, bytes)).unwrap();
     let part = |place: usize| tree.at(&[place]).cloned().unwrap_or(Node::Null);
     let digest = Node::Bytes(statement::digest(bytes).as_bytes().to_vec());
-    let possession = signed(Kind::Possession, &Node::Array(vec![part(5), part(18), digest]).bytes(), &world.gateway);
+    let possession = signed(Kind::Possession, &Node::Array(vec![part(5), part(19), digest]).bytes(), &world.gateway);
     let channel = &session.archive_to_broker;
     on_present(&sealed, &possession, &session.archive, channel, &world.archive, used, world.now).map(|_| ())
 }
