@@ -179,6 +179,10 @@ fn while_a_log_cannot_be_written_nothing_is_served_and_then_it_is_again() {
 
 #[test]
 fn a_full_disk_stops_the_service_and_room_lets_it_go_on() {
+    if !support::may_mount() {
+        eprintln!("SKIPPED: this machine lets nobody mount a small disk (unshare --mount); no audit disk was filled");
+        return;
+    }
     let parties = [Party::HospitalA, Party::Broker, Party::Archive];
     let cosign: Vec<_> = Party::ALL.into_iter().skip(1).map(|it| (it, "audit.cosign_every", json!("1s"))).collect();
     let world = World::start_on(&parties, &cosign);

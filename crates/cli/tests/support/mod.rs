@@ -415,13 +415,26 @@ fn binary() -> Command {
     command
 }
 
+/// How a process gets a mount namespace of its own, in which it may mount. Root needs no user namespace, and may be where
+/// there are none.
+fn unshared() -> Option<&'static [&'static str]> {
+    let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
+    let mounts = |way: &&[&str]| {
+        let tried = Command::new("unshare").args(*way).args(["mount", "-t", "tmpfs", "none", "/mnt"]).output();
+        tried.is_ok_and(|tried| tried.status.success())
+    };
+    ways.into_iter().find(mounts)
+}
+
+/// Whether this machine lets a small disk be mounted.
+pub(crate) fn may_mount() -> bool {
+    unshared().is_some()
+}
+
 /// The program in a mount namespace of its own, with a small file system at this place.
 fn on_small_disk(disk: &Path) -> Command {
-    // Root needs no user namespace, and may be where there are none.
-    let alone = Command::new("unshare").args(["--mount", "true"]).output();
-    let alone = alone.is_ok_and(|tried| tried.status.success());
     let mut command = Command::new("unshare");
-    command.args(if alone { &["--mount"][..] } else { &["--user", "--map-root-user", "--mount"] });
+    command.args(unshared().expect("this machine lets a small disk be mounted"));
     let size = format!("size={SMALL_DISK_KIB}k,mode=700");
     command.args(["sh", "-c", "mount -t tmpfs -o \"$0\" none \"$1\" && shift && exec \"$@\"", &size, text(disk)]);
     command.arg(env!("CARGO_BIN_EXE_sealwort"));
