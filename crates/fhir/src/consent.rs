@@ -201,7 +201,9 @@ fn provision(value: &Value, effect_here: Effect, at: &str, around: &Around) -> R
     }
     let own_labels = some(value, "securityLabel").map(|labels| read_labels(labels, effect_here, at)).transpose()?;
     let own_sections = some(value, "class").map(|classes| read_classes(classes, effect_here, at)).transpose()?;
-    let named = own_labels.is_some() || own_sections.is_some();
+    // A permission in a denial by class would else be of all that the denial closes, the confidential kinds among it.
+    let by_class_around = effect_here == Effect::Permit && around.sections.is_some();
+    let named = own_labels.is_some() || own_sections.is_some() || by_class_around;
     let here = Around {
         depth: around.depth + 1,
         labels: own_labels.or_else(|| around.labels.clone()),
@@ -542,5 +544,10 @@ mod tests {
         assert_eq!(inside("deny", "", &[]), None);
         assert_eq!(inside("permit", "", &["results"]), Some(vec![Branch::Results]));
         assert_eq!(inside("permit", "N", &[]), Some(vec![Branch::Medications, Branch::Results]));
+        // What a denial by class closes includes the confidential kinds, which no permission opens unnamed.
+        let denied = part("deny", "", &["results"]);
+        assert!(read(&denied, Some(&part("permit", "", &[]))).is_err());
+        let rule = read(&denied, Some(&part("permit", "N", &[]))).unwrap();
+        assert_eq!(rule.exceptions.first().unwrap().labels, Some(vec![Branch::Results]));
     }
 }
