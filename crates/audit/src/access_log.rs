@@ -1,7 +1,7 @@
 //! A patient's access log as a file: what the logs of several parties hold about one patient, each part with its proof.
 //! It is made at the patient's hospital and verified anywhere.
 
-use sealwort_pki::Trust;
+use sealwort_pki::{Identity, Role, Trust};
 use sealwort_proto::Pseudonym;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +81,13 @@ impl AccessLogFile {
     /// unverifiable, after everything that is there was looked at.
     pub fn verify(&self, trust: &Trust, files: &[WitnessFile], witnesses_min: usize) -> Result<Vec<Passed>, Verdict> {
         let (mut passed, mut unverifiable) = (Vec::new(), None);
+        for role in [Role::Gateway, Role::Broker, Role::Archive] {
+            let of_role = |log: &&LogPart| log.log.parse::<Identity>().is_ok_and(|party| party.role == role);
+            let told = self.logs.iter().filter(of_role).filter(|log| log.missing.is_some() || !log.pages.is_empty());
+            if told.count() != 1 {
+                unverifiable = Some(Verdict::unverifiable(format!("not one log of a {role} is in it")));
+            }
+        }
         for log in &self.logs {
             if let Some(why) = &log.missing {
                 unverifiable = Some(Verdict::unverifiable(format!("nothing of {} is in it: {why}", log.log)));

@@ -297,6 +297,10 @@ fn the_download_verifies(world: &World) {
     let fewer: String = lines.split_inclusive('\n').skip(1).collect();
     cut["logs"][1]["pages"][0]["entries"] = json!(fewer);
     tampered(verify(cut.to_string(), text(&root)));
+    let mut without = whole.clone();
+    without["logs"].as_array_mut().unwrap().pop();
+    let verified = verify(without.to_string(), text(&root));
+    assert_eq!(exit(&verified), 6, "one of three logs was taken out: {}", errors(&verified));
     let mut other = whole.clone();
     other["patient"] = json!("00".repeat(32));
     tampered(verify(other.to_string(), text(&root)));
