@@ -45,7 +45,14 @@ impl Authority {
             entry.note(Detail::Count, revoked.serials.len());
             entry.note(Detail::Version, revoked.crl_number);
         }
-        self.entered(entry, outcome).await
+        let revoked = outcome.as_ref().ok().cloned();
+        match (self.entered(entry, outcome).await, revoked) {
+            (Err(error), Some(revoked)) => {
+                tracing::error!(%error, "revoked, and that could not be entered in the audit log");
+                Ok(revoked)
+            }
+            (outcome, _) => outcome,
+        }
     }
 
     async fn revoke_now(&self, target: &Target, reason: RevocationReason) -> Result<Revoked, CaError> {
