@@ -313,6 +313,6 @@ fn showing_costs_less_than_parsing() {
         rate(parsing)
     );
     assert!(shown > bytes && read == resources.len());
-    // By how much is for a release build on a quiet machine to say; unoptimised code says nothing about the cost.
-    assert!(cfg!(debug_assertions) || showing_time < parsing, "{showing_time:?} {parsing:?}");
+    // Unoptimised code says nothing about the cost.
+    assert!(cfg!(debug_assertions) || showing_time * 4 < parsing, "{showing_time:?} {parsing:?}");
 }
