@@ -55,8 +55,12 @@ impl Broker {
             ));
         }
         check_hour(kept.begun_at, now)?;
-        if let (KeptEmergency::New, Some(registrant)) = (how, tell) {
-            self.notices.emergency(&registrant);
+        if how == KeptEmergency::New {
+            if let Some(registrant) = tell {
+                self.notices.emergency(&registrant);
+            }
+            let before = now.saturating_sub(KEPT_SECONDS);
+            self.emergencies.forget_emergencies(before).await.map_err(|error| told(error.into()))?;
         }
         Ok(Some(kept.begun_at))
     }
@@ -79,8 +83,6 @@ impl Broker {
         let hospital = session.established.gateway.identity().to_string();
         if !done.is_empty() {
             self.emergencies.told_emergencies(&hospital, done).await.map_err(|error| told(error.into()))?;
-            let before = self.member.trust().now().as_secs().saturating_sub(KEPT_SECONDS);
-            self.emergencies.forget_emergencies(before).await.map_err(|error| told(error.into()))?;
         }
         let untold = self.emergencies.untold_emergencies(&hospital, EMERGENCIES_PER_MESSAGE_MAX).await;
         let untold = untold.map_err(|error| told(error.into()))?;

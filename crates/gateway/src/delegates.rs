@@ -274,7 +274,8 @@ impl Gateway {
 
     /// A patient's delegates; those whose time is over, too.
     pub(crate) fn delegations_for(&self, patient: Pseudonym) -> Vec<DelegationShown> {
-        self.delegates.find(|one| one.patient == patient).iter().map(|one| self.delegation_shown(one)).collect()
+        let theirs = self.delegates.find(|one| self.roster.surviving(one.patient) == self.roster.surviving(patient));
+        theirs.iter().map(|one| self.delegation_shown(one)).collect()
     }
 
     /// One of them, by its id.

@@ -245,6 +245,8 @@ impl Gateway {
         self.forget(patient).await?;
         self.end_delegations_of(patient).await?;
         self.end_passkeys_of(patient).await?;
+        self.end_subscriptions_of(patient).await?;
+        self.end_browsers_of(patient).await?;
         let Some(known) = self.roster.known(patient).await? else { return Ok(()) };
         let registration = self.verify_registration(known.registration.as_ref())?;
         let locators = &registration.registration().locators;

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use sealwort_fhir::search::{Corpus, Document, Ordinal, Query, Visible};
-use sealwort_fhir::{IssueCode, Resource, ResourceId, ResourceType};
+use sealwort_fhir::{Branch, IssueCode, Resource, ResourceId, ResourceType};
 use sealwort_pki::UnixTime;
 use sealwort_proto::Pseudonym;
 use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
@@ -288,9 +288,11 @@ impl Gateway {
         if self.led_on(view).await?.is_some() {
             return self.forget(view.patient).await;
         }
-        // Whom this reading did not show, by a label that was withdrawn, is not kept either.
+        // Whom this reading did not show, by a label that was withdrawn, is not kept either. One that leaves out who somebody
+        // is, as that of a role, says nothing of that.
+        let shows_people = view.tags.contains(&self.directory.tag(view.patient, Branch::Administrative));
         for id in self.people.of(view.patient) {
-            if view.get(ResourceType::PATIENT, id.as_str()).is_none() {
+            if shows_people && view.get(ResourceType::PATIENT, id.as_str()).is_none() {
                 self.note_person(view.patient, &id, view.expires, None).await?;
             }
         }

@@ -92,7 +92,12 @@ impl Gateway {
         asking: &Asking,
         (basis, now): (Basis, UnixTime),
     ) -> Result<Option<(Pseudonym, Option<Witness>)>, GatewayError> {
-        let known = self.find_or_register(locators).await?;
+        let mut known = self.find_or_register(locators).await?;
+        // What waited since before a merge, or names the identity that was given up, goes where both are.
+        let surviving = self.roster.surviving(known.patient);
+        if surviving != known.patient {
+            known = self.roster.known(surviving).await?.ok_or_else(GatewayError::unknown_patient)?;
+        }
         let patient = known.patient;
         for record in records.iter().map(|r| &r.record).filter(|record| record.resource_type == "Patient") {
             if self.roster.by_resource("Patient", &record.id).await?.is_some_and(|other| other != patient) {

@@ -22,6 +22,8 @@ use crate::merge::note::{MergeNote, is_reserved};
 pub(crate) struct Origin {
     /// Identity of the hospital that signed the entry.
     pub(crate) author: Arc<str>,
+    /// In whose log.
+    pub(crate) log: Pseudonym,
     /// Place and hash of the entry.
     pub(crate) entry: Witness,
 }
@@ -119,6 +121,9 @@ pub(crate) struct PatientView {
     with: Vec<Pseudonym>,
     /// What it says of merges, by Linkage, each with who wrote it last.
     merges: BTreeMap<String, (Origin, Option<MergeNote>)>,
+    /// Resources whose next version this reading could not follow, each with the place of the move: what a record that was
+    /// merged into this one holds of them is not shown either.
+    away: HashMap<(ResourceType, ResourceId), u64>,
     held: Vec<Arc<Held>>,
     index: HashMap<ResourceType, HashMap<ResourceId, usize>>,
     corpus: Corpus,
@@ -138,6 +143,7 @@ impl PatientView {
             withheld: 0,
             with: Vec::new(),
             merges: BTreeMap::new(),
+            away: HashMap::new(),
             held: Vec::new(),
             index: HashMap::new(),
             corpus: Corpus::new(&[base]),
@@ -156,6 +162,7 @@ impl PatientView {
             withheld: self.withheld,
             with: self.with.clone(),
             merges: self.merges.clone(),
+            away: self.away.clone(),
             held: self.held.clone(),
             index: self.index.clone(),
             corpus: self.corpus.clone(),
@@ -176,11 +183,13 @@ impl PatientView {
         let sequence = origin.entry.sequence;
         let mut known = self.index.get(&kind).and_then(|ids| ids.get(&id)).copied();
         if change == Change::Move {
+            self.away.insert((kind, id.clone()), sequence);
             if let Some(held) = known.and_then(|at| self.held.get_mut(at)).map(Arc::make_mut) {
                 held.moved = Some(sequence);
             }
             return;
         }
+        self.away.retain(|_, moved| moved.checked_add(1) != Some(sequence));
         // What went away and comes back later is another resource to whoever could not follow it.
         if let Some(moved) = known.and_then(|at| self.held.get(at)).and_then(|held| held.moved) {
             if moved.checked_add(1) == Some(sequence) {

@@ -10,12 +10,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Request, StatusCode, header};
 use sealwort_audit::{Detail, Event, EventKind};
-use sealwort_fhir::IssueCode;
+use sealwort_fhir::{IssueCode, ResourceType};
 use sealwort_net::Shutdown;
 use sealwort_proto::Pseudonym;
 use sealwort_proto::crypto::random;
 use sealwort_proto::web_push::Receiver;
-use sealwort_smart::{KeptAccess, VapidKey};
+use sealwort_smart::{Action, KeptAccess, VapidKey};
 use sealwort_store::RosterKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 use crate::error::GatewayError;
 use crate::roster::Roster;
+use crate::seen::{Allowed, Record, scope_lacks};
 use crate::user::{Asking, By};
 use crate::{Gateway, StartError};
 
@@ -192,7 +193,20 @@ impl Gateway {
         self.subscriptions.web().check(endpoint).map_err(|error| wrong(&error.to_string()))?;
         let named = patient.map(str::to_owned).or_else(|| asking.patient.as_ref().map(ToString::to_string));
         let patient = self.patient_named(&named.ok_or_else(|| wrong("it is for no patient"))?, &asking.purpose).await?;
-        // Who may not see the record is not told who does.
+        // Who may not see who looks at the record is not told.
+        let events = ResourceType::AUDIT_EVENT;
+        let sees_all = matches!(Allowed::by(asking, Record::InContext, Action::Read, events)?, Allowed::Everything);
+        if !sees_all || asking.delegation.as_ref().is_some_and(|one| !one.labels.is_empty()) {
+            return Err(scope_lacks(events, Action::Read));
+        }
+        if crate::emergency::is_emergency(&asking.purpose) {
+            return Err(refused(
+                403,
+                "emergency-no-subscription",
+                "an emergency access is for looking, not for being told later",
+                "register for treatment",
+            ));
+        }
         self.open(patient, asking).await?;
         let of_patient = self.web_push.of(patient);
         let again = of_patient.iter().find(|one| one.endpoint == endpoint);
@@ -233,6 +247,14 @@ impl Gateway {
         let entry = entry.detail(Detail::Subject, id).detail(Detail::Method, "web push");
         self.journal.append(entry.detail(Detail::After, "off")).await?;
         self.forget_browser(id).await
+    }
+
+    /// A patient was erased: no browser is told of them any more.
+    pub(crate) async fn end_browsers_of(&self, patient: Pseudonym) -> Result<(), GatewayError> {
+        for browser in self.web_push.of(patient) {
+            self.forget_browser(&browser.id).await?;
+        }
+        Ok(())
     }
 
     async fn forget_browser(&self, id: &str) -> Result<(), GatewayError> {
@@ -313,9 +335,13 @@ impl Gateway {
     async fn send_message(&self, mut message: Message) -> Result<(), GatewayError> {
         let browser = lock(&self.web_push.browsers).get(&message.browser).cloned();
         let Some(browser) = browser else { return self.done_with(&message.id).await };
-        let now = crate::authorization::seconds(self.sessions.now());
-        let stands = self.authorization.ask(|server| server.kept_access(&browser.right, now)).is_ok();
-        if browser.by == Registrant::App && !stands {
+        let now = self.sessions.now();
+        let stands = browser.right.delegation().is_none_or(|id| self.delegation(id.as_str(), now).is_some());
+        let kept = |browser: &Browser| {
+            let now = crate::authorization::seconds(now);
+            self.authorization.ask(|server| server.kept_access(&browser.right, now)).is_ok()
+        };
+        if !stands || browser.by == Registrant::App && !kept(&browser) {
             return self.forget_browser(&browser.id).await;
         }
         let mut entry = self.journal.event(EventKind::SubscriptionDelivered).detail(Detail::Subject, &browser.id);

@@ -131,6 +131,11 @@ impl From<&AccessToken> for KeptAccess {
 }
 
 impl KeptAccess {
+    /// The delegation that it rests on; none of anybody but a delegate.
+    pub fn delegation(&self) -> Option<&DelegationId> {
+        self.user.as_ref()?.delegation.as_ref()
+    }
+
     /// Whether both were given to the same app and user.
     pub fn is_of_same(&self, other: &Self) -> bool {
         let name = |kept: &Self| kept.user.as_ref().map(|user| user.name.clone());
@@ -246,18 +251,8 @@ impl AccessTokens {
         random: [u8; 32],
         now: NumericDate,
     ) -> Result<IssuedToken, TokenFault> {
-        if !(1..=USER_TOKEN_SECONDS_MAX).contains(&lifetime_seconds) {
-            return Err(TokenFault::Lifetime);
-        }
-        let access = Access {
-            client_id: GATEWAY_CLIENT.parse().map_err(|_| TokenFault::Signing)?,
-            user: Some(user.clone()),
-            scopes: "user/*.cruds".parse().map_err(|_| TokenFault::Signing)?,
-            patient: None,
-            purpose: None,
-            grant: None,
-        };
-        self.issue_for(&access, lifetime_seconds, random, now)
+        let scopes = "user/*.cruds".parse().map_err(|_| TokenFault::Signing)?;
+        self.issue_by_gateway(user, (scopes, None, None), lifetime_seconds, random, now)
     }
 
     /// A token with which a patient, or a patient's delegate, has these scopes in that one record.
@@ -269,17 +264,22 @@ impl AccessTokens {
         random: [u8; 32],
         now: NumericDate,
     ) -> Result<IssuedToken, TokenFault> {
+        self.issue_by_gateway(user, (scopes.clone(), Some(patient), Some(purpose)), lifetime_seconds, random, now)
+    }
+
+    fn issue_by_gateway(
+        &self,
+        user: &User,
+        (scopes, patient, purpose): (ScopeSet, Option<PatientId>, Option<Purpose>),
+        lifetime_seconds: u64,
+        random: [u8; 32],
+        now: NumericDate,
+    ) -> Result<IssuedToken, TokenFault> {
         if !(1..=USER_TOKEN_SECONDS_MAX).contains(&lifetime_seconds) {
             return Err(TokenFault::Lifetime);
         }
-        let access = Access {
-            client_id: GATEWAY_CLIENT.parse().map_err(|_| TokenFault::Signing)?,
-            user: Some(user.clone()),
-            scopes: scopes.clone(),
-            patient: Some(patient),
-            purpose: Some(purpose),
-            grant: None,
-        };
+        let client_id = GATEWAY_CLIENT.parse().map_err(|_| TokenFault::Signing)?;
+        let access = Access { client_id, user: Some(user.clone()), scopes, patient, purpose, grant: None };
         self.issue_for(&access, lifetime_seconds, random, now)
     }
 

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sealwort_fhir::ResourceType;
+use sealwort_proto::crypto::hash;
 use sealwort_proto::message::Emergency;
+use sealwort_proto::{EmergencyId, Pseudonym};
 use serde::{Deserialize, Serialize};
 
 use crate::error::GatewayError;
@@ -137,9 +139,18 @@ impl Access {
         Some(Ended { at, how, by: None, code: None })
     }
 
-    /// As broker and archive know it.
-    pub(crate) fn stated(&self) -> Result<Emergency, GatewayError> {
-        let id = self.id.parse().map_err(|_| GatewayError::Kept("an emergency access has no number"))?;
+    /// As broker and archive know it. An access to somebody whose identities were merged opens several records; there each
+    /// has a number of its own, because an access is to one patient.
+    pub(crate) fn stated(&self, patient: Pseudonym) -> Result<Emergency, GatewayError> {
+        let own: EmergencyId = self.id.parse().map_err(|_| GatewayError::Kept("an emergency access has no number"))?;
+        let id = if patient.to_string() == self.patient {
+            own
+        } else {
+            let of_record =
+                hash("sealwort emergency record v1", &[own.as_bytes(), patient.as_bytes().as_slice()].concat());
+            let (first, _) = of_record.as_bytes().split_at(EmergencyId::LEN);
+            EmergencyId::from_slice(first).ok_or(GatewayError::Kept("an emergency access has no number"))?
+        };
         Ok(Emergency { id, begun_at: self.begun.unwrap_or(self.requested), reason: self.reason.code.clone() })
     }
 

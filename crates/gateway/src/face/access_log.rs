@@ -13,6 +13,7 @@ use sealwort_fhir::search::{Corpus, Document, Ordinal, PatientNamed, Query, Visi
 use sealwort_fhir::{Issue, IssueCode, Outcome, ResourceType, Severity};
 use sealwort_proto::Pseudonym;
 use sealwort_smart::Action;
+use sealwort_smart::oidc::PATIENT_ROLE;
 use sealwort_store::AuditQuery;
 use serde_json::Value;
 
@@ -33,8 +34,6 @@ const COUNT: usize = 100;
 const COUNT_MAX: usize = 1000;
 /// Most entries that one search runs over.
 const SEARCHED_MAX: usize = 20_000;
-/// Roles of those who come for a patient's own record.
-const OWN_RECORD: [&str; 2] = ["patient", "delegate"];
 
 /// `GET Patient/[id]/$access-log`: the newest first, by `date`, in pages.
 pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
@@ -118,10 +117,12 @@ async fn gathered(gateway: &Arc<Gateway>, ask: &Ask) -> Result<AccessLog, Gatewa
     gateway.access_log(patient, &asking.trail).await
 }
 
-/// Whether the patient, or who acts for the patient, comes with a token that lets them read everything of their own.
+/// Whether the patient, or a delegate who may see every label, comes with a token that lets them read everything of their
+/// own: the log names resources of all labels.
 fn own_record(asking: &Asking) -> Result<bool, GatewayError> {
     let allowed = Allowed::by(asking, Record::InContext, Action::Read, ResourceType::AUDIT_EVENT)?;
-    Ok(OWN_RECORD.contains(&asking.role.as_str()) && matches!(allowed, Allowed::Everything))
+    let own = asking.delegation.as_ref().map_or(asking.role == PATIENT_ROLE, |one| one.labels.is_empty());
+    Ok(own && matches!(allowed, Allowed::Everything))
 }
 
 /// What is to be said of each log.

@@ -35,7 +35,7 @@ pub(super) async fn merge(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Ga
 /// `POST Patient/$unmerge`: `source-patient` or `source-patient-identifier`, the identity that was given up; `preview`.
 pub(super) async fn unmerge(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
     let input = Input::of(ask)?;
-    let merged = gateway.unmerge(&input.patient("source-patient")?, input.doing(), &ask.asking).await?;
+    let merged = gateway.unmerge(&input.patient("source-patient")?, None, input.doing(), &ask.asking).await?;
     Ok(input.answer(&merged, "parted from"))
 }
 

@@ -203,7 +203,7 @@ async fn answer(
         *entry = Some((about, asking.trail.clone()));
     }
     if let Some(patient) = &asking.patient {
-        asking.context = gateway.roster.by_resource("Patient", patient.as_str()).await?;
+        asking.context = gateway.context_of(patient.as_str(), &asking).await?;
     }
     if shows_one(place.does) {
         format.take_subset(&mut parameters)?;
@@ -348,7 +348,7 @@ where
         let gateway = Arc::<Gateway>::from_ref(state);
         let mut asking = let_in_noted(&gateway, parts).await?;
         if let Some(patient) = asking.patient.as_ref().filter(|_| asking.by == By::Person) {
-            let context = gateway.roster.by_resource("Patient", patient.as_str()).await;
+            let context = gateway.context_of(patient.as_str(), &asking).await;
             asking.context = context.map_err(|error| failed(&error))?;
             return Ok(Self(asking));
         }

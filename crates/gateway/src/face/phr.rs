@@ -22,6 +22,7 @@ use super::request::{Ask, bad_parameter};
 use crate::Gateway;
 use crate::error::GatewayError;
 use crate::seen::{Seen, check_scope};
+use crate::trail::Trail;
 use crate::user::Asking;
 use crate::view::{Held, Version};
 
@@ -144,7 +145,7 @@ impl Leaving {
         let is_patient = |place: &usize| seen.view.at(*place).is_some_and(|held| is_this(held, &id));
         // Stable: beside that, in the order in which they were first written.
         order.sort_by_key(|place| !is_patient(place));
-        let summary = summarised(gateway, &seen, &id, &asking.trail)?;
+        let summary = summarised(gateway, &seen, &id, &Trail::default())?;
         let consent = match check_scope(asking, Action::Read, "Consent".parse().map_err(|_| unknown("Consent"))?) {
             Ok(()) => {
                 let shown = gateway.consent(id.as_str()).await?;
@@ -214,7 +215,7 @@ impl Leaving {
         let author = &*version.origin.author;
         let witness = version.origin.entry;
         let hash = hex::encode(witness.head.as_bytes());
-        let entry = format!("urn:sealwort:entry:{}:{}:{hash}", self.seen.view.patient, witness.sequence);
+        let entry = format!("urn:sealwort:entry:{}:{}:{hash}", version.origin.log, witness.sequence);
         Some(provenance(&Origin {
             kind,
             id,

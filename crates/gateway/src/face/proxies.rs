@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sealwort_net::server::PeerAddress;
 
 use crate::Gateway;
@@ -45,7 +45,9 @@ impl Proxies {
         if !self.trusts(peer) {
             return peer;
         }
-        let values: Vec<&str> = headers.get_all(&self.header).iter().filter_map(|value| value.to_str().ok()).collect();
+        // A line that is no text is a hop that cannot be read.
+        let text = |value| HeaderValue::to_str(value).unwrap_or_default();
+        let values: Vec<&str> = headers.get_all(&self.header).iter().map(text).collect();
         let mut client = peer;
         for hop in values.iter().rev().flat_map(|value| value.rsplit(',')).take(HOPS_MAX) {
             let said = if self.header == header::FORWARDED { forwarded_for(hop) } else { Some(hop.trim()) };

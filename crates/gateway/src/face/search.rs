@@ -103,7 +103,7 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
             };
             let content = |at| {
                 let held = seen.view.at(usize::try_from(at).ok()?)?;
-                ask.asking.trail.shows(patient, held.kind, held.id.as_str());
+                ask.asking.trail.shows(seen.view.patient, held.kind, held.id.as_str());
                 Some((held.kind, held.id.as_str().to_owned(), held.newest().content.clone()?))
             };
             let notes = withheld(seen.view.withheld);

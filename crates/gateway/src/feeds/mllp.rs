@@ -249,9 +249,9 @@ impl Gateway {
                 (EventKind::PatientMerged, self.merge(&both, merge::Doing::Really, asking).await)
             }
             Identities::Parted { first, second } => {
-                let parted = match self.unmerge(first, merge::Doing::Really, asking).await {
+                let parted = match self.unmerge(first, Some(second), merge::Doing::Really, asking).await {
                     Err(error) if error.code() == "patient-not-merged" => {
-                        self.unmerge(second, merge::Doing::Really, asking).await
+                        self.unmerge(second, Some(first), merge::Doing::Really, asking).await
                     }
                     outcome => outcome,
                 };

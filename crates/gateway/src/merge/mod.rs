@@ -117,6 +117,9 @@ impl Merge {
     }
 }
 
+/// The branch of what a record says of merges.
+const NOTES: Branch = Branch::Administrative;
+
 /// A merge in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Merged {
@@ -185,7 +188,7 @@ impl Gateway {
                 }),
             },
         };
-        let agreed = self.agreed(&merge)?;
+        let agreed = self.agreed(&merge, &from, &to).await?;
         if let Some(result) = &identities.result
             && result.id() != Some(&target.id)
         {
@@ -336,11 +339,18 @@ impl Gateway {
         Ok(Consented { directive, book: self.roster.consents(known.patient).await? })
     }
 
-    /// What both consents allow, in the surviving one's words.
-    fn agreed(&self, merge: &Merge) -> Result<Vec<Terms>, GatewayError> {
+    /// What both consents allow, in the surviving one's words: those before the merge, and those of now, should it have
+    /// been cut off and something have been withdrawn since.
+    async fn agreed(&self, merge: &Merge, from: &Known, to: &Known) -> Result<Vec<Terms>, GatewayError> {
         let before = merge.before.as_ref().ok_or_else(crate::consent::authority_elsewhere)?;
         let theirs = self.retagged(&before.source.terms()?, merge.source, merge.target);
-        let agreed = in_common(&before.target.terms()?, &theirs);
+        let mut agreed = in_common(&before.target.terms()?, &theirs);
+        for (known, then) in [(to, &before.target), (from, &before.source)] {
+            let now = self.newest_directive(known).await?;
+            if now.to_bytes() != then.directive.0 {
+                agreed = in_common(&agreed, &self.retagged(&terms_of(&now), known.patient, merge.target));
+            }
+        }
         let own = self.hospital(&self.member.identity().to_string())?;
         let writes = |terms: &Terms| terms.grantees().holds(&own) && terms.actions().contains(&ConsentAction::Write);
         if agreed.iter().any(writes) {
@@ -392,7 +402,7 @@ impl Gateway {
         let content = note.resource(&self.member.identity().to_string());
         let record =
             Record { change: Change::Put, resource_type: "Linkage".to_owned(), id: note.linkage.clone(), content };
-        let records = Arc::new(vec![Labelled { record, label: Branch::Administrative }]);
+        let records = Arc::new(vec![Labelled { record, label: NOTES }]);
         let as_of = (Basis::Any, self.sessions.now());
         self.deposit(patient, DepositId::random(), records, asking, as_of).await.map(drop)
     }
@@ -410,19 +420,29 @@ impl Gateway {
             return Ok(view);
         }
         let authority = self.registered_by(patient).await?;
-        let mut sources = Vec::new();
+        let mut notes: Vec<MergeNote> = Vec::new();
         for note in view.merges_by(&authority) {
-            if note.target.patient != patient || note.standing == Standing::Undone {
-                continue;
+            if note.target.patient == patient && note.standing == Standing::Merged {
+                self.learn_merge(note, &authority).await?;
+                notes.push(note.clone());
             }
-            self.learn_merge(note, &authority).await?;
+        }
+        let told: Vec<Pseudonym> = notes.iter().map(|note| note.source.patient).collect();
+        for gone in known.into_iter().filter(|gone| !told.contains(gone)) {
+            let Some(merge) = self.roster.merge(gone).await? else { continue };
+            // Who cannot read what is said of merges goes by what is known of them; and the authority parts by itself.
+            if !self.reads_notes(&view) || merge.before.is_some() {
+                notes.push(merge.note(Standing::Merged)?);
+            } else {
+                self.roster.merge_undone(gone).await?;
+            }
+        }
+        let mut sources = Vec::new();
+        for note in notes {
             asking.trail.touches(note.source.patient);
             // What either denies is denied: nothing of both is shown where one of them is refused.
             let source = self.open_under(note.source.patient, asking, emergency).await?;
-            sources.push((note.clone(), source));
-        }
-        for gone in known.into_iter().filter(|gone| !sources.iter().any(|(note, _)| note.source.patient == *gone)) {
-            self.roster.merge_undone(gone).await?;
+            sources.push((note, source));
         }
         if sources.is_empty() {
             return Ok(view);
@@ -430,8 +450,17 @@ impl Gateway {
         Ok(self.patients.combined(&view, asking, emergency, &sources, &self.base))
     }
 
+    /// Whether what a record says of merges is among what this reading may see.
+    fn reads_notes(&self, view: &PatientView) -> bool {
+        view.tags.contains(&self.directory.tag(view.patient, NOTES))
+    }
+
     /// Where the record says that it was merged into another one, that one.
     pub(crate) async fn led_on(&self, view: &PatientView) -> Result<Option<Pseudonym>, GatewayError> {
+        let known = Some(self.roster.surviving(view.patient)).filter(|surviving| *surviving != view.patient);
+        if !self.reads_notes(view) {
+            return Ok(known);
+        }
         if !view.tells_of_merges() {
             return Ok(None);
         }
@@ -439,7 +468,8 @@ impl Gateway {
         let mut notes = view.merges_by(&authority);
         let holds = |note: &&MergeNote| note.source.patient == view.patient && note.standing == Standing::Merged;
         let Some(note) = notes.find(holds) else {
-            if self.roster.surviving(view.patient) != view.patient {
+            let parted_here = self.roster.merge(view.patient).await?.is_some_and(|merge| merge.before.is_some());
+            if known.is_some() && !parted_here {
                 self.roster.merge_undone(view.patient).await?;
             }
             return Ok(None);
@@ -450,6 +480,10 @@ impl Gateway {
 
     /// Takes note of a merge: both must be of one authority, which says so.
     async fn learn_merge(&self, note: &MergeNote, authority: &str) -> Result<(), GatewayError> {
+        let ends = self.roster.surviving(note.target.patient) == note.target.patient;
+        if note.source.patient == note.target.patient || !ends {
+            return Err(GatewayError::Kept("a record says that it is merged with one that leads on"));
+        }
         for patient in [note.source.patient, note.target.patient] {
             if self.roster.known(patient).await?.is_none() {
                 self.take_registration(patient).await?;

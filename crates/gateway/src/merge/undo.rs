@@ -12,8 +12,15 @@ use crate::people::TREATMENT;
 use crate::user::Asking;
 
 impl Gateway {
-    /// Undoes the merge by which this identity was given up. Again it completes what was cut off.
-    pub(crate) async fn unmerge(&self, source: &str, doing: Doing, asking: &Asking) -> Result<Merged, GatewayError> {
+    /// Undoes the merge by which this identity was given up, into that other one where it is named. Again it completes what
+    /// was cut off.
+    pub(crate) async fn unmerge(
+        &self,
+        source: &str,
+        into: Option<&str>,
+        doing: Doing,
+        asking: &Asking,
+    ) -> Result<Merged, GatewayError> {
         let _one_at_a_time = self.merging.lock().await;
         let identifier = if source.contains('|') { parse_token(source)?.identifier() } else { None };
         let patient = match identifier {
@@ -29,6 +36,16 @@ impl Gateway {
                 "name the identity that was given up, not the one that survived",
             )
         })?;
+        if let Some(into) = into
+            && self.patient_named(into, TREATMENT).await? != self.roster.surviving(merge.target)
+        {
+            return Err(refused(
+                409,
+                "patient-not-merged",
+                "these two are not merged into each other",
+                "name the identity that was given up and the one that survived",
+            ));
+        }
         let before = merge.before.clone().ok_or_else(crate::consent::authority_elsewhere)?;
         asking.trail.touches(merge.source);
         asking.trail.touches(merge.target);

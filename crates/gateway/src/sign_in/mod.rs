@@ -341,11 +341,17 @@ impl Gateway {
     /// Who comes for their own record or as a delegate, or why nobody is let in.
     async fn private_person(&self, signed_in: &SignedIn, fault: &SignInFault) -> Result<(User, Who), String> {
         let account = signed_in.name.as_str();
+        let acts_for_others = !self.delegations_of(account, self.sessions.now()).is_empty();
         let own = match &signed_in.patient {
-            Some(said) => Some(self.own_record(said).await.map_err(|error| error.to_string())?),
+            Some(said) => match self.own_record(said).await {
+                Ok(own) => Some(own),
+                // Whoever acts for somebody needs no record of their own here.
+                Err(_) if acts_for_others => None,
+                Err(error) => return Err(error.to_string()),
+            },
             None => None,
         };
-        if own.is_none() && self.delegations_of(account, self.sessions.now()).is_empty() {
+        if own.is_none() && !acts_for_others {
             return Err(fault.to_string());
         }
         let role = if own.is_some() { PATIENT_ROLE } else { DELEGATE_ROLE };

@@ -80,7 +80,12 @@ impl Gateway {
 
     /// Whether it ended.
     async fn end_if_over(&self, one: &Subscription) -> Result<bool, GatewayError> {
-        let over = match (Wish::read_kept(one), self.subscriber(one).await) {
+        let subscriber = match self.subscriber(one).await {
+            // What could not be looked up has not ended.
+            Err(error) if error.status() >= 500 => return Err(error),
+            subscriber => subscriber,
+        };
+        let over = match (Wish::read_kept(one), subscriber) {
             (_, Err(error)) | (Err(error), Ok(_)) => Some((error.code().to_owned(), error.to_string())),
             (Ok(wish), Ok(_)) if wish.end.is_some_and(|end| end <= self.sessions.now().as_secs()) => {
                 Some(("subscription-ended".to_owned(), "its end is over".to_owned()))
@@ -122,8 +127,7 @@ impl Gateway {
             return Ok(Next::Told);
         };
         let Ok(asking) = self.subscriber(&one).await else {
-            self.end_if_over(&one).await?;
-            return Ok(Next::Told);
+            return Ok(if self.end_if_over(&one).await? { Next::Told } else { Next::Again });
         };
         let wish = Wish::read_kept(&one)?;
         let found = self.changes(&one, &wish, &asking).await;
@@ -179,6 +183,8 @@ impl Gateway {
         let filter = wish.query.filter(corpus, seen.visible());
         let mut found: Vec<(u64, String)> = seen
             .places()
+            // Places of another log, whose record was merged into this one, say nothing here.
+            .filter(|(_, held)| held.newest().origin.log == seen.view.patient)
             .filter(|(_, held)| held.newest().origin.entry.sequence > one.told)
             .filter(|(place, _)| {
                 let document = ordinal(*place).and_then(|at| corpus.document(at));

@@ -397,6 +397,22 @@ impl Gateway {
         known.ok_or_else(GatewayError::unknown_patient)
     }
 
+    /// A patient was erased: nothing is kept of what was to be told of them.
+    pub(crate) async fn end_subscriptions_of(&self, patient: Pseudonym) -> Result<(), GatewayError> {
+        let _one_at_a_time = self.subscriptions.changing.lock().await;
+        let patient = patient.to_string();
+        let of_patient: Vec<String> = lock(&self.subscriptions.all)
+            .values()
+            .filter(|one| one.patient == patient)
+            .map(|one| one.id.clone())
+            .collect();
+        for id in of_patient {
+            self.roster.remove_row(RosterKind::Subscription, id.as_bytes()).await?;
+            lock(&self.subscriptions.all).remove(&id);
+        }
+        Ok(())
+    }
+
     /// Who subscribed, as they may ask now.
     async fn subscriber(&self, subscription: &Subscription) -> Result<Asking, GatewayError> {
         let now = crate::authorization::seconds(self.sessions.now());
@@ -412,7 +428,7 @@ impl Gateway {
         let mut asking = Asking::of(&access, subscription.purpose.clone())?;
         asking.delegation = self.delegation_of(&access)?;
         if let Some(patient) = &asking.patient {
-            asking.context = self.roster.by_resource("Patient", patient.as_str()).await?;
+            asking.context = self.context_of(patient.as_str(), &asking).await?;
         }
         Ok(asking)
     }

@@ -36,6 +36,9 @@ impl PatientView {
         let mut identifiers: Vec<Value> = Vec::new();
         for (note, source) in sources {
             for (_, held) in source.all() {
+                if self.away.contains_key(&(held.kind, held.id.clone())) {
+                    continue;
+                }
                 let mut held = links.rewritten(held).unwrap_or_else(|| held.clone());
                 if held.kind == ResourceType::PATIENT {
                     identifiers.extend(identifiers_of(&held.newest));

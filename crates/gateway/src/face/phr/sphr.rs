@@ -30,7 +30,7 @@ pub(super) async fn write(leaving: &Leaving, outlet: Outlet) -> Result<(), Gatew
     if let Some(consent) = &leaving.consent {
         folder.whole("consent.json", "application/json", consent).await?;
     }
-    // The patient's access log belongs here, as a part `access-log.ndjson`, once the gateway can tell it.
+    // The access log is no part of it: `sealwort access-log --proof` writes that, with what proves it.
     documents(leaving, &mut folder).await?;
     let manifest = manifest(leaving, &folder, lines, provenances);
     let manifest = manifest.to_string().into_bytes();
