@@ -208,7 +208,7 @@ impl Leaving {
     }
 
     /// The Provenance of one version; none for what is provenance itself.
-    fn provenance(&self, kind: ResourceType, id: &ResourceId, version: &Version) -> Option<Vec<u8>> {
+    fn provenance(kind: ResourceType, id: &ResourceId, version: &Version) -> Option<Vec<u8>> {
         if matches!(kind.as_str(), "Provenance" | "AuditEvent") {
             return None;
         }
@@ -306,7 +306,7 @@ async fn bundle(leaving: &Leaving, outlet: Outlet) -> Result<(), GatewayError> {
         }
     }
     for (kind, id, version) in leaving.resources() {
-        let Some(provenance) = leaving.provenance(kind, id, version) else { continue };
+        let Some(provenance) = Leaving::provenance(kind, id, version) else { continue };
         let name = provenance_id(version);
         let ask = entry(&mut out, &format!("{base}/Provenance/{name}"), &provenance);
         outlet.pass(&mut out, PIECE_BYTES).await?;

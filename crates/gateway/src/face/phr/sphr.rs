@@ -64,7 +64,7 @@ async fn record(leaving: &Leaving, folder: &mut Folder) -> Result<(u64, u64), Ga
         }
     }
     for (at, (kind, id, version)) in leaving.resources().enumerate() {
-        let Some(provenance) = leaving.provenance(kind, id, version) else { continue };
+        let Some(provenance) = Leaving::provenance(kind, id, version) else { continue };
         folder.line(&provenance).await?;
         provenances += 1;
         if at % RESOURCES_PER_ASKING == RESOURCES_PER_ASKING - 1 {
