@@ -7,6 +7,7 @@ mod hidden;
 mod soon;
 #[path = "../support/mod.rs"]
 mod support;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use support::receiver::Receiver;
 use support::{Answer, Client, Party, World, parts};
 
 const ROLES: [&str; 4] = ["physician", "nurse", "clerk", "researcher"];
@@ -25,7 +27,7 @@ const AT_ONCE: usize = 6;
 /// As it is by default.
 const CRL_EVERY: &str = "5s";
 /// How long the consent that runs out is in force.
-const IN_FORCE: Duration = Duration::from_secs(15);
+const IN_FORCE: Duration = Duration::from_secs(20);
 
 /// What the patient said, and who asks: the hospital that keeps the consent (`Own`), or another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,11 @@ const SITUATIONS: [Situation; 9] =
 impl Situation {
     fn key(self) -> String {
         format!("{self:?}").to_lowercase()
+    }
+
+    /// The hospital that asks.
+    fn asks_at(self) -> Party {
+        if self == Own { Party::HospitalA } else { Party::HospitalB }
     }
 }
 
@@ -147,7 +154,14 @@ fn transaction(resources: impl IntoIterator<Item = Value>) -> String {
 fn everybody_is_shown_what_the_patient_said() {
     let bedside = "consent.actors.\"Group/bedside\".roles";
     let physicians = "consent.actors.\"Group/physicians\".roles";
+    let place = tempfile::tempdir().unwrap();
+    let authority = place.path().join("receiver.pem");
+    let receiver = Receiver::start(&authority);
     let world = World::start_with(&[
+        (Party::HospitalA, "subscriptions.inside", json!(true)),
+        (Party::HospitalA, "subscriptions.authority", json!(authority)),
+        (Party::HospitalB, "subscriptions.inside", json!(true)),
+        (Party::HospitalB, "subscriptions.authority", json!(authority)),
         (Party::HospitalA, bedside, json!(["physician", "nurse"])),
         (Party::HospitalA, physicians, json!(["physician"])),
         (Party::HospitalA, "open.patients_max", json!(1000)),
@@ -157,19 +171,25 @@ fn everybody_is_shown_what_the_patient_said() {
         (Party::Broker, "ca.crl_every", CRL_EVERY.into()),
         (Party::Archive, "ca.crl_every", CRL_EVERY.into()),
     ]);
-    let until = prepare(&world);
+    let (until, subscribed) = prepare(&world, &receiver);
     parts(&[
         ("hidden is as good as absent", &|| hidden::is_as_good_as_absent(&world)),
         ("every cell is as the patient said", &|| {
             std::thread::sleep(until.duration_since(SystemTime::now()).unwrap_or_default());
             cells(&world);
         }),
+        ("every Subscription, too", &|| {
+            let (cells, mut differences) = told::tell(&world, &receiver);
+            differences.extend_from_slice(&subscribed);
+            settle(SITUATIONS.len() * ROLES.len() * PURPOSES.len() + cells, &differences);
+        }),
         ("what is taken back ends everywhere", &|| soon::what_is_taken_back_ends_everywhere(&world)),
     ]);
 }
 
-/// Stores every patient with what they said. When the last consent has run out.
-fn prepare(world: &World) -> SystemTime {
+/// Stores every patient with what they said, and subscribes while it is in force. When the last consent has run out, and
+/// what was wrong.
+fn prepare(world: &World, receiver: &Receiver) -> (SystemTime, Vec<String>) {
     let a = world.client(Party::HospitalA);
     for situation in SITUATIONS {
         let key = situation.key();
@@ -200,11 +220,14 @@ fn prepare(world: &World) -> SystemTime {
         }),
         "active",
     );
+    let lasting: Vec<_> = SITUATIONS.into_iter().filter(|situation| *situation != Expired).collect();
+    let mut differences = told::subscribe(world, receiver, &lasting);
     let until = SystemTime::now() + IN_FORCE;
     let mut expiring = bedside.clone();
     expiring["period"] = json!({"end": time::OffsetDateTime::from(until).replace_nanosecond(0).unwrap().format(
         &time::format_description::well_known::Rfc3339).unwrap()});
     put(Expired, &expiring, "active");
+    differences.extend(told::subscribe(world, receiver, &[Expired]));
     // Hospital B has seen all of it while it might, so that it knows every id and holds every record open.
     let b = world.client(Party::HospitalB);
     for situation in [Withdrawn, Refused, Expired] {
@@ -214,7 +237,7 @@ fn prepare(world: &World) -> SystemTime {
     }
     put(Withdrawn, &bedside, "inactive");
     put(Refused, &json!({"type": "deny"}), "active");
-    until + Duration::from_secs(2)
+    (until + Duration::from_secs(2), differences)
 }
 
 fn labelled() -> Value {
@@ -524,7 +547,7 @@ fn cells(world: &World) {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some((situation, role, purpose)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let party = if *situation == Own { Party::HospitalA } else { Party::HospitalB };
+                    let party = situation.asks_at();
                     let client = world.client_with(party, Some(clients[&(party, *role)].clone()));
                     let sees = |label| may_see(*situation, role, purpose, label);
                     let key = situation.key();
@@ -537,13 +560,17 @@ fn cells(world: &World) {
             });
         }
     });
-    let differences = differences.into_inner().unwrap();
-    println!("{} cells, {} differences", cells.load(Ordering::Relaxed), differences.len());
-    for difference in &differences {
+    let cells = cells.into_inner();
+    settle(cells, &differences.into_inner().unwrap());
+    assert!(cells >= 8_000);
+}
+
+fn settle(cells: usize, differences: &[String]) {
+    println!("{cells} cells, {} differences", differences.len());
+    for difference in differences {
         println!("  {difference}");
     }
     assert!(differences.is_empty(), "{} cells differ", differences.len());
-    assert!(cells.load(Ordering::Relaxed) >= 8_000);
 }
 
 /// One role at one patient's record, for one purpose.

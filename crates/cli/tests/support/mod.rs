@@ -8,6 +8,7 @@
 
 pub(crate) mod browser;
 mod http;
+pub(crate) mod receiver;
 pub(crate) mod smart;
 pub(crate) mod stored;
 
@@ -519,3 +520,18 @@ const START_PATIENCE: Duration = Duration::from_secs(20);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 const LOG_TAIL_BYTES: usize = 4096;
+
+/// Longest that anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Looks until something is found.
+pub(crate) fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it did not come within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
