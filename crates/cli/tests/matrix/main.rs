@@ -113,7 +113,7 @@ fn resource(key: &str, (name, kind, label, encounter): (&str, &str, Label, &str)
     let word = word(key, name, old);
     let subject = json!({"reference": format!("Patient/{key}-patient")});
     let code = json!({"coding": [{"system": "urn:code", "code": name}], "text": word});
-    let day = THINGS.iter().position(|thing| thing.0 == name).unwrap();
+    let day = THINGS.iter().position(|thing| thing.0 == name).unwrap_or(THINGS.len());
     let encounter = (!encounter.is_empty()).then(|| json!({"reference": format!("Encounter/{key}-{encounter}")}));
     let mut resource = match kind {
         "Patient" => json!({"identifier": [{"system": "urn:matrix", "value": key}], "name": [{"family": word}]}),
