@@ -229,11 +229,10 @@ def _all_of(one: SimpleNamespace, other: SimpleNamespace) -> bool:
 
 @dataclass(frozen=True)
 class Decision:
-    """Section 6.3: the tags permitted and the others, by which provisions, and when the first permitted tag ends."""
+    """Section 6.3: the tags permitted and the others, and when the first permitted tag ends."""
 
     permitted: list[bytes]
     withheld: list[bytes]
-    provisions: list[int]
     until: int | None
 
 
@@ -279,7 +278,6 @@ def decide(
     return Decision(
         permitted,
         sorted(set(tags) - set(permitted)),
-        [one.id for one in open_now],
         min((end for end in ends if end is not None), default=None),
     )
 

@@ -2,7 +2,7 @@
 //! broker and archive. It denies by default, denies on any doubt, and says which provisions
 //! permitted or what is missing.
 
-use crate::policy::{CompiledDirective, Question};
+use crate::policy::{CompiledDirective, Question, last};
 use crate::provision::{TIME_SECONDS_MAX, sorted};
 use crate::{Action, LabelTag, Missing, Party, Patient, Provision, ProvisionId, Purpose, UserRole};
 
@@ -59,7 +59,7 @@ impl Decision {
         &self.withheld
     }
 
-    /// Every provision that permits one of the labels, sorted.
+    /// The provisions that it rests on, sorted. Others may permit the same, and no longer.
     pub fn provisions(&self) -> &[ProvisionId] {
         &self.provisions
     }
@@ -85,17 +85,16 @@ impl CompiledDirective {
     /// Decides a request by this directive.
     pub fn decide(&self, request: &Request) -> Decision {
         let tags = sorted(request.tags.iter().copied());
-        let now = match self.refuse_early(request, &tags) {
-            Ok(now) => now,
-            Err(missing) => return Decision::denied(tags, missing),
-        };
+        if let Some(missing) = self.refuse_early(request, &tags) {
+            return Decision::denied(tags, missing);
+        }
         let question = Question {
             party: &request.party,
             patient: request.patient,
             role: request.role.as_ref(),
             action: request.action,
             purpose: request.purpose,
-            now,
+            now: request.now,
             tags: &tags,
         };
         let Ok(permitting) = self.permitting(&question) else {
@@ -108,21 +107,18 @@ impl CompiledDirective {
         permit(&permitting, tags)
     }
 
-    /// What is refused before Cedar is asked; otherwise the time as Cedar counts it.
-    fn refuse_early(&self, request: &Request, tags: &[LabelTag]) -> Result<i64, Missing> {
+    /// What is refused before Cedar is asked.
+    fn refuse_early(&self, request: &Request, tags: &[LabelTag]) -> Option<Missing> {
         if request.patient != self.directive().patient() {
-            return Err(Missing::OtherPatient);
+            return Some(Missing::OtherPatient);
         }
         if tags.is_empty() {
-            return Err(Missing::NothingRequested);
+            return Some(Missing::NothingRequested);
         }
         if tags.len() > REQUEST_TAGS_MAX {
-            return Err(Missing::TooManyLabels { count: tags.len() });
+            return Some(Missing::TooManyLabels { count: tags.len() });
         }
-        match i64::try_from(request.now) {
-            Ok(now) if request.now <= TIME_SECONDS_MAX => Ok(now),
-            _ => Err(Missing::Time),
-        }
+        (request.now > TIME_SECONDS_MAX).then_some(Missing::Time)
     }
 }
 
@@ -133,8 +129,7 @@ fn permit(permitting: &[&Provision], tags: Vec<LabelTag>) -> Decision {
     let mut permitted_until = None;
     for tag in tags {
         let with_tag = permitting.iter().filter(|it| it.terms().tags().binary_search(&tag).is_ok());
-        // No end is later than every end.
-        match with_tag.map(|it| it.terms().period().until().unwrap_or(u64::MAX)).max() {
+        match with_tag.map(|it| last(it)).max() {
             None => withheld.push(tag),
             Some(until) => {
                 permitted.push(tag);

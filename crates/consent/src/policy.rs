@@ -7,11 +7,11 @@
 //! ```text
 //! permit (
 //!     principal == Party::"sealwort://demo/gateway/b",
-//!     action in [Action::"read", Action::"write"],
+//!     action,
 //!     resource == Patient::"5f…"
 //! ) when {
 //!     context.now >= 1700000000 && context.now < 1800000000 &&
-//!     Provision::"7".purposes.contains(context.purpose) &&
+//!     Provision::"7".uses.contains(context.use) &&
 //!     Provision::"7".labels.containsAny(context.labels)
 //! };
 //! ```
@@ -26,17 +26,22 @@
 //!
 //! A role that is not named fits only the provisions that are for every role, `all but clerks` not among them.
 //!
-//! The sets are attributes of the entity `Provision::"7"`, because Cedar builds a set written in
-//! a policy anew at each evaluation. Labels are numbers, the places of their tags among all tags of the
+//! A use is an action and a purpose in one word, `read TREAT`. The sets are attributes of the entity `Provision::"7"`,
+//! because Cedar builds a set written in a policy anew at each evaluation: actions in such a set cost more than all the
+//! rest. Labels are numbers, the places of their tags among all tags of the
 //! directive, because Cedar compares numbers faster than texts; a tag that no provision has cannot be permitted.
-//! A request carries all its labels at once: Cedar names
-//! every `permit` that held, and a tag is granted when one of those provisions has it. That
+//! A request carries all its labels at once, and a tag is granted when a provision has it whose `permit` held. That
 //! reading is exact because there is no `forbid`; a rule that forbids a label would need one
 //! Cedar request for each label.
+//!
+//! Each policy is asked by itself, and none that cannot matter: not one whose provision is plainly for another hospital,
+//! role, use or time, nor one that gives no label that a longer lasting one does not give. So whatever is permitted was
+//! read twice, plainly and by Cedar, and Cedar is asked once for most requests, however much a patient has said.
 //!
 //! Nothing is put together as Cedar text. Policies are built from Cedar's JSON form and entity
 //! ids through its API, so no identity can smuggle in syntax.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
 
@@ -47,7 +52,7 @@ use cedar_policy::{
 use serde_json::{Value, json};
 
 use crate::provision::sorted;
-use crate::{Action, Among, Directive, LabelTag, Party, Patient, Provision, ProvisionId, Purpose, UserRole};
+use crate::{Action, Among, Directive, LabelTag, Party, Patient, Provision, Purpose, UserRole};
 
 /// A directive, ready to decide. Compile once for each directive and keep it.
 #[derive(Debug)]
@@ -60,15 +65,17 @@ pub struct CompiledDirective {
     patient: EntityUid,
     /// All tags of the provisions, sorted: a label's number is its place.
     labels: Vec<LabelTag>,
+    /// One policy for each provision, in the directive's order.
+    policies: Vec<PolicySet>,
     /// By hospital named in some provision.
-    grantees: BTreeMap<Party, Policies>,
+    grantees: BTreeMap<Party, Candidates>,
     /// For every other hospital.
-    others: Policies,
+    others: Candidates,
 }
 
-/// The policies that could ever hold for one hospital, by action and purpose. Only a shortcut: each policy
-/// names its hospitals, its actions and its purposes itself.
-type Policies = BTreeMap<(Action, Purpose), PolicySet>;
+/// Places of the provisions that could ever hold for one hospital, by action and purpose, the longest lasting first. Only
+/// a shortcut: each policy names its hospitals, its actions and its purposes itself.
+type Candidates = BTreeMap<(Action, Purpose), Vec<usize>>;
 
 /// One question to Cedar. Tags are all asked for at once.
 pub(crate) struct Question<'a> {
@@ -77,7 +84,7 @@ pub(crate) struct Question<'a> {
     pub(crate) role: Option<&'a UserRole>,
     pub(crate) action: Action,
     pub(crate) purpose: Purpose,
-    pub(crate) now: i64,
+    pub(crate) now: u64,
     pub(crate) tags: &'a [LabelTag],
 }
 
@@ -92,31 +99,32 @@ impl CompiledDirective {
     pub fn compile(directive: &Directive) -> Result<Self, CompileError> {
         let names = Names::new()?;
         let labels = sorted(directive.provisions().iter().flat_map(|it| it.terms().tags()).copied());
-        let mut entities = Vec::new();
-        let mut policies = Vec::new();
+        let (mut entities, mut policies) = (Vec::new(), Vec::new());
         for provision in directive.provisions() {
             entities.push(provision_entity(&names, &labels, provision)?);
-            policies.push((provision, provision_policy(directive.patient(), provision)?));
+            let policy = provision_policy(directive.patient(), provision)?;
+            policies.push(PolicySet::from_policies([policy]).map_err(cedar)?);
         }
+        let mut lasting: Vec<(usize, &Provision)> = directive.provisions().iter().enumerate().collect();
+        lasting.sort_by_key(|(_, provision)| Reverse(last(provision)));
         let indexed = |meant: &dyn Fn(&Among<Party>) -> bool| {
-            let mut by_use: BTreeMap<(Action, Purpose), Vec<Policy>> = BTreeMap::new();
-            for (provision, policy) in policies.iter().filter(|(it, _)| meant(it.terms().grantees())) {
+            let mut by_use = Candidates::new();
+            for (place, provision) in lasting.iter().filter(|(_, it)| meant(it.terms().grantees())) {
                 for action in provision.terms().actions() {
                     for purpose in provision.terms().purposes() {
-                        by_use.entry((*action, *purpose)).or_default().push(policy.clone());
+                        by_use.entry((*action, *purpose)).or_default().push(*place);
                     }
                 }
             }
-            let set = |(used, list)| Ok((used, PolicySet::from_policies(list).map_err(cedar)?));
-            by_use.into_iter().map(set).collect::<Result<Policies, CompileError>>()
+            by_use
         };
         let parties = directive.provisions().iter().flat_map(|it| it.terms().grantees().names());
         let parties: BTreeSet<&Party> = parties.collect();
         let mut grantees = BTreeMap::new();
         for party in parties {
-            grantees.insert(party.clone(), indexed(&|among| among.holds(party))?);
+            grantees.insert(party.clone(), indexed(&|among| among.holds(party)));
         }
-        let others = indexed(&|among| matches!(among, Among::AllBut(_)))?;
+        let others = indexed(&|among| matches!(among, Among::AllBut(_)));
         Ok(Self {
             directive: directive.clone(),
             authorizer: Authorizer::new(),
@@ -124,6 +132,7 @@ impl CompiledDirective {
             names,
             labels,
             entities: Entities::from_entities(entities, None).map_err(cedar)?,
+            policies,
             grantees,
             others,
         })
@@ -134,37 +143,45 @@ impl CompiledDirective {
         &self.directive
     }
 
-    /// The provisions that permit at least one of the tags, sorted by id. Empty is a denial.
+    /// Provisions that permit what of the tags is permitted, sorted by id: of those that permit a tag, the longest
+    /// lasting one is among them. Empty is a denial.
     pub(crate) fn permitting(&self, question: &Question<'_>) -> Result<Vec<&Provision>, NoAnswer> {
-        let policies = self.grantees.get(question.party).unwrap_or(&self.others);
-        let labels = numbers(&self.labels, question.tags);
-        let (Some(policies), false) = (policies.get(&(question.action, question.purpose)), labels.is_empty()) else {
-            return Ok(Vec::new());
-        };
-        let request = self.request(question, labels)?;
-        let response = self.authorizer.is_authorized(&request, policies, &self.entities);
-        if response.diagnostics().errors().next().is_some() {
-            return Err(NoAnswer);
+        let candidates = self.grantees.get(question.party).unwrap_or(&self.others);
+        let mut wanted: Vec<LabelTag> = question.tags.to_vec();
+        let mut found = Vec::new();
+        let mut request = None;
+        for place in candidates.get(&(question.action, question.purpose)).into_iter().flatten() {
+            let (Some(provision), Some(policy)) = (self.directive.provisions().get(*place), self.policies.get(*place))
+            else {
+                return Err(NoAnswer);
+            };
+            let gives = |tag: &LabelTag| provision.terms().tags().binary_search(tag).is_ok();
+            if !wanted.iter().any(gives) || !is_meant(provision, question) {
+                continue;
+            }
+            let request = match &request {
+                Some(request) => request,
+                None => request.insert(self.request(question)?),
+            };
+            let response = self.authorizer.is_authorized(request, policy, &self.entities);
+            if response.diagnostics().errors().next().is_some() {
+                return Err(NoAnswer);
+            }
+            if response.decision() == cedar_policy::Decision::Allow {
+                wanted.retain(|tag| !gives(tag));
+                found.push(provision);
+            }
         }
-        if response.decision() != cedar_policy::Decision::Allow {
-            return Ok(Vec::new());
-        }
-        let reasons = response.diagnostics().reason();
-        let found: Option<Vec<&Provision>> = reasons.map(|id| self.provision_of(id)).collect();
-        let mut found = found.ok_or(NoAnswer)?;
         found.sort_unstable_by_key(|provision| provision.id());
         Ok(found)
     }
 
-    fn request(
-        &self,
-        question: &Question<'_>,
-        labels: Vec<RestrictedExpression>,
-    ) -> Result<cedar_policy::Request, NoAnswer> {
+    fn request(&self, question: &Question<'_>) -> Result<cedar_policy::Request, NoAnswer> {
+        let labels = numbers(&self.labels, question.tags);
         let role = question.role.map(|role| ("role".to_owned(), word(role)));
         let context = Context::from_pairs(role.into_iter().chain([
-            ("now".to_owned(), RestrictedExpression::new_long(question.now)),
-            ("purpose".to_owned(), word(&question.purpose)),
+            ("now".to_owned(), RestrictedExpression::new_long(i64::try_from(question.now).map_err(|_| NoAnswer)?)),
+            ("use".to_owned(), RestrictedExpression::new_string(one_use(question.action, question.purpose))),
             ("labels".to_owned(), RestrictedExpression::new_set(labels)),
         ]));
         let patient = if question.patient == self.directive.patient() {
@@ -181,11 +198,18 @@ impl CompiledDirective {
         )
         .map_err(|_| NoAnswer)
     }
+}
 
-    fn provision_of(&self, policy: &PolicyId) -> Option<&Provision> {
-        let number: &str = policy.as_ref();
-        self.directive.provision(ProvisionId::new(number.parse().ok()?))
-    }
+/// Whether a provision is plainly for this role, now.
+fn is_meant(provision: &Provision, question: &Question<'_>) -> bool {
+    let (roles, period) = (provision.terms().roles(), provision.terms().period());
+    let for_role = question.role.map_or(roles.holds_unnamed(), |role| roles.holds(role));
+    for_role && period.includes(question.now)
+}
+
+/// When a provision ends; no end is later than every end.
+pub(crate) fn last(provision: &Provision) -> u64 {
+    provision.terms().period().until().unwrap_or(u64::MAX)
 }
 
 /// The names of Cedar entity types, parsed once.
@@ -221,10 +245,11 @@ fn provision_entity(names: &Names, labels: &[LabelTag], provision: &Provision) -
     let terms = provision.terms();
     let hospitals =
         terms.grantees().names().iter().map(|party| RestrictedExpression::new_entity_uid(names.party(party)));
+    let uses = terms.actions().iter().flat_map(|action| terms.purposes().iter().map(|it| one_use(*action, *it)));
     let attributes = HashMap::from([
         ("hospitals".to_owned(), RestrictedExpression::new_set(hospitals)),
         ("roles".to_owned(), words(terms.roles().names())),
-        ("purposes".to_owned(), words(terms.purposes())),
+        ("uses".to_owned(), RestrictedExpression::new_set(uses.map(RestrictedExpression::new_string))),
         ("labels".to_owned(), RestrictedExpression::new_set(numbers(labels, terms.tags()))),
     ]);
     let uid = uid(&names.provision, provision.id().to_string());
@@ -267,25 +292,22 @@ fn provision_policy(patient: Patient, provision: &Provision) -> Result<Policy, C
     if let Some(until) = period.until() {
         conditions.push(when(compare("<", context("now"), json!({ "Value": until }))));
     }
-    conditions.push(when(compare("contains", own("purposes"), context("purpose"))));
+    conditions.push(when(compare("contains", own("uses"), context("use"))));
     conditions.push(when(compare("containsAny", own("labels"), context("labels"))));
 
-    // Cedar evaluates `==` faster than `in` over a set of one.
-    let action = match terms.actions() {
-        [only] => json!({ "op": "==", "entity": entity(ACTION, only.as_str()) }),
-        several => {
-            let several = several.iter().map(|it| entity(ACTION, it.as_str()));
-            json!({ "op": "in", "entities": several.collect::<Vec<_>>() })
-        }
-    };
     let policy = json!({
         "effect": "permit",
         "principal": principal,
-        "action": action,
+        "action": { "op": "All" },
         "resource": { "op": "==", "entity": entity(PATIENT, &patient.to_string()) },
         "conditions": conditions,
     });
     Policy::from_json(Some(PolicyId::new(id)), policy).map_err(cedar)
+}
+
+/// An action and a purpose in one word.
+fn one_use(action: Action, purpose: Purpose) -> String {
+    format!("{action} {purpose}")
 }
 
 fn uid(kind: &EntityTypeName, id: impl AsRef<str>) -> EntityUid {

@@ -73,6 +73,11 @@ impl Period {
         before.into_iter().chain(after)
     }
 
+    /// Whether `now` is inside.
+    pub(crate) fn includes(self, now: u64) -> bool {
+        self.from <= now && !self.has_ended(now)
+    }
+
     /// Whether it is over at `now`.
     pub(crate) fn has_ended(self, now: u64) -> bool {
         self.until.is_some_and(|until| until <= now)

@@ -71,7 +71,6 @@ def directive_decide(given: dict) -> dict:
     return {
         "permitted": [tag.hex() for tag in decision.permitted],
         "withheld": [tag.hex() for tag in decision.withheld],
-        "provisions": decision.provisions,
         "permitted_until": decision.until,
     }
 

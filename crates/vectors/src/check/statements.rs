@@ -153,7 +153,6 @@ fn directive_decide(input: In<'_>) -> Outcome {
     Ok(json!({
         "permitted": shown(decision.permitted()),
         "withheld": shown(decision.withheld()),
-        "provisions": decision.provisions().iter().map(|id| id.as_u32()).collect::<Vec<_>>(),
         "permitted_until": decision.permitted_until(),
     }))
 }
