@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::StatusCode;
 use sealwort_audit::{Detail, Event, EventKind, Outcome};
 use sealwort_fhir::{IssueCode, ResourceType};
 use sealwort_journal::JournalError;
@@ -13,6 +14,7 @@ use sealwort_proto::{Digest, Pseudonym, TokenId};
 use crate::Gateway;
 use crate::error::GatewayError;
 use crate::face::Interaction;
+use crate::face::reply::Reply;
 use crate::open::Lease;
 use crate::user::{Asking, By};
 
@@ -89,7 +91,7 @@ impl Trail {
         std::mem::take(&mut self.touched().leases)
     }
 
-    /// Whose records were opened and something of them shown.
+    /// Of whose records something was shown, or stored in them.
     fn opened(&self) -> BTreeSet<Pseudonym> {
         let touched = self.touched();
         let shown = touched.patients.iter().filter(|(_, access)| !access.types.is_empty());
@@ -162,6 +164,18 @@ pub(crate) fn kind_of(does: Interaction, of: Option<ResourceType>) -> Option<Eve
         | Interaction::ExportFile
         | Interaction::PhrExport => EventKind::Exported,
     })
+}
+
+/// Whether this is about records, and the answer shows nothing of them and nothing was stored. What was refused as a whole
+/// is told as such, and what the asker has already is no secret.
+pub(crate) fn is_in_step(entry: &Event, trail: &Trail, outcome: &Result<Reply, GatewayError>) -> bool {
+    use EventKind::{Created, Deleted, Patched, Updated};
+    let of_records = shows_records(entry.kind) || matches!(entry.kind, Created | Updated | Patched | Deleted);
+    let may_hide = match outcome {
+        Ok(reply) => reply.status != StatusCode::NOT_MODIFIED,
+        Err(error) => error.status() < 500 && !matches!(error.status(), 401 | 403),
+    };
+    of_records && may_hide && trail.opened().is_empty()
 }
 
 /// Whether an entry of this kind is about somebody who was shown what stands in a record.
