@@ -76,6 +76,7 @@ struct Delegation {
     labels: Vec<String>,
     types: Vec<String>,
     until: u64,
+    rests: bool,
 }
 
 pub(crate) async fn run(args: DelegateArgs, output: Output) -> Result<(), CliError> {
@@ -114,6 +115,7 @@ fn shown(all: Vec<Delegation>, output: Output) -> Result<(), CliError> {
     let some = |words: Vec<String>| if words.is_empty() { "all".to_owned() } else { words.join(", ") };
     let row = |one: Delegation| {
         let until = UnixTime::from_secs(one.until).to_string();
+        let until = if one.rests { format!("{until}, rests: merged since") } else { until };
         let (rights, labels, types) = (some(one.rights), some(one.labels), some(one.types));
         vec![one.id, one.name, one.account, one.user, one.relationship, rights, labels, types, until]
     };

@@ -1,6 +1,7 @@
 //! `sealwort patient`: two identities of one patient, merged and parted again.
 
 use clap::{Args, Subcommand};
+use sealwort_fhir::parse_token;
 use serde_json::{Value, json};
 
 use crate::client::{ClientArgs, FHIR_JSON, Question};
@@ -49,11 +50,11 @@ struct UnmergeArgs {
 pub(crate) async fn run(args: PatientArgs, output: Output) -> Result<(), CliError> {
     let (operation, named, preview, client) = match &args.command {
         PatientCommand::Merge(args) => {
-            let named = vec![side("source-patient", &args.source), side("target-patient", &args.into)];
+            let named = vec![side("source-patient", &args.source)?, side("target-patient", &args.into)?];
             ("$merge", named, args.dry_run, &args.client)
         }
         PatientCommand::Unmerge(args) => {
-            ("$unmerge", vec![side("source-patient", &args.source)], args.dry_run, &args.client)
+            ("$unmerge", vec![side("source-patient", &args.source)?], args.dry_run, &args.client)
         }
     };
     let mut parameters = named;
@@ -72,12 +73,19 @@ pub(crate) async fn run(args: PatientArgs, output: Output) -> Result<(), CliErro
     output.raw(texts.unwrap_or("done").as_bytes())
 }
 
-/// A patient as the operation names it.
-fn side(name: &str, patient: &str) -> Value {
-    if let Some((system, value)) = patient.split_once('|') {
-        let identifier = json!({ "system": system, "value": value });
-        return json!({ "name": format!("{name}-identifier"), "valueIdentifier": identifier });
+/// A patient as the operation names it. An identifier is written as in searches, with a backslash before `\`, `|`, `,`
+/// and `$`.
+fn side(name: &str, patient: &str) -> Result<Value, CliError> {
+    if patient.contains('|') {
+        let wrong = |why: String| CliError::Local(format!("{patient} is no identifier: {why}"));
+        let token = parse_token(patient).map_err(|error| wrong(error.to_string()))?;
+        let identifier = token.identifier().ok_or_else(|| wrong("write system|value".to_owned()))?;
+        let mut shown = json!({ "value": identifier.value });
+        if let (Some(system), Some(fields)) = (identifier.system, shown.as_object_mut()) {
+            fields.insert("system".to_owned(), system.into());
+        }
+        return Ok(json!({ "name": format!("{name}-identifier"), "valueIdentifier": shown }));
     }
     let id = patient.strip_prefix("Patient/").unwrap_or(patient);
-    json!({ "name": name, "valueReference": { "reference": format!("Patient/{id}") } })
+    Ok(json!({ "name": name, "valueReference": { "reference": format!("Patient/{id}") } }))
 }

@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::{Client, Party, World, exit, json_of, run, succeeded, text};
@@ -32,6 +33,8 @@ fn labels_follow_the_rules() {
     write_rules(&file, &[HIV]);
     restart(&mut world);
     more_open(&world, &a(&world), &b);
+
+    while_away(&mut world);
 
     fs::write(&file, "[[rule]]\nname = \"x\"\n").unwrap();
     assert!(world.stop(Party::HospitalA).success());
@@ -142,4 +145,25 @@ fn more_open(world: &World, a: &Client, b: &Client) {
     assert_eq!((told.as_array().unwrap().len(), &told[0]["from"]), (1, &json!("psychiatry")));
     assert_eq!(b.get("/fhir/Condition/mind").with(200).field("etag"), Some("W/\"1\""));
     assert_eq!(a.get("/fhir/Condition/mind/_history").with(200).entries().len(), 3);
+}
+
+/// What is labelled anew while the exchange is away goes away from where it was once it is sent.
+fn while_away(world: &mut World) {
+    let (a, b) = (world.client(Party::HospitalA), world.client(Party::HospitalB));
+    b.get("/fhir/Condition/plain").with(200);
+    world.kill(Party::Broker);
+    // From now on nothing is known there of what is stored.
+    while a.get("/fhir/Condition/plain").status == 200 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let now = condition("plain", "B20", &level("N"));
+    a.send("PUT", "/fhir/Condition/plain", &[], now.to_string()).with(202);
+    world.restart(Party::Broker);
+    let begun = Instant::now();
+    while b.get("/fhir/Condition/plain/_history/1").status != 404 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the version before is shown");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    b.get("/fhir/Condition/plain").with(404);
+    assert_eq!(a.get("/fhir/Condition/plain").with(200).field("etag"), Some("W/\"2\""));
 }

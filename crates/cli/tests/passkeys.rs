@@ -162,6 +162,17 @@ fn patients_sign_in_with_passkeys() {
     }
     let list = |site: &Site| json_of(&site.staff(&["passkey", "list", "p1", "--json"])).as_array().unwrap().clone();
     assert_eq!(list(&site).len(), 1);
+    // While the identity is merged into another one it is the other's, too; then its own again.
+    let listed = |site: &Site| ["p1", "p2"].map(|id| {
+        json_of(&site.staff(&["passkey", "list", id, "--json"])).as_array().unwrap().len()
+    });
+    let administrator = site.world.token(A, "root", "administrator");
+    succeeded(&site.run(&administrator, &["patient", "merge", "p1", "--into", "p2"]));
+    assert_eq!(listed(&site), [1, 1]);
+    succeeded(&site.run(&first, &["get", "p2"]));
+    succeeded(&site.run(&administrator, &["patient", "unmerge", "p1"]));
+    assert_eq!(listed(&site), [1, 0]);
+    assert!(!site.run(&first, &["get", "p2"]).status.success());
     browser.tell(&json!({"forget": true}));
     browser.tell(&json!({"open": page}));
     assert!(browser.make(code).1.contains("no such invitation"), "an invitation counts once");

@@ -44,6 +44,7 @@ fn private_people_have_what_is_theirs_as_long_as_it_is() {
         ("a patient sees and decides about the own record", &|| patients(&world)),
         ("a user signs in from a terminal", &|| from_a_terminal(&world)),
         ("answers on their way are cut", &|| cut(&world)),
+        ("identities are merged and parted", &|| merged(&world)),
     ]);
 }
 
@@ -195,6 +196,38 @@ fn patients(world: &World) {
     let token = child.token(&gateway);
     with(world, &token).get("/fhir/Patient/p2").with(200);
     with(world, &token).get("/fhir/Patient/p1").with(404);
+}
+
+/// The patient sees the records of both identities; who acts for one of them sees neither, until they are named for both.
+fn merged(world: &World) {
+    let gateway = world.url(A);
+    let signed_in = |account: &str| {
+        let mut browser = Browser::default();
+        browser.sign_in(&gateway, account).with(200);
+        browser.token(&gateway)
+    };
+    let sees = |token: &str| ["p1", "p2"].map(|id| with(world, token).get(&format!("/fhir/Observation/{id}-o0")).status);
+    let given = add(world, "p1", "mona", &["--relationship", "GUARD"]);
+    let (mona, own) = (signed_in("mona"), signed_in("pat"));
+    assert_eq!((sees(&mona), sees(&own)), ([200, 404], [200, 404]));
+
+    succeeded(&administrate(world, &["patient", "merge", "p1", "--into", "p2"]));
+    let since = signed_in("pat");
+    assert_eq!((sees(&mona), sees(&own), sees(&since)), ([401, 401], [200, 200], [200, 200]));
+    Browser::default().sign_in(&gateway, "mona").with(401);
+    let listed = json_of(&world.run_at(A, &["delegate", "list", "p2", "--json"]));
+    let one = listed.as_array().unwrap().iter().find(|one| one["id"] == given["id"]).unwrap();
+    assert_eq!(one["rests"], true, "{listed}");
+    let anew = add(world, "p1", "mona", &["--relationship", "GUARD"]);
+    assert_eq!(anew["rests"], false);
+    let for_both = signed_in("mona");
+    assert_eq!((sees(&for_both), sees(&mona)), ([200, 200], [401, 401]));
+
+    // Parted, everybody has their own again.
+    succeeded(&administrate(world, &["patient", "unmerge", "p1"]));
+    for token in [&mona, &own, &since, &for_both] {
+        assert_eq!(sees(token), [200, 404]);
+    }
 }
 
 fn from_a_terminal(world: &World) {

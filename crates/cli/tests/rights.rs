@@ -362,6 +362,13 @@ fn two(source: &str, target: &str) -> String {
         .to_string()
 }
 
+/// The answer to a merge, or its undoing, that an administrator asks for.
+fn merged(world: &World, hospital: Party, operation: &str, body: String) -> support::Answer {
+    let administrator = world.token(hospital, "root", "administrator");
+    let path = format!("/fhir/Patient/{operation}");
+    world.client_with(hospital, Some(administrator)).send("POST", &path, &[], body)
+}
+
 /// MSA-1 of the answer to a message over MLLP.
 fn acknowledged(address: std::net::SocketAddr, message: &str) -> String {
     use std::io::{Read as _, Write as _};
@@ -397,9 +404,7 @@ fn two_identities_become_one_patient_and_two_again() {
         let patient = format!("urn:rights|{number}");
         world.consent(here, "grant", &patient, there).unwrap().done();
     }
-    let post = |hospital: Party, operation: &str, body: String| {
-        world.client(hospital).send("POST", &format!("/fhir/Patient/{operation}"), &[], body)
-    };
+    let post = |hospital: Party, operation: &str, body: String| merged(&world, hospital, operation, body);
     assert_eq!(finds(&world, there, "Observation?patient.identifier=urn:rights%7C1").len(), 1);
     let consent =
         |number: u32| world.client(here).get(&format!("/consent?patient=urn:rights%7C{number}")).done().json();
@@ -409,7 +414,12 @@ fn two_identities_become_one_patient_and_two_again() {
     };
     let (first, second) = (whole(here, "p1"), whole(here, "p2"));
 
-    // Looking changes nothing; what is wrong is told. Hospital B has not met the second one.
+    // It is for administrators. Looking changes nothing; what is wrong is told. Hospital B has not met the second one.
+    for operation in ["$merge", "$unmerge"] {
+        let by_physician =
+            world.client(here).send("POST", &format!("/fhir/Patient/{operation}"), &[], two("p1", "p2"));
+        assert_eq!(by_physician.refusal(), (403, "administrator-needed".to_owned(), String::new()));
+    }
     assert_eq!(post(there, "$merge", two("p1", "p2")).refusal().0, 404);
     assert_eq!(post(here, "$merge", two("p1", "p1")).refusal().1, "merge-same");
     let mut preview: Value = serde_json::from_str(&two("p1", "p2")).unwrap();
@@ -472,7 +482,7 @@ fn two_identities_become_one_patient_and_two_again() {
     assert_eq!(erase(&world, here, &json!({"patient": "p2"})).refusal().1, "patient-merged");
 
     // Undone, each is as it was; what was written since stays.
-    support::succeeded(&world.run_at(here, &["patient", "unmerge", "p1"]));
+    support::succeeded(&support::browser::administrate(&world, &["patient", "unmerge", "p1"]));
     let undone = whole(here, "p1");
     assert_eq!(undone, first);
     let mut kept = whole(here, "p2");
@@ -534,4 +544,101 @@ fn two_identities_become_one_patient_and_two_again() {
         support::run(&["audit", "search", "--folder", support::text(&folder), "--kind", "patient-merged", "--json"]);
     support::succeeded(&entries);
     assert!(String::from_utf8_lossy(&entries.stdout).contains("patient-merged"));
+}
+
+const GLASS: [(&str, &str); 1] = [("Purpose-Of-Use", "BTG")];
+
+/// Parameters of texts.
+fn texts(values: &[(&str, &str)]) -> String {
+    let parts: Vec<_> = values.iter().map(|(name, value)| json!({"name": name, "valueString": value})).collect();
+    json!({"resourceType": "Parameters", "parameter": parts}).to_string()
+}
+
+#[test]
+fn what_belongs_to_either_identity_follows_the_merge() {
+    let (here, there) = (Party::HospitalA, Party::HospitalB);
+    let world = World::start_with(&[
+        (here, "emergency.at_registration.hospitals", json!(["hospital-a", "hospital-b"])),
+        (here, "emergency.at_registration.labels", json!(["general"])),
+    ]);
+    let odd = r"a,b|c$d\e";
+    let mut third = patient(3);
+    third["identifier"][0]["value"] = json!(odd);
+    for resource in [patient(1), observation(1), patient(2), observation(2), third] {
+        put(&world, here, &resource);
+    }
+    for number in ["1", "2"] {
+        let change = json!({"patient": format!("urn:rights|{number}"), "to": "hospital-b", "labels": ["general"]});
+        world.request(here, "POST", "/consent/grant", change.to_string().as_bytes()).unwrap().done();
+        assert_eq!(finds(&world, there, &format!("Patient?identifier=urn:rights%7C{number}")).len(), 1);
+    }
+    let before = world.client_with(here, Some(world.token(here, "dr-before", "physician")));
+    before.get("/fhir/Observation/o1").with(200);
+
+    // By identifiers with letters that searches know: as FHIR has them, and as a search writes them.
+    let by = |name: &str, value: &str| {
+        let identifier = json!({"system": "urn:rights", "value": value});
+        json!({"name": format!("{name}-identifier"), "valueIdentifier": identifier})
+    };
+    let preview = json!({"name": "preview", "valueBoolean": true});
+    let looked = json!({"resourceType": "Parameters", "parameter": [by("source-patient", odd), by("target-patient", "1"), preview]});
+    let looked = merged(&world, here, "$merge", looked.to_string()).with(200);
+    assert!(looked.text().contains("Patient/p3 would be merged into Patient/p1"), "{}", looked.text());
+    let typed = format!("urn:rights|{}", r"a\,b\|c\$d\\e");
+    let looked = support::browser::administrate(&world, &["patient", "merge", &typed, "--into", "p1", "--dry-run"]);
+    support::succeeded(&looked);
+    assert!(String::from_utf8_lossy(&looked.stdout).contains("Patient/p3 would be merged"));
+    let wrong = support::browser::administrate(&world, &["patient", "merge", "urn:rights|a,b", "--into", "p1"]);
+    assert_eq!(support::exit(&wrong), 1, "{}", support::errors(&wrong));
+
+    merged(&world, here, "$merge", two("p1", "p2")).with(200);
+
+    // Who looked at either is in the log of both, which is asked for by either id; each proof is of one identity.
+    let auditor = world.client_with(here, Some(world.token(here, "aud-1", "auditor")));
+    let log = |id: &str| auditor.get(&format!("/fhir/Patient/{id}/$access-log?_count=1000")).with(200).text();
+    let events = |id: &str| auditor.get(&format!("/fhir/AuditEvent?patient={id}&_count=1000")).with(200).text();
+    for id in ["p1", "p2"] {
+        assert!(log(id).contains("dr-before") && events(id).contains("dr-before"), "{id}");
+    }
+    let proof = |id: &str| auditor.get(&format!("/fhir/Patient/{id}/$access-log-proof")).with(200).json()["patient"].clone();
+    assert_ne!(proof("p1"), proof("p2"));
+
+    // An emergency access to one opens the record of both, and its report tells so.
+    let doctor = world.client(there);
+    let found = "/fhir/Observation?patient.identifier=urn:rights%7C1";
+    assert_eq!(doctor.send("GET", found, &GLASS, "").refusal().1, "emergency-access-needed");
+    let glass = [
+        ("patient", "urn:rights|1"),
+        ("reason", "unconscious"),
+        ("text", "found unconscious on the street"),
+        ("confirmation", "I open the record of 1 in an emergency"),
+    ];
+    let opened = doctor.send("POST", "/fhir/$emergency-access", &[], texts(&glass)).with(201).json();
+    let id = opened["parameter"].as_array().unwrap().iter().find(|part| part["name"] == "id").unwrap()["valueId"].clone();
+    let id = id.as_str().unwrap();
+    let mut names = doctor.send("GET", found, &GLASS, "").with(200).names();
+    names.sort_unstable();
+    assert_eq!(names, ["Observation/o1", "Observation/o2"]);
+    doctor.send("POST", "/fhir/$emergency-access-end", &[], texts(&[("id", id)])).with(200);
+    assert_eq!(doctor.send("GET", found, &GLASS, "").refusal().1, "emergency-access-needed");
+    let officer = world.client_with(there, Some(world.token(there, "officer-1", "security-officer")));
+    let report = officer.get(&format!("/emergency/{id}/report")).with(200).json();
+    let shown = &report["report"]["opened"]["resources"];
+    assert_eq!((&shown["Observation"], &shown["Patient"]), (&json!(["o1", "o2"]), &json!(["p1", "p2"])));
+
+    // What is labelled anew goes away from where it was, though that is in the record that was given up.
+    doctor.get("/fhir/Observation/o1").with(200);
+    let mut closed = observation(1);
+    closed["meta"] = json!({"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "HIV"}]});
+    put(&world, here, &closed);
+    for path in ["Observation/o1", "Observation/o1/_history/1", "Observation/o1/_history"] {
+        doctor.get(&format!("/fhir/{path}")).with(404);
+    }
+    assert_eq!(finds(&world, there, "Observation?patient=p2"), ["Observation/o2"]);
+    assert_eq!(world.client(here).get("/fhir/Observation/o1").with(200).json()["meta"]["versionId"], "2");
+
+    // Parted, each has its own log again.
+    merged(&world, here, "$unmerge", two("p1", "p2")).with(200);
+    assert!(log("p1").contains("dr-before") && events("p1").contains("dr-before"));
+    assert!(!log("p2").contains("dr-before") && !events("p2").contains("dr-before"));
 }

@@ -52,6 +52,7 @@ fn subscribers_are_told_what_they_may_see_until_they_may_not() {
         ("a patient's browser", &|| browser(&world, &receiver)),
         ("an app that is removed", &|| removed_app(&world, &receiver)),
         ("withdrawn consent", &|| withdrawn(&world, &receiver)),
+        ("merged identities", &|| merged(&world, &receiver)),
     ]);
 }
 
@@ -244,13 +245,61 @@ fn withdrawn(world: &World, receiver: &Receiver) {
     assert!(!receiver.all().contains("Observation/after"));
 }
 
-/// A patient's browser is told who opened the record, once, in words that its push service cannot read.
-fn browser(world: &World, receiver: &Receiver) {
+/// What was made for an identity that is given up goes on with the one that survives, and alone again once they are parted.
+fn merged(world: &World, receiver: &Receiver) {
+    let doctor = world.client(B);
+    doctor.get("/fhir/Patient/p3").with(200);
+    let id = doctor.send("POST", "/fhir/Subscription", &[], subscription(&receiver.url, 3).to_string()).with(201).id();
+    let (browser, registration) = a_browser(receiver, 3);
+    doctor.send("POST", "/push/browsers", &[], registration.to_string()).with(201);
+    let administrator = world.client_with(A, Some(world.token(A, "root", "administrator")));
+    let side = |name: &str, id: &str| json!({"name": name, "valueReference": {"reference": format!("Patient/{id}")}});
+    let both = json!({"resourceType": "Parameters", "parameter": [side("source-patient", "p3"), side("target-patient", "p1")]});
+    let opened_by = |user: &str| {
+        let before = receiver.count();
+        world.client_with(B, Some(world.token(B, user, "physician"))).get("/fhir/Observation/p1-o0").with(200);
+        std::thread::sleep(QUIET);
+        let taken = receiver.taken.lock().unwrap();
+        let texts = taken.iter().skip(before).filter_map(|told| browser.decrypt(&told.raw).ok());
+        texts.map(|text| String::from_utf8(text).unwrap()).filter(|text| text.contains(user)).count()
+    };
+    assert_eq!(opened_by("dr-one"), 0, "somebody else's record");
+    write(world, A, 3, "alone", None);
+    receiver.wait(&["Observation/alone"]);
+
+    administrator.send("POST", "/fhir/Patient/$merge", &[], both.to_string()).with(200);
+    write(world, A, 1, "of-both", None);
+    write(world, A, 3, "of-both-too", None);
+    receiver.wait(&["Observation/of-both", "Observation/of-both-too"]);
+    assert_eq!(opened_by("dr-two"), 1, "the record of both");
+    assert_eq!(doctor.get(&format!("/fhir/Subscription/{id}")).with(200).json()["status"], "active");
+
+    administrator.send("POST", "/fhir/Patient/$unmerge", &[], both.to_string()).with(200);
+    write(world, A, 1, "of-the-other", None);
+    write(world, A, 3, "alone-again", None);
+    receiver.wait(&["Observation/alone-again"]);
+    assert_eq!(opened_by("dr-three"), 0, "somebody else's record again");
+    let all = receiver.all();
+    assert!(!all.contains("of-the-other"), "{all}");
+    for name in ["alone", "of-both", "alone-again"] {
+        let url = format!("\"fullUrl\":\"{}/fhir/Observation/{name}\"", world.url(B));
+        let notices = receiver.taken.lock().unwrap().iter().filter(|told| told.body.contains(&url)).count();
+        assert_eq!(notices, 1, "{name} is told once: {all}");
+    }
+}
+
+/// A browser, and how it is registered for a patient.
+fn a_browser(receiver: &Receiver, patient: usize) -> (Browser, Value) {
     let browser = Browser::generate().unwrap();
     let (public, secret) = browser.keys();
     let endpoint = receiver.url.replace("/hook", "/push/of-a-browser");
     let keys = json!({"p256dh": URL_SAFE_NO_PAD.encode(public), "auth": URL_SAFE_NO_PAD.encode(secret)});
-    let registration = json!({"patient": identifier(1), "subscription": {"endpoint": endpoint, "keys": keys}});
+    (browser, json!({"patient": identifier(patient), "subscription": {"endpoint": endpoint, "keys": keys}}))
+}
+
+/// A patient's browser is told who opened the record, once, in words that its push service cannot read.
+fn browser(world: &World, receiver: &Receiver) {
+    let (browser, registration) = a_browser(receiver, 1);
     let desk = world.client_with(B, Some(world.token(B, "desk", "physician")));
     assert_eq!(world.client(A).get("/push/key").refusal().1, "push-off");
     let mut bad = registration.clone();

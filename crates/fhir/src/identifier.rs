@@ -9,6 +9,8 @@ use crate::Resource;
 pub const TOKEN_BYTES_MAX: usize = 1024;
 /// Most values, separated by commas, in one search parameter.
 pub const TOKEN_VALUES_MAX: usize = 100;
+/// Before these a backslash stands (R4 search, "escaping").
+const ESCAPED: [char; 4] = ['\\', '|', ',', '$'];
 
 /// An `Identifier`: the part that tells one patient from another.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +21,24 @@ pub struct Identifier {
     pub value: String,
 }
 
-/// `system|value`, for search and for deriving a locator; not for logs.
+impl Identifier {
+    /// As a search names it, [`parse_token`] the other way round: what separates there is escaped.
+    pub fn token(&self) -> String {
+        let escaped = |part: &str| {
+            let mut text = String::with_capacity(part.len());
+            for letter in part.chars() {
+                if ESCAPED.contains(&letter) {
+                    text.push('\\');
+                }
+                text.push(letter);
+            }
+            text
+        };
+        format!("{}|{}", escaped(self.system.as_deref().unwrap_or_default()), escaped(&self.value))
+    }
+}
+
+/// `system|value`, for deriving a locator; not for logs.
 impl fmt::Display for Identifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}|{}", self.system.as_deref().unwrap_or_default(), self.value)
@@ -129,7 +148,7 @@ pub fn parse_token_list(text: &str) -> Result<Vec<Token>, crate::FhirError> {
     loop {
         match rest.next() {
             Some('\\') => match rest.next() {
-                Some(c @ ('\\' | '|' | ',' | '$')) => part.push(c),
+                Some(c) if ESCAPED.contains(&c) => part.push(c),
                 _ => {
                     return Err(wrong("a backslash stands before '\\', '|', ',' or '$' only"));
                 }
@@ -212,6 +231,10 @@ mod tests {
         }
         for text in ["", "|", "a|b|c", "a\\", "a\\b", "a,b", "a,", &"a".repeat(TOKEN_BYTES_MAX + 1)] {
             assert_eq!(parse_token(text).unwrap_err().code(), "bad-token", "{text}");
+        }
+        for (system, value) in [(Some("urn:x"), r"a|b,c$d\e"), (Some("a|b"), "7"), (None, ",")] {
+            let identifier = Identifier { system: system.map(str::to_owned), value: value.to_owned() };
+            assert!(parse_token(&identifier.token()).unwrap().identifier() == Some(identifier), "{value}");
         }
         assert_eq!(parse_token_list("s|1,2,|3").unwrap().len(), 3);
         assert!(parse_token_list(&"1,".repeat(TOKEN_VALUES_MAX + 1)).is_err());

@@ -108,6 +108,8 @@ pub(crate) struct DelegationShown {
     pub(crate) until: u64,
     /// Who added it.
     pub(crate) by: String,
+    /// Whether it rests, because the patient's identity was merged with one that it was not made for.
+    pub(crate) rests: bool,
 }
 
 /// As it is kept.
@@ -138,6 +140,8 @@ struct Row {
     until: u64,
     #[n(11)]
     by: String,
+    #[n(12)]
+    others: Vec<Pseudonym>,
 }
 
 /// What one delegate may do for one patient.
@@ -158,6 +162,8 @@ pub(crate) struct Delegation {
     from: u64,
     pub(crate) until: u64,
     by: String,
+    /// Further identities of the patient that were known when it was made: it is for their records, too.
+    others: Vec<Pseudonym>,
 }
 
 impl Delegation {
@@ -209,6 +215,7 @@ impl Delegation {
             from: row.from,
             until: row.until,
             by: row.by,
+            others: row.others,
         })
     }
 
@@ -226,6 +233,7 @@ impl Delegation {
             from: self.from,
             until: self.until,
             by: self.by.clone(),
+            others: self.others.clone(),
         }
     }
 }
@@ -269,12 +277,19 @@ impl Gateway {
     }
 
     fn counts(&self, one: &Delegation, now: UnixTime) -> bool {
-        now.as_secs() < one.until && !self.roster.is_erased(one.patient)
+        now.as_secs() < one.until && !self.roster.is_erased(one.patient) && !self.rests(one)
+    }
+
+    /// Whether the identity that the delegate acts for was merged since with one that nobody let them act for. Until that
+    /// is undone, or they are named anew, they see nothing of either.
+    pub(crate) fn rests(&self, one: &Delegation) -> bool {
+        let identities = self.roster.identities(one.patient);
+        identities.iter().any(|identity| *identity != one.patient && !one.others.contains(identity))
     }
 
     /// A patient's delegates; those whose time is over, too.
     pub(crate) fn delegations_for(&self, patient: Pseudonym) -> Vec<DelegationShown> {
-        let theirs = self.delegates.find(|one| self.roster.surviving(one.patient) == self.roster.surviving(patient));
+        let theirs = self.delegates.find(|one| self.roster.are_one(one.patient, patient));
         theirs.iter().map(|one| self.delegation_shown(one)).collect()
     }
 
@@ -289,7 +304,7 @@ impl Gateway {
         request: &DelegationRequest,
         asking: &Asking,
     ) -> Result<Arc<Delegation>, GatewayError> {
-        let patient = self.patient_named(&request.patient, TREATMENT).await?;
+        let patient = self.identity_named(&request.patient, TREATMENT).await?;
         let known = self.roster.known(patient).await?.ok_or_else(GatewayError::unknown_patient)?;
         if known.directive.0.is_empty() {
             return Err(authority_elsewhere());
@@ -308,6 +323,7 @@ impl Gateway {
             from: now.as_secs(),
             until: now.as_secs().saturating_add(request.days.saturating_mul(86_400)),
             by: asking.user.clone(),
+            others: self.roster.identities(patient).into_iter().filter(|other| *other != patient).collect(),
         });
         check(request)?;
         if self.delegates.find(|one| one.patient == patient && self.counts(one, now)).len()
@@ -376,6 +392,7 @@ impl Gateway {
     pub(crate) fn delegation_shown(&self, one: &Delegation) -> DelegationShown {
         let row = one.row();
         DelegationShown {
+            rests: self.rests(one),
             user: self.person_name(&one.account).map(|name| name.to_string()).unwrap_or_default(),
             id: row.id,
             patient: row.patient_id,
@@ -448,6 +465,7 @@ mod tests {
             from: 10,
             until: 20,
             by: "dr-a".to_owned(),
+            others: vec![Pseudonym::new([8; 32])],
         }
     }
 

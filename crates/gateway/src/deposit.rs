@@ -14,7 +14,7 @@ use sealwort_proto::message::{
     WireEntry,
 };
 use sealwort_proto::receipt::{VerifiedReceipt, Witness};
-use sealwort_proto::record::{EntryHeader, Record, VerifiedEntry, seal};
+use sealwort_proto::record::{Change, EntryHeader, Record, VerifiedEntry, seal};
 use sealwort_proto::transmission::gateway::Authority;
 use sealwort_proto::{DepositId, EntryId, ErrorKind, Pseudonym, SUITE, TokenId};
 
@@ -34,15 +34,36 @@ pub(crate) struct Labelled {
     pub(crate) label: Branch,
 }
 
+impl Labelled {
+    /// The record of a version; before it, where it goes under another label than the one before, that it went away from
+    /// there: who may not read the new version shall not take the old one for it.
+    pub(crate) fn after(self, before: Option<Branch>) -> impl Iterator<Item = Self> {
+        let moved = before.filter(|before| *before != self.label).map(|label| {
+            let (resource_type, id) = (self.record.resource_type.clone(), self.record.id.clone());
+            Self { record: Record { change: Change::Move, resource_type, id, content: Vec::new() }, label }
+        });
+        moved.into_iter().chain([self])
+    }
+}
+
 /// On what a write rests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Basis {
     /// Nothing: it goes after whatever the log holds.
     Any,
+    /// The same for what was judged without reading what is there: that is looked up when it is stored.
+    Unread,
     /// That nothing is written yet.
     Unwritten,
     /// What was read up to this head: it goes after that and nothing else.
     Read(Witness),
+}
+
+impl Basis {
+    /// Whether it goes after whatever the log holds.
+    pub(crate) fn is_free(self) -> bool {
+        matches!(self, Self::Any | Self::Unread)
+    }
 }
 
 /// How a write ended.
@@ -78,7 +99,7 @@ impl Gateway {
                     self.patients.changed(patient);
                     return Ok(Deposited::Stored { after });
                 }
-                Ok(Attempt::Conflict) if basis != Basis::Any => {
+                Ok(Attempt::Conflict) if !basis.is_free() => {
                     self.patients.changed(patient);
                     return Ok(Deposited::Moved);
                 }
@@ -126,7 +147,7 @@ impl Gateway {
             ));
         }
         let after = match basis {
-            Basis::Any => self.verified_head(session, &authority).await?,
+            Basis::Any | Basis::Unread => self.verified_head(session, &authority).await?,
             // A repetition still names its first basis: the archive knows the deposit, or says that the log moved on.
             Basis::Read(at) => at,
             Basis::Unwritten => empty(patient),

@@ -572,17 +572,22 @@ impl Gateway {
         if *attempt > ATTEMPTS_MAX { Err(error) } else { Ok(()) }
     }
 
-    /// The patient that people name by `system|value` or by the id of a Patient known here.
+    /// The patient that people name by `system|value` or by the id of a Patient known here; after a merge, the one that
+    /// stands for both.
     pub(crate) async fn patient_named(&self, name: &str, purpose: &str) -> Result<Pseudonym, GatewayError> {
+        Ok(self.roster.surviving(self.identity_named(name, purpose).await?))
+    }
+
+    /// The identity that is named, given up or not: for what is kept of it.
+    pub(crate) async fn identity_named(&self, name: &str, purpose: &str) -> Result<Pseudonym, GatewayError> {
         if name.contains('|') {
             let identifier: Option<Identifier> = parse_token(name)?.identifier();
             let identifier = identifier.ok_or_else(GatewayError::unknown_patient)?;
             let known = self.find(&[self.directory.locator(&identifier)]).await?;
-            let known = known.map(|k| self.roster.surviving(k.patient));
-            return known.ok_or_else(GatewayError::unknown_patient);
+            return known.map(|known| known.patient).ok_or_else(GatewayError::unknown_patient);
         }
         let known = self.patient_holding(ResourceType::PATIENT, name, purpose).await?;
-        known.map(|patient| self.roster.surviving(patient)).ok_or_else(GatewayError::unknown_patient)
+        known.ok_or_else(GatewayError::unknown_patient)
     }
 
     /// Where it answers, without a path.

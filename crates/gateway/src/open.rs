@@ -79,18 +79,15 @@ impl Gateway {
         Ok(view)
     }
 
-    /// The record that a token is about. The patient's own is, after a merge, the one that stands for both; a delegate
-    /// decides for nobody else than whom they were named for.
-    pub(crate) async fn context_of(&self, patient: &str, asking: &Asking) -> Result<Option<Pseudonym>, GatewayError> {
+    /// The record that a token is about: after a merge, the one that stands for both.
+    pub(crate) async fn context_of(&self, patient: &str) -> Result<Option<Pseudonym>, GatewayError> {
         let context = self.roster.by_resource("Patient", patient).await?;
-        let follows = |context| if asking.delegation.is_none() { self.roster.surviving(context) } else { context };
-        Ok(context.map(follows))
+        Ok(context.map(|context| self.roster.surviving(context)))
     }
 
     /// Whether a token has any business with a record, or with one that was merged with it.
     pub(crate) fn concerns(&self, patient: Pseudonym, asking: &Asking) -> bool {
-        let stands = |context: Pseudonym| self.roster.surviving(context) == self.roster.surviving(patient);
-        concerns(patient, asking) || asking.context.is_some_and(stands)
+        concerns(patient, asking) || asking.context.is_some_and(|context| self.roster.are_one(context, patient))
     }
 
     /// The same by an emergency access, or by none.

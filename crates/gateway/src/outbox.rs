@@ -370,7 +370,7 @@ impl Gateway {
                 let asking = Asking::itself(waiting.user, waiting.user_role, waiting.purpose);
                 let records: Vec<Labelled> =
                     waiting.records.into_iter().map(WaitingRecord::labelled).collect::<Result<_, _>>()?;
-                let (records, written) = (Arc::new(records), (Basis::Any, self.sessions.now()));
+                let (records, written) = (Arc::new(records), (Basis::Unread, self.sessions.now()));
                 let outcome = self.store_records(&waiting.locators, id, records, &asking, written).await;
                 if outcome.as_ref().err().is_some_and(|error| error.is_away() || error.is_session_lost()) {
                     return outcome.map(|_| ());

@@ -193,8 +193,8 @@ impl Passkeys {
         })
     }
 
-    fn of_patient(&self, patient: Pseudonym) -> Vec<Passkey> {
-        lock(&self.known).values().filter(|one| one.patient == patient).cloned().collect()
+    fn those(&self, is_theirs: impl Fn(Pseudonym) -> bool) -> Vec<Passkey> {
+        lock(&self.known).values().filter(|one| is_theirs(one.patient)).cloned().collect()
     }
 
     fn begin(&self, purpose: Purpose, now: UnixTime) -> Result<(Zeroizing<String>, String), GatewayError> {
@@ -233,7 +233,7 @@ impl Gateway {
     /// Invites a patient to make a passkey.
     pub(crate) async fn invite_to_passkey(&self, named: &str, asking: &Asking) -> Result<Invited, GatewayError> {
         self.passkeys.site()?;
-        let patient = self.patient_named(named, TREATMENT).await?;
+        let patient = self.identity_named(named, TREATMENT).await?;
         let patient_id = self.patient_id_of(patient).await?.to_string();
         let now = self.sessions.now();
         let code = code();
@@ -285,7 +285,7 @@ impl Gateway {
             (None, Some(Who::Private(Some(own)))) => (own.clone(), None),
             _ => return Err(self.passkey_refused(None, source, "a passkey is made by an invitation, or by its owner")),
         };
-        let there = self.passkeys.of_patient(own.patient);
+        let there = self.passkeys.those(|one| self.roster.are_one(one, own.patient));
         if there.len() >= PASSKEYS_PER_PATIENT_MAX {
             let text = "this patient has as many passkeys as there may be";
             return Err(GatewayError::request(409, IssueCode::Conflict, "passkeys-many", text, "remove one first"));
@@ -396,9 +396,9 @@ impl Gateway {
         self.begin_session(self.passkey_person(&passkey, own, source)?)
     }
 
-    /// A patient's passkeys.
+    /// A patient's passkeys, by whichever identity they were made.
     pub(crate) fn passkeys_of(&self, patient: Pseudonym) -> Vec<PasskeyShown> {
-        let mut all = self.passkeys.of_patient(patient);
+        let mut all = self.passkeys.those(|one| self.roster.are_one(one, patient));
         all.sort_by_key(|one| one.added);
         let shown = |one: Passkey| PasskeyShown {
             id: URL_SAFE_NO_PAD.encode(&one.id.0),
@@ -411,7 +411,7 @@ impl Gateway {
 
     /// Whose a passkey is.
     pub(crate) fn passkey_owner(&self, id: &str) -> Option<Pseudonym> {
-        lock(&self.passkeys.known).get(&decoded(id)).map(|one| one.patient)
+        lock(&self.passkeys.known).get(&decoded(id)).map(|one| self.roster.surviving(one.patient))
     }
 
     /// Removes a passkey, and ends the sessions that it began.
@@ -427,7 +427,7 @@ impl Gateway {
 
     /// A patient was erased: nobody signs in for that record any more.
     pub(crate) async fn end_passkeys_of(&self, patient: Pseudonym) -> Result<(), GatewayError> {
-        for one in self.passkeys.of_patient(patient) {
+        for one in self.passkeys.those(|one| one == patient) {
             self.roster.remove_row(RosterKind::Passkey, &one.id.0).await?;
             lock(&self.passkeys.known).remove(&one.id.0);
         }

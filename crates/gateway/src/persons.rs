@@ -81,12 +81,18 @@ impl Gateway {
             "" => said.to_owned(),
             system => format!("{system}|{said}"),
         };
-        let patient = self.patient_named(&named, TREATMENT).await?;
+        let patient = self.identity_named(&named, TREATMENT).await?;
         Ok(Own { patient, id: self.patient_id_of(patient).await? })
     }
 
     /// The id under which this hospital shows a patient.
     pub(crate) async fn patient_id_of(&self, patient: Pseudonym) -> Result<PatientId, GatewayError> {
+        // Who was given up is not among the people.
+        if self.roster.surviving(patient) != patient
+            && let Some(merge) = self.roster.merge(patient).await?
+        {
+            return merge.source_id.parse().map_err(|_| GatewayError::unknown_patient());
+        }
         for id in self.people.of(patient) {
             if self.roster.by_resource(ResourceType::PATIENT.as_str(), id.as_str()).await? == Some(patient) {
                 return id.as_str().parse().map_err(|_| GatewayError::unknown_patient());

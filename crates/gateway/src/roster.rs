@@ -138,6 +138,18 @@ impl Roster {
         self.merged().get(&patient).copied().unwrap_or(patient)
     }
 
+    /// Whether two identities are of one patient. What is kept of a patient stays with the identity that it was made for,
+    /// and is looked for by this: so it follows a merge, and each has its own again when the merge is undone.
+    pub(crate) fn are_one(&self, one: Pseudonym, other: Pseudonym) -> bool {
+        self.surviving(one) == self.surviving(other)
+    }
+
+    /// All identities of a patient: the one that stands for them first.
+    pub(crate) fn identities(&self, patient: Pseudonym) -> Vec<Pseudonym> {
+        let surviving = self.surviving(patient);
+        std::iter::once(surviving).chain(self.merged_into(surviving)).collect()
+    }
+
     /// Those who were merged into a patient.
     pub(crate) fn merged_into(&self, patient: Pseudonym) -> Vec<Pseudonym> {
         self.merged().iter().filter(|(_, target)| **target == patient).map(|(source, _)| *source).collect()

@@ -189,8 +189,8 @@ impl Seen {
 impl Gateway {
     /// Whose record it is, from where the token stands.
     pub(crate) fn record_of(&self, patient: Pseudonym, asking: &Asking) -> Record {
-        let stands = |context: Pseudonym| self.roster.surviving(context) == self.roster.surviving(patient);
-        if asking.context.is_some_and(stands) { Record::InContext } else { Record::AnotherPatient }
+        let stands = asking.context.is_some_and(|context| self.roster.are_one(context, patient));
+        if stands { Record::InContext } else { Record::AnotherPatient }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sealwort_fhir::IssueCode;
 use sealwort_pki::UnixTime;
 use sealwort_proto::receipt::Witness;
-use sealwort_proto::record::Change;
+use sealwort_proto::record::{Change, Record};
 use sealwort_proto::{DepositId, Locator, Pseudonym};
 
 use crate::Gateway;
@@ -14,6 +14,7 @@ use crate::deposit::{Basis, Deposited, Labelled};
 use crate::error::GatewayError;
 use crate::home::Home;
 use crate::outbox::{Outgoing, WaitingDeposit};
+use crate::roster::Known;
 use crate::user::{Asking, Turn};
 
 /// What became of a write.
@@ -48,7 +49,7 @@ impl Gateway {
         // What waits already goes first.
         let key = self.patient_key(locators).await?;
         let waits = asking.turn == Turn::Queued && self.waits(&key, locators).await?;
-        if waits && basis != Basis::Any {
+        if waits && !basis.is_free() {
             return Err(GatewayError::request(
                 503,
                 IssueCode::Transient,
@@ -62,7 +63,7 @@ impl Gateway {
                 Ok(Some((patient, after))) => return Ok(Written::Stored { patient, after }),
                 Ok(None) => return Ok(Written::Moved),
                 Err(error)
-                    if basis == Basis::Any
+                    if basis.is_free()
                         && asking.turn == Turn::Queued
                         && (error.is_away() || error.is_session_lost()) =>
                 {
@@ -107,6 +108,10 @@ impl Gateway {
                 self.check_same_person(&known, (&record.id, &record.content), asking).await?;
             }
         }
+        let records = match basis {
+            Basis::Unread => self.with_moves(&known, records, asking).await?,
+            _ => records,
+        };
         let names = records.iter().map(|r| (r.record.resource_type.as_str(), r.record.id.as_str()));
         self.roster.put_resources(patient, names).await?;
         asking.trail.touches(patient);
@@ -119,6 +124,27 @@ impl Gateway {
             Deposited::Stored { after } => Ok(Some((patient, after))),
             Deposited::Moved => Ok(None),
         }
+    }
+
+    /// Records that were made without knowing what is there, with what goes away from under another label.
+    async fn with_moves(
+        &self,
+        known: &Known,
+        records: Arc<Vec<Labelled>>,
+        asking: &Asking,
+    ) -> Result<Arc<Vec<Labelled>>, GatewayError> {
+        let view = match self.open(known.patient, asking).await {
+            Ok(view) => view,
+            // Who may write and not read cannot tell.
+            Err(error) if error.status() == 403 => return Ok(records),
+            Err(error) => return Err(error),
+        };
+        let label_before = |record: &Record| {
+            let kind = record.resource_type.parse().ok()?;
+            view.get(kind, &record.id).map(|held| held.newest().label)
+        };
+        let versions = records.iter().filter(|one| one.record.change != Change::Move);
+        Ok(Arc::new(versions.flat_map(|one| one.clone().after(label_before(&one.record))).collect()))
     }
 
     /// Whether writes of this patient wait: under the pseudonym, or under an identifier from before it was known.

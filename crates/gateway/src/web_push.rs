@@ -147,9 +147,9 @@ impl WebPush {
         !lock(&self.browsers).is_empty()
     }
 
-    fn of(&self, patient: Pseudonym) -> Vec<Browser> {
-        let patient = patient.to_string();
-        lock(&self.browsers).values().filter(|one| one.patient == patient).cloned().collect()
+    fn those(&self, are_told: impl Fn(Pseudonym) -> bool) -> Vec<Browser> {
+        let browsers = lock(&self.browsers);
+        browsers.values().filter(|one| one.patient.parse().is_ok_and(&are_told)).cloned().collect()
     }
 }
 
@@ -192,7 +192,8 @@ impl Gateway {
         }
         self.subscriptions.web().check(endpoint).map_err(|error| wrong(&error.to_string()))?;
         let named = patient.map(str::to_owned).or_else(|| asking.patient.as_ref().map(ToString::to_string));
-        let patient = self.patient_named(&named.ok_or_else(|| wrong("it is for no patient"))?, &asking.purpose).await?;
+        let named = named.ok_or_else(|| wrong("it is for no patient"))?;
+        let patient = self.identity_named(&named, &asking.purpose).await?;
         // Who may not see who looks at the record is not told.
         let events = ResourceType::AUDIT_EVENT;
         let sees_all = matches!(Allowed::by(asking, Record::InContext, Action::Read, events)?, Allowed::Everything);
@@ -208,7 +209,7 @@ impl Gateway {
             ));
         }
         self.open(patient, asking).await?;
-        let of_patient = self.web_push.of(patient);
+        let of_patient = self.browsers_of(patient);
         let again = of_patient.iter().find(|one| one.endpoint == endpoint);
         if again.is_none() && of_patient.len() >= BROWSERS_MAX {
             return Err(wrong("ten browsers are told for this patient already"));
@@ -235,12 +236,23 @@ impl Gateway {
     /// The browsers that who asks registered.
     pub(crate) fn browsers(&self, asking: &Asking) -> Vec<Shown> {
         let browsers = lock(&self.web_push.browsers);
-        browsers.values().filter(|one| one.is_of(asking)).map(Browser::shown).collect()
+        browsers.values().filter(|one| self.is_theirs(one, asking)).map(Browser::shown).collect()
+    }
+
+    /// The browsers that are told of a patient, by whichever identity they were registered.
+    fn browsers_of(&self, patient: Pseudonym) -> Vec<Browser> {
+        self.web_push.those(|one| self.roster.are_one(one, patient))
+    }
+
+    /// Whether who asks registered a browser.
+    fn is_theirs(&self, browser: &Browser, asking: &Asking) -> bool {
+        asking.kept.as_ref().is_some_and(|kept| kept.is_of_same(&browser.right))
+            && browser.patient.parse().is_ok_and(|patient| self.concerns(patient, asking))
     }
 
     /// Tells a browser nothing more; who registered it says so.
     pub(crate) async fn remove_browser(&self, id: &str, asking: &Asking) -> Result<(), GatewayError> {
-        let found = lock(&self.web_push.browsers).get(id).filter(|one| one.is_of(asking)).cloned();
+        let found = lock(&self.web_push.browsers).get(id).filter(|one| self.is_theirs(one, asking)).cloned();
         let Some(browser) = found else { return Err(crate::face::read::not_found()) };
         let mut entry = self.entry(EventKind::SubscriptionChanged, asking);
         entry.patient = browser.patient.parse().ok();
@@ -251,7 +263,7 @@ impl Gateway {
 
     /// A patient was erased: no browser is told of them any more.
     pub(crate) async fn end_browsers_of(&self, patient: Pseudonym) -> Result<(), GatewayError> {
-        for browser in self.web_push.of(patient) {
+        for browser in self.web_push.those(|one| one == patient) {
             self.forget_browser(&browser.id).await?;
         }
         Ok(())
@@ -292,7 +304,7 @@ impl Gateway {
     /// Keeps a message for each browser of the patient, to be sent at once.
     pub(crate) async fn push(&self, opening: &Opening<'_>) -> Result<(), GatewayError> {
         let now = self.sessions.now().as_secs();
-        for browser in self.web_push.of(opening.patient) {
+        for browser in self.browsers_of(opening.patient) {
             if opening.urgency == Urgency::Normal {
                 // Nobody is told of themselves.
                 if browser.user == opening.user {
@@ -336,6 +348,10 @@ impl Gateway {
         let browser = lock(&self.web_push.browsers).get(&message.browser).cloned();
         let Some(browser) = browser else { return self.done_with(&message.id).await };
         let now = self.sessions.now();
+        let delegation = browser.right.delegation().and_then(|id| self.any_delegation(id.as_str()));
+        if delegation.is_some_and(|one| self.rests(&one)) {
+            return self.done_with(&message.id).await;
+        }
         let stands = browser.right.delegation().is_none_or(|id| self.delegation(id.as_str(), now).is_some());
         let kept = |browser: &Browser| {
             let now = crate::authorization::seconds(now);
@@ -422,11 +438,6 @@ pub(crate) async fn push_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
 }
 
 impl Browser {
-    fn is_of(&self, asking: &Asking) -> bool {
-        asking.kept.as_ref().is_some_and(|kept| kept.is_of_same(&self.right))
-            && self.patient.parse().is_ok_and(|patient| crate::seen::concerns(patient, asking))
-    }
-
     /// Host of the push service; the rest of the endpoint is a secret.
     fn service(&self) -> String {
         let uri: Option<http::Uri> = self.endpoint.parse().ok();

@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cut_off;
 mod exchange;
 mod generated;
 mod hospital;

@@ -98,8 +98,13 @@ pub(crate) fn join<'l>(
             rows.push(Row { lead, others: rest.to_vec(), missing: missing.clone() });
         }
     }
-    rows.sort_unstable_by_key(|row| std::cmp::Reverse((row.lead.event.time, row.lead.party, row.lead.number)));
+    newest_first(&mut rows);
     rows
+}
+
+/// The order in which rows are shown.
+pub(crate) fn newest_first(rows: &mut [Row<'_>]) {
+    rows.sort_unstable_by_key(|row| std::cmp::Reverse((row.lead.event.time, row.lead.party, row.lead.number)));
 }
 
 fn decides(entry: &Entry) -> bool {

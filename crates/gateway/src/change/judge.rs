@@ -89,6 +89,7 @@ impl Gateway {
         let basis = match (needs, &view) {
             (Needs::Condition, Some(view)) => Basis::Read(view.at),
             (Needs::Condition, None) => Basis::Unwritten,
+            (Needs::Version, None) if written.is_some() => Basis::Unread,
             _ => Basis::Any,
         };
         let seen = |action| view.clone().map(|view| Seen::new(view, asking, action)).transpose();

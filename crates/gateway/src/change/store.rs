@@ -77,7 +77,7 @@ impl Gateway {
         let written = self.write(&group.home, records, asking, judged.basis, now).await?;
         // Without a basis another writer may have come between: then the version is not known.
         let exact = match &written {
-            Written::Stored { after, .. } => judged.basis != Basis::Any || judged.is_exact(*after),
+            Written::Stored { after, .. } => !judged.basis.is_free() || judged.is_exact(*after),
             Written::Moved => return Ok(None),
             Written::Queued => false,
         };
@@ -191,20 +191,18 @@ fn shown(resource: &Resource, id: &ResourceId, version: u64, now: UnixTime) -> O
     Some(present(resource, id, VersionId::new(version), at).bytes().clone())
 }
 
-/// The record of a version; before it, where it goes under another label than the one before, that it went away from
-/// there: who may not read the new version shall not take the old one for it.
-fn labelled(kind: ResourceType, writes: &Writes) -> Vec<Labelled> {
-    let record = |change, content| SealedRecord {
+/// What a version becomes in the log.
+fn labelled(kind: ResourceType, writes: &Writes) -> impl Iterator<Item = Labelled> + use<> {
+    let (change, content) = match &writes.resource {
+        Some(resource) => (Change::Put, resource.bytes().to_vec()),
+        None => (Change::Delete, Vec::new()),
+    };
+    let record = SealedRecord {
         change,
         resource_type: kind.as_str().to_owned(),
         id: writes.id.as_str().to_owned(),
         content,
     };
-    let before = writes.before.as_ref().and_then(|before| before.label).filter(|before| *before != writes.label);
-    let moved = before.map(|label| Labelled { record: record(Change::Move, Vec::new()), label });
-    let version = match &writes.resource {
-        Some(resource) => record(Change::Put, resource.bytes().to_vec()),
-        None => record(Change::Delete, Vec::new()),
-    };
-    moved.into_iter().chain([Labelled { record: version, label: writes.label }]).collect()
+    let before = writes.before.as_ref().and_then(|before| before.label);
+    Labelled { record, label: writes.label }.after(before)
 }

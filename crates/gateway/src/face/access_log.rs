@@ -23,7 +23,7 @@ use super::request::{Ask, bad_parameter, borrowed, with_query};
 use super::search::{Page, asked, path};
 use crate::Gateway;
 use crate::access_log::balp::{Scene, audit_event, id, own_number};
-use crate::access_log::join::{Row, join};
+use crate::access_log::join::{Row, join, newest_first};
 use crate::access_log::{AccessLog, Entry, Party};
 use crate::error::GatewayError;
 use crate::seen::{Allowed, Record};
@@ -35,7 +35,7 @@ const COUNT_MAX: usize = 1000;
 /// Most entries that one search runs over.
 const SEARCHED_MAX: usize = 20_000;
 
-/// `GET Patient/[id]/$access-log`: the newest first, by `date`, in pages.
+/// `GET Patient/[id]/$access-log`: the newest first, by `date`, in pages; of a merged patient, of all identities.
 pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
     ask.knows(&["date", "_count", PARAMETER])?;
     let spans: Vec<_> = ask.parameters.iter().filter(|(name, _)| name == "date").map(|(_, date)| span(date)).collect();
@@ -44,14 +44,22 @@ pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
         Some(count) => count.parse::<usize>().map_err(|_| bad_parameter("_count", "it is a whole number"))?,
         None => COUNT,
     };
-    let log = gathered(gateway, ask).await?;
-    let origins: Vec<&str> = log.logs.iter().map(|log| log.origin.as_str()).collect();
+    let mut all = Vec::new();
+    for identity in gateway.roster.identities(named(gateway, ask).await?) {
+        all.push(gateway.access_log(identity, &ask.asking.trail).await?);
+    }
+    let first = all.first().map(|log| log.logs.as_slice()).unwrap_or_default();
+    let origins: Vec<&str> = first.iter().map(|log| log.origin.as_str()).collect();
     let &[own, broker, archive] = origins.as_slice() else {
         return Err(GatewayError::Kept("not three logs were asked"));
     };
-    let told: Vec<Party> = log.logs.iter().filter(|log| log.standing.is_ok()).map(|log| log.party).collect();
-    let entries = log.logs.iter().flat_map(|log| &log.entries);
-    let mut rows = join(entries, own, &told, gateway.sessions.now().as_secs() * 1000);
+    let mut rows = Vec::new();
+    for log in &all {
+        let told: Vec<Party> = log.logs.iter().filter(|log| log.standing.is_ok()).map(|log| log.party).collect();
+        let entries = log.logs.iter().flat_map(|log| &log.entries);
+        rows.extend(join(entries, own, &told, gateway.sessions.now().as_secs() * 1000));
+    }
+    newest_first(&mut rows);
     rows.retain(|row| spans.iter().all(|span| span.holds(row.lead.event.time)));
     let total = rows.len() as u64;
     let skip = match ask.parameter(PARAMETER)? {
@@ -68,7 +76,7 @@ pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
     let page: Vec<_> = rows.iter().skip(skip).take(count.clamp(1, COUNT_MAX)).collect();
     let written: Vec<_> = page.iter().map(|row| (url(gateway, row), audit_event(row, &scene).to_string())).collect();
     let shown = skip.saturating_add(written.len());
-    let outcome = Outcome::of(standing(&log, &rows)).map(|outcome| outcome.to_bytes());
+    let outcome = Outcome::of(standing(&all, &rows)).map(|outcome| outcome.to_bytes());
     let mut entries: Vec<_> = written
         .iter()
         .map(|(url, event)| SearchEntry {
@@ -94,27 +102,25 @@ pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
     Ok(Reply::resource(StatusCode::OK, searchset(&entries, &links, Some(total))))
 }
 
-/// `GET Patient/[id]/$access-log-proof`: all entries with what proves them, for `sealwort audit verify`.
+/// `GET Patient/[id]/$access-log-proof`: all entries about this one identity with what proves them, for
+/// `sealwort audit verify`.
 pub(super) async fn proof(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
     ask.knows(&[])?;
-    let log = gathered(gateway, ask).await?;
+    let log = gateway.access_log(named(gateway, ask).await?, &ask.asking.trail).await?;
     let document = serde_json::to_vec_pretty(&log.to_file());
     let content = document.map_err(|_| GatewayError::Kept("a log cannot be written down"))?;
     Ok(Reply { status: StatusCode::OK, content: content.into(), kind: Content::Json, ..Reply::default() })
 }
 
-/// The logs about the patient in the path, for who may see them.
-async fn gathered(gateway: &Arc<Gateway>, ask: &Ask) -> Result<AccessLog, GatewayError> {
+/// The identity in the path, for who may see the logs about it.
+async fn named(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Pseudonym, GatewayError> {
     let (asking, id) = (&ask.asking, ask.place.id()?);
-    let patient = match asking.context {
-        Some(context) if asking.patient.as_ref() == Some(id) && own_record(asking)? => context,
-        _ if gateway.reads_log(asking) => {
-            let holding = gateway.patient_holding(ResourceType::PATIENT, id.as_str(), &asking.purpose).await?;
-            holding.ok_or_else(super::read::not_found)?
-        }
-        _ => return Err(readers_only()),
-    };
-    gateway.access_log(patient, &asking.trail).await
+    let holding = gateway.patient_holding(ResourceType::PATIENT, id.as_str(), &asking.purpose).await?;
+    match holding.zip(asking.context) {
+        Some((holding, context)) if gateway.roster.are_one(holding, context) && own_record(asking)? => Ok(holding),
+        _ if gateway.reads_log(asking) => holding.ok_or_else(super::read::not_found),
+        _ => Err(readers_only()),
+    }
 }
 
 /// Whether the patient, or a delegate who may see every label, comes with a token that lets them read everything of their
@@ -126,8 +132,8 @@ fn own_record(asking: &Asking) -> Result<bool, GatewayError> {
 }
 
 /// What is to be said of each log.
-fn standing(log: &AccessLog, rows: &[Row<'_>]) -> Vec<Issue> {
-    let mut issues: Vec<_> = log.logs.iter().map(|log| match &log.standing {
+fn standing(all: &[AccessLog], rows: &[Row<'_>]) -> Vec<Issue> {
+    let mut issues: Vec<_> = all.iter().flat_map(|log| &log.logs).map(|log| match &log.standing {
         Ok(passed) => {
             let by = if passed.witnesses.is_empty() { "nobody".to_owned() } else { passed.witnesses.join(", ") };
             let text = format!(
@@ -172,13 +178,16 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
         (Some(id), _) | (None, Some(PatientNamed::Id(id))) => Some(id.as_str().to_owned()),
         _ => None,
     };
-    let mut within = AuditQuery::default();
+    let (mut within, mut whose) = (AuditQuery::default(), vec![None]);
     if let Some(id) = &named {
         let patient = gateway.patient_holding(ResourceType::PATIENT, id, &ask.asking.purpose).await?;
         // Of nobody known here there is no entry.
         let patient = patient.ok_or_else(super::read::not_found)?;
-        ask.asking.trail.touches(patient);
-        within.patient = Some(gateway.journal.at_rest().patient(patient));
+        whose.clear();
+        for identity in gateway.roster.identities(patient) {
+            ask.asking.trail.touches(identity);
+            whose.push(Some(gateway.journal.at_rest().patient(identity)));
+        }
     }
     for (_, date) in asked.parameters.iter().filter(|(name, _)| name == "date") {
         // What the search itself says decides; this only keeps it from reading the log of years.
@@ -186,7 +195,11 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
         within.since = within.since.max(Some(span.from.saturating_mul(1000)));
         within.before = Some(within.before.unwrap_or(u64::MAX).min(span.below.saturating_mul(1000)));
     }
-    let entries = gateway.own_entries(within, SEARCHED_MAX + 1).await?;
+    let mut entries = Vec::new();
+    for patient in whose {
+        entries.extend(gateway.own_entries(AuditQuery { patient, ..within }, SEARCHED_MAX + 1).await?);
+    }
+    entries.sort_unstable_by_key(|entry| entry.number);
     if entries.len() > SEARCHED_MAX {
         return Err(GatewayError::request(
             400,

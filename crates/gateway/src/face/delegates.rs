@@ -60,7 +60,7 @@ async fn add(
 async fn remove(State(gateway): Shared, LetInAbout(asking): LetInAbout, Path(id): Path<String>) -> Response {
     let removed = async {
         let one = gateway.any_delegation(&id).ok_or_else(unknown)?;
-        check(&asking, one.patient).map_err(|_| unknown())?;
+        check(&asking, gateway.roster.surviving(one.patient)).map_err(|_| unknown())?;
         gateway.remove_delegate(&one, &asking).await.map(|()| one)
     };
     let outcome = removed.await;

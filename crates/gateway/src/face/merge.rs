@@ -1,10 +1,10 @@
 //! `POST Patient/$merge` (the operation of FHIR R6, patient-operation-merge.html) and `POST Patient/$unmerge`: for users of
-//! the hospital that is the consent authority of both.
+//! the hospital that is the consent authority of both, in a role of `sign_in.administrators`.
 
 use std::sync::Arc;
 
 use http::StatusCode;
-use sealwort_fhir::{IssueCode, Resource};
+use sealwort_fhir::{Identifier, IssueCode, Resource};
 use serde_json::{Value, json};
 
 use super::reply::Reply;
@@ -16,7 +16,7 @@ use crate::merge::{Doing, Identities, Merged};
 /// `POST Patient/$merge`: `source-patient`, `target-patient` (or `source-patient-identifier`, `target-patient-identifier`),
 /// `result-patient`, `preview`.
 pub(super) async fn merge(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
-    let input = Input::of(ask)?;
+    let input = Input::of(gateway, ask)?;
     let result = match input.named("result-patient").find_map(|one| one.get("resource")) {
         Some(result) => {
             let result = Resource::parse(result.to_string())?;
@@ -34,7 +34,7 @@ pub(super) async fn merge(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Ga
 
 /// `POST Patient/$unmerge`: `source-patient` or `source-patient-identifier`, the identity that was given up; `preview`.
 pub(super) async fn unmerge(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
-    let input = Input::of(ask)?;
+    let input = Input::of(gateway, ask)?;
     let merged = gateway.unmerge(&input.patient("source-patient")?, None, input.doing(), &ask.asking).await?;
     Ok(input.answer(&merged, "parted from"))
 }
@@ -43,18 +43,10 @@ pub(super) async fn unmerge(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, 
 struct Input(Value);
 
 impl Input {
-    fn of(ask: &Ask) -> Result<Self, GatewayError> {
+    fn of(gateway: &Gateway, ask: &Ask) -> Result<Self, GatewayError> {
         ask.knows(&[])?;
         super::write::check_media(ask)?;
-        if !ask.asking.is_whole_user() {
-            return Err(GatewayError::request(
-                403,
-                IssueCode::Forbidden,
-                "scope-insufficient",
-                "this is for users of the hospital, not for apps",
-                "use a token of sealwort gateway token",
-            ));
-        }
+        gateway.check_administrator(&ask.asking)?;
         let body: Option<Value> = serde_json::from_slice(&ask.body).ok();
         let body = body.filter(|body| body.get("resourceType").is_some_and(|kind| kind == "Parameters"));
         body.map(Self).ok_or_else(|| {
@@ -93,8 +85,9 @@ impl Input {
         match (reference, identifier) {
             (Some(reference), _) => Ok(reference.strip_prefix("Patient/").unwrap_or(reference).to_owned()),
             (None, Some(identifier)) => {
-                let part = |key| identifier.get(key).and_then(Value::as_str).unwrap_or_default();
-                Ok(format!("{}|{}", part("system"), part("value")))
+                let part = |key| identifier.get(key).and_then(Value::as_str).map(str::to_owned);
+                let value = part("value").filter(|value| !value.is_empty()).ok_or_else(needed)?;
+                Ok(Identifier { system: part("system"), value }.token())
             }
             (None, None) => Err(needed()),
         }

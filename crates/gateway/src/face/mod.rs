@@ -58,7 +58,7 @@ use crate::trail::{self, Trail};
 use crate::user::{Asking, By};
 use reply::{Format, Reply};
 use request::{Ask, Conditions, Prefer};
-pub(crate) use search::check_links;
+pub(crate) use search::{check_links, surviving};
 pub(crate) use table::Interaction;
 pub(crate) use write::apart;
 
@@ -215,7 +215,7 @@ async fn answer(
         *entry = Some((about, asking.trail.clone()));
     }
     if let Some(patient) = &asking.patient {
-        asking.context = gateway.context_of(patient.as_str(), &asking).await?;
+        asking.context = gateway.context_of(patient.as_str()).await?;
     }
     if shows_one(place.does) {
         format.take_subset(&mut parameters)?;
@@ -360,7 +360,7 @@ where
         let gateway = Arc::<Gateway>::from_ref(state);
         let mut asking = let_in_noted(&gateway, parts).await?;
         if let Some(patient) = asking.patient.as_ref().filter(|_| asking.by == By::Person) {
-            let context = gateway.context_of(patient.as_str(), &asking).await;
+            let context = gateway.context_of(patient.as_str()).await;
             asking.context = context.map_err(|error| failed(&error))?;
             return Ok(Self(asking));
         }
@@ -404,17 +404,24 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let gateway = Arc::<Gateway>::from_ref(state);
         let asking = let_in_noted(&gateway, parts).await?;
-        if asking.is_whole_user() && gateway.sign_in.is_administrator(&asking.role) {
-            return Ok(Self(asking));
+        gateway.check_administrator(&asking).map_err(|error| failed(&error))?;
+        Ok(Self(asking))
+    }
+}
+
+impl Gateway {
+    /// Refuses who is no user of the hospital in a role of `sign_in.administrators`.
+    fn check_administrator(&self, asking: &Asking) -> Result<(), GatewayError> {
+        if asking.is_whole_user() && self.sign_in.is_administrator(&asking.role) {
+            return Ok(());
         }
-        let refusal = GatewayError::request(
+        Err(GatewayError::request(
             403,
             IssueCode::Forbidden,
             "administrator-needed",
             "this is for users in a role of sign_in.administrators, as administrator",
             "use a token of sealwort gateway token --role administrator",
-        );
-        Err(failed(&refusal))
+        ))
     }
 }
 

@@ -187,7 +187,8 @@ async fn remove_own(State(gateway): Shared, headers: HeaderMap, body: axum::body
     };
     let form = pairs(&body);
     let id = only(&form, "id").unwrap_or_default();
-    let own = matches!(&here.who, Who::Private(Some(own)) if gateway.passkey_owner(id) == Some(own.patient));
+    let owner = gateway.passkey_owner(id);
+    let own = matches!(&here.who, Who::Private(Some(own)) if owner == Some(gateway.roster.surviving(own.patient)));
     if !own {
         return told(StatusCode::NOT_FOUND, "You have no such passkey.");
     }

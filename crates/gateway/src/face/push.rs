@@ -96,7 +96,7 @@ async fn let_in(gateway: &Gateway, parts: &http::request::Parts) -> Result<Askin
         }
     };
     if let Some(patient) = &asking.patient {
-        asking.context = gateway.context_of(patient.as_str(), &asking).await?;
+        asking.context = gateway.context_of(patient.as_str()).await?;
     }
     Ok(asking)
 }

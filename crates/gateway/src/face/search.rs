@@ -44,7 +44,7 @@ enum Over {
 }
 
 /// The parameters with the Patients that were given up led on to those that stand for them.
-async fn surviving(
+pub(crate) async fn surviving(
     gateway: &Gateway,
     mut parameters: Vec<(String, String)>,
 ) -> Result<Vec<(String, String)>, GatewayError> {

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 use sealwort_consent::{Action as ConsentAction, Directive, LabelTag as ConsentTag, Terms, in_common};
-use sealwort_fhir::{Branch, IssueCode, Resource, ResourceId, ResourceType, parse_token, patient_identifiers};
+use sealwort_fhir::{
+    Branch, IssueCode, Resource, ResourceId, ResourceType, parse_token, patient_identifiers, same_content,
+};
 use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
 use sealwort_proto::error::Fault;
 use sealwort_proto::message::{FromBroker, ToBroker};
@@ -161,13 +163,8 @@ impl Gateway {
         let told = |done| Merged { source: source.clone(), target: target.clone(), done };
         // What another authority merged is not this one's to complete.
         let begun = self.roster.merge(source.patient).await?.filter(|begun| begun.before.is_some());
-        if let Some(begun) = &begun {
-            if begun.target != target.patient {
-                return Err(refused(409, "patient-merged", "the source is merged into another patient already", UNDO));
-            }
-            if begun.holds {
-                return Ok(told(true));
-            }
+        if begun.as_ref().is_some_and(|begun| begun.target != target.patient) {
+            return Err(refused(409, "patient-merged", "the source is merged into another patient already", UNDO));
         }
         self.check_mergeable(&source, &target).await?;
         let (from, to) = (self.own(source.patient).await?, self.own(target.patient).await?);
@@ -188,7 +185,8 @@ impl Gateway {
                 }),
             },
         };
-        let agreed = self.agreed(&merge, &from, &to).await?;
+        // Where it holds, consent was agreed; what the patient decided since stands.
+        let agreed = if merge.holds { None } else { Some(self.agreed(&merge, &from, &to).await?) };
         if let Some(result) = &identities.result
             && result.id() != Some(&target.id)
         {
@@ -200,19 +198,24 @@ impl Gateway {
             ));
         }
         if doing == Doing::Preview {
-            return Ok(told(false));
+            return Ok(told(merge.holds));
         }
-        self.roster.put_merge(&merge).await?;
-        let version = self.agree(&from, &to, agreed).await?;
-        if let Some(before) = &mut merge.before {
-            before.agreed = version;
+        if let Some(agreed) = agreed {
+            self.roster.put_merge(&merge).await?;
+            let version = self.agree(&from, &to, agreed).await?;
+            if let Some(before) = &mut merge.before {
+                before.agreed = version;
+            }
+            self.roster.put_merge(&merge).await?;
         }
-        self.roster.put_merge(&merge).await?;
         // First where it survives: whoever is led there from the other one finds it.
         let note = merge.note(Standing::Merged)?;
         for patient in [merge.target, merge.source] {
-            self.tell(patient, &note, asking).await?;
+            if !self.tells(patient, &note, asking).await? {
+                self.tell(patient, &note, asking).await?;
+            }
         }
+        // It may hold already: whoever read the one record after it was told has taken note.
         merge.holds = true;
         self.roster.put_merge(&merge).await?;
         for patient in [merge.target, merge.source] {
@@ -226,13 +229,24 @@ impl Gateway {
         Ok(told(true))
     }
 
-    /// Writes what the surviving Patient is to say, and keeps what it said before.
+    /// Writes what the surviving Patient is to say, and keeps what it said before. What was written already, and may have
+    /// been updated since, is not written again.
     async fn replace_patient(&self, merge: &mut Merge, result: &Resource, asking: &Asking) -> Result<(), GatewayError> {
         let view = self.open_alone(merge.target, asking).await?;
-        let before = view.get(ResourceType::PATIENT, &merge.target_id).and_then(|held| held.newest().content.clone());
-        let before = before.ok_or_else(GatewayError::unknown_patient)?;
+        let now = view.get(ResourceType::PATIENT, &merge.target_id).and_then(|held| held.newest().content.clone());
+        let now = now.ok_or_else(GatewayError::unknown_patient)?;
         if let Some(kept) = &mut merge.before {
-            kept.patient = Some((Blob(before.to_vec()), Blob(result.bytes().to_vec())));
+            let said = match kept.patient.take() {
+                Some((said, says)) => {
+                    let again = same_content(says.as_ref(), result.bytes());
+                    if again && !same_content(&now, said.as_ref()) {
+                        return Ok(());
+                    }
+                    said
+                }
+                None => Blob(now.to_vec()),
+            };
+            kept.patient = Some((said, Blob(result.bytes().to_vec())));
         }
         self.roster.put_merge(merge).await?;
         self.put_patient(merge, result, asking).await
@@ -395,6 +409,12 @@ impl Gateway {
         let known = self.roster.known(patient).await?.ok_or_else(GatewayError::unknown_patient)?;
         self.roster.put_consents(patient, &Book::beginning(&self.newest_directive(&known).await?)).await?;
         Ok(version)
+    }
+
+    /// Whether a record says already what is to be told it.
+    async fn tells(&self, patient: Pseudonym, note: &MergeNote, asking: &Asking) -> Result<bool, GatewayError> {
+        let (view, own) = (self.open_alone(patient, asking).await?, self.member.identity().to_string());
+        Ok(view.merges_by(&own).any(|told| told == note))
     }
 
     /// Writes into a record that it is merged, or no longer.

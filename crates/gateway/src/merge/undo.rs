@@ -56,12 +56,13 @@ impl Gateway {
         }
         // First in the record that was given up: nobody is led on to where nothing of it is found.
         for patient in [merge.source, merge.target] {
-            self.tell(patient, &undone, asking).await?;
+            if !self.tells(patient, &undone, asking).await? {
+                self.tell(patient, &undone, asking).await?;
+            }
         }
         // The surviving one's consent is no more the other's.
         self.roster.merge_undone(merge.source).await?;
         self.part_consents(&merge, &before.source, &before.target, before.agreed).await?;
-        self.roster.remove_merge(merge.source).await?;
         for patient in [merge.target, merge.source] {
             self.patients.consent_changed(patient);
         }
@@ -79,6 +80,8 @@ impl Gateway {
                 self.put_patient(&merge, &said, asking).await?;
             }
         }
+        // Last: what is cut off before is completed by whoever asks again.
+        self.roster.remove_merge(merge.source).await?;
         tracing::info!(source = %merge.source, target = %merge.target, "a merge of two identities is undone");
         Ok(told(true))
     }
@@ -95,8 +98,8 @@ impl Gateway {
         let _one_at_a_time = self.consenting.lock().await;
         let known = self.own(merge.target).await?;
         let now = self.newest_directive(&known).await?;
-        // 0 where the merge was cut off while consent was agreed.
-        if agreed == 0 || now.version() == agreed {
+        // 0 where the merge was cut off while consent was agreed. Where this was cut off, the surviving one has its own back.
+        if agreed == 0 || now.version() == agreed || terms_of(&now) == target.terms()? {
             self.restore(merge.target, target).await?;
             return self.restore(merge.source, source).await;
         }

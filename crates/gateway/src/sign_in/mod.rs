@@ -59,7 +59,7 @@ pub struct SignInConfig {
     pub roles_claim: String,
     /// Roles or groups of the provider, and the roles here that they mean.
     pub roles: BTreeMap<String, String>,
-    /// Roles that look after sessions and lockouts, and order erasures.
+    /// Roles that look after sessions and lockouts, order erasures, and merge identities.
     pub administrators: Vec<String>,
     /// The claim that says which patient a user is: `system|value`, a Patient's id, or a value of `patient_system`.
     pub patient_claim: String,

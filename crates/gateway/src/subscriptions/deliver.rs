@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, Request, header};
 use sealwort_audit::{Detail, Event, EventKind};
+use sealwort_fhir::search::{Handling, Query};
 use sealwort_net::Shutdown;
 use sealwort_smart::Action;
 
 use super::wish::{Payload, Wish, ids_only};
-use super::{Status, Subscription, lock};
+use super::{Status, Subscription, Told, lock};
 use crate::Gateway;
 use crate::error::GatewayError;
 use crate::seen::Seen;
 use crate::user::Asking;
-use crate::view::ordinal;
+use crate::view::{Origin, ordinal};
 
 /// How often rights and what is due are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -153,7 +154,7 @@ impl Gateway {
             }
         };
         if changes.is_empty() {
-            return self.told(&one, reached, 0).await;
+            return self.has_told(&one, reached, 0).await;
         }
         // A right may have ended while the record was read.
         if self.end_if_over(&one).await? {
@@ -161,7 +162,7 @@ impl Gateway {
         }
         self.journal.append(self.delivery(&one, &wish, &asking, changes.len())).await?;
         match self.notify(&one, &wish, &changes).await {
-            Ok(()) => self.told(&one, reached, changes.len() as u64).await,
+            Ok(()) => self.has_told(&one, reached, changes.len() as u64).await,
             Err(reason) => self.not_told(&one, &wish, &asking, &reason).await,
         }
     }
@@ -172,32 +173,48 @@ impl Gateway {
         one: &Subscription,
         wish: &Wish,
         asking: &Asking,
-    ) -> Result<(Vec<String>, u64), GatewayError> {
-        let view = self.open(one.patient()?, asking).await?;
-        let reached = view.at.sequence;
-        if reached <= one.told {
-            return Ok((Vec::new(), one.told));
+    ) -> Result<(Vec<String>, Told), GatewayError> {
+        let (patient, told) = (one.patient()?, one.told()?);
+        let view = self.open(patient, asking).await?;
+        let (here, end) = (view.patient, view.at.sequence);
+        // Once it is merged or parted, another log goes on, from where that is said in it.
+        let begin = if told.log == here {
+            told.place
+        } else {
+            view.merge_told(&self.registered_by(here).await?, patient).unwrap_or(end)
+        };
+        if told.log == here && end <= begin {
+            return Ok((Vec::new(), told));
         }
+        let parameters = crate::face::surviving(self, wish.parameters.clone()).await?;
+        let query = Query::parse(Some(wish.kind), &parameters, Handling::Strict)?;
         let seen = Seen::new(view, asking, Action::Search)?;
         let corpus = seen.view.corpus();
-        let filter = wish.query.filter(corpus, seen.visible());
-        let mut found: Vec<(u64, String)> = seen
+        let filter = query.filter(corpus, seen.visible());
+        let untold = |origin: &Origin| match origin.log {
+            log if log == here => origin.entry.sequence > begin,
+            log if log == told.log => origin.entry.sequence > told.place,
+            // Of a further record that was merged into this one its own Subscriptions tell.
+            _ => false,
+        };
+        let mut found: Vec<(bool, u64, String)> = seen
             .places()
-            // Places of another log, whose record was merged into this one, say nothing here.
-            .filter(|(_, held)| held.newest().origin.log == seen.view.patient)
-            .filter(|(_, held)| held.newest().origin.entry.sequence > one.told)
+            .filter(|(_, held)| untold(&held.newest().origin))
             .filter(|(place, _)| {
                 let document = ordinal(*place).and_then(|at| corpus.document(at));
                 document.is_some_and(|document| filter.accepts(document))
             })
-            .map(|(_, held)| (held.newest().origin.entry.sequence, format!("{}/{}", held.kind, held.id)))
+            .map(|(_, held)| (&held.newest().origin, format!("{}/{}", held.kind, held.id)))
+            .map(|(origin, name)| (origin.log == here, origin.entry.sequence, name))
             .collect();
         found.sort_unstable();
         // What does not fit lies behind the last one that does.
         let rest = found.get(CHANGES_MAX).is_some();
         found.truncate(CHANGES_MAX);
-        let reached = found.last().filter(|_| rest).map_or(reached, |(sequence, _)| *sequence);
-        Ok((found.into_iter().map(|(_, name)| name).collect(), reached))
+        let reached = found.last().filter(|_| rest).map_or(Told { log: here, place: end }, |(is_here, sequence, _)| {
+            Told { log: if *is_here { here } else { told.log }, place: *sequence }
+        });
+        Ok((found.into_iter().map(|(_, _, name)| name).collect(), reached))
     }
 
     async fn notify(&self, one: &Subscription, wish: &Wish, changes: &[String]) -> Result<(), String> {
@@ -226,10 +243,10 @@ impl Gateway {
     }
 
     /// Its subscriber knows of everything up to this place.
-    async fn told(&self, one: &Subscription, reached: u64, changes: u64) -> Result<Next, GatewayError> {
+    async fn has_told(&self, one: &Subscription, reached: Told, changes: u64) -> Result<Next, GatewayError> {
         let _one_at_a_time = self.subscriptions.changing.lock().await;
-        if let Some(mut now) = self.current(one).filter(|now| changes > 0 || reached > now.told) {
-            now.told = reached;
+        if let Some(mut now) = self.current(one).filter(|now| changes > 0 || now.told().is_ok_and(|told| told != reached)) {
+            (now.log, now.told) = (reached.log.to_string(), reached.place);
             now.events += changes;
             now.failed = 0;
             self.write_subscription(&now).await?;

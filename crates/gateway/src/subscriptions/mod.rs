@@ -115,7 +115,9 @@ struct Subscription {
     purpose: String,
     /// What the subscriber may do, and what that hangs on.
     right: KeptAccess,
-    /// The patient's log up to which the subscriber was told.
+    /// Whose log it is that tells of changes: another one than the patient's while that identity is given up.
+    log: String,
+    /// The place in it up to which the subscriber was told.
     told: u64,
     /// Changes told so far.
     events: u64,
@@ -128,6 +130,12 @@ struct Subscription {
 impl Subscription {
     fn patient(&self) -> Result<Pseudonym, GatewayError> {
         self.patient.parse().map_err(|_| GatewayError::Kept("a Subscription names no patient"))
+    }
+
+    /// Up to where its subscriber was told.
+    fn told(&self) -> Result<Told, GatewayError> {
+        let log = self.log.parse().map_err(|_| GatewayError::Kept("a Subscription names no log"))?;
+        Ok(Told { log, place: self.told })
     }
 
     /// The resource as this server shows it.
@@ -144,6 +152,13 @@ impl Subscription {
         let (version, changed) = (self.version, UnixTime::from_secs(self.changed));
         Ok(Shown { id, version, changed, content: resource.bytes().clone() })
     }
+}
+
+/// A place in a log up to which a subscriber was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Told {
+    log: Pseudonym,
+    place: u64,
 }
 
 /// A Subscription as it is shown.
@@ -228,7 +243,7 @@ impl Subscriptions {
     /// Something about this patient changed: a record, or consent.
     pub(crate) fn changed(&self, patient: Pseudonym) {
         let patient = patient.to_string();
-        self.look_at(|one| one.patient == patient);
+        self.look_at(|one| one.patient == patient || one.log == patient);
     }
 
     /// Anything may have changed.
@@ -247,25 +262,33 @@ impl Subscriptions {
     fn get(&self, id: &str) -> Option<Subscription> {
         lock(&self.all).get(id).cloned()
     }
-
-    /// One that belongs to who asks. Those of others are not there.
-    fn own(&self, id: &str, asking: &Asking) -> Result<Subscription, GatewayError> {
-        self.get(id).filter(|one| belongs(one, asking)).ok_or_else(crate::face::read::not_found)
-    }
 }
 
 impl Gateway {
+    /// Whether a Subscription is one of who asks, about somebody with whom their token has to do.
+    fn is_own(&self, subscription: &Subscription, asking: &Asking) -> bool {
+        let same = asking.kept.as_ref().is_some_and(|kept| kept.is_of_same(&subscription.right));
+        same && subscription.patient().is_ok_and(|patient| self.concerns(patient, asking))
+    }
+
+    /// One that belongs to who asks. Those of others are not there.
+    fn own_subscription(&self, id: &str, asking: &Asking) -> Result<Subscription, GatewayError> {
+        let found = self.subscriptions.get(id).filter(|one| self.is_own(one, asking));
+        found.ok_or_else(crate::face::read::not_found)
+    }
+
     /// A Subscription, to its subscriber.
     pub(crate) fn subscription(&self, id: &ResourceId, asking: &Asking) -> Result<Shown, GatewayError> {
         permit(asking, Action::Read)?;
-        self.subscriptions.own(id.as_str(), asking)?.shown()
+        self.own_subscription(id.as_str(), asking)?.shown()
     }
 
     /// All that belong to who asks.
     pub(crate) fn subscriptions_of(&self, asking: &Asking) -> Result<Own, GatewayError> {
         permit(asking, Action::Search)?;
-        let own: Vec<_> = lock(&self.subscriptions.all).values().filter(|one| belongs(one, asking)).cloned().collect();
-        let rows: Vec<_> = own.iter().map(Subscription::shown).collect::<Result<_, _>>()?;
+        let all: Vec<_> = lock(&self.subscriptions.all).values().cloned().collect();
+        let own = all.iter().filter(|one| self.is_own(one, asking));
+        let rows: Vec<_> = own.map(Subscription::shown).collect::<Result<_, _>>()?;
         let mut corpus = Corpus::new(&[&self.base]);
         for (place, row) in rows.iter().enumerate() {
             let Some(at) = ordinal(place) else { break };
@@ -314,7 +337,7 @@ impl Gateway {
 
         let _one_at_a_time = subscriptions.changing.lock().await;
         let known = subscriptions.get(id.as_str());
-        if known.as_ref().is_some_and(|known| !belongs(known, asking)) {
+        if known.as_ref().is_some_and(|known| !self.is_own(known, asking)) {
             return Err(refused(409, "id-taken", "this id is not free", "POST Subscription gives it an id of its own"));
         }
         let is_named =
@@ -336,6 +359,10 @@ impl Gateway {
                 && known.patient == patient
                 && known.resource.get("criteria") == tree.get("criteria")
         });
+        let (log, told) = match goes_on {
+            Some(known) => (known.log.clone(), known.told),
+            None => (view.patient.to_string(), view.at.sequence),
+        };
         let subscription = Subscription {
             id: id.as_str().to_owned(),
             version: known.as_ref().map_or(1, |known| known.version + 1),
@@ -345,7 +372,8 @@ impl Gateway {
             patient,
             purpose: asking.purpose.clone(),
             right,
-            told: goes_on.map_or(view.at.sequence, |known| known.told),
+            log,
+            told,
             events: goes_on.map_or(0, |known| known.events),
             failed: 0,
             due: now,
@@ -360,14 +388,14 @@ impl Gateway {
     pub(crate) async fn remove_subscription(&self, id: &ResourceId, asking: &Asking) -> Result<(), GatewayError> {
         permit(asking, Action::Delete)?;
         let _one_at_a_time = self.subscriptions.changing.lock().await;
-        let Ok(own) = self.subscriptions.own(id.as_str(), asking) else { return Ok(()) };
+        let Ok(own) = self.own_subscription(id.as_str(), asking) else { return Ok(()) };
         asking.trail.touches(own.patient()?);
         self.roster.remove_row(RosterKind::Subscription, id.as_str().as_bytes()).await?;
         lock(&self.subscriptions.all).remove(id.as_str());
         Ok(())
     }
 
-    /// The one patient whose record a Subscription is about.
+    /// The one patient whose record a Subscription is about, by the identity that it names.
     async fn patient_subscribed(&self, wish: &Wish, asking: &Asking) -> Result<Pseudonym, GatewayError> {
         let name = match wish.query.patient_named() {
             Some(PatientNamed::Id(id)) => id.as_str().to_owned(),
@@ -428,7 +456,7 @@ impl Gateway {
         let mut asking = Asking::of(&access, subscription.purpose.clone())?;
         asking.delegation = self.delegation_of(&access)?;
         if let Some(patient) = &asking.patient {
-            asking.context = self.context_of(patient.as_str(), &asking).await?;
+            asking.context = self.context_of(patient.as_str()).await?;
         }
         Ok(asking)
     }
@@ -467,12 +495,6 @@ impl Gateway {
 pub(crate) enum New {
     Yes,
     No,
-}
-
-/// Whether it is a Subscription of who asks, about somebody with whom their token has to do.
-fn belongs(subscription: &Subscription, asking: &Asking) -> bool {
-    let same = asking.kept.as_ref().is_some_and(|kept| kept.is_of_same(&subscription.right));
-    same && subscription.patient().is_ok_and(|patient| crate::seen::concerns(patient, asking))
 }
 
 /// Scopes with a filter do not reach Subscriptions.

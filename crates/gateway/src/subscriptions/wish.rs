@@ -63,6 +63,8 @@ pub(super) struct Wish {
     /// When it ends, Unix time.
     pub(super) end: Option<u64>,
     pub(super) kind: ResourceType,
+    /// The parameters of its criteria, and the search that they are.
+    pub(super) parameters: Vec<(String, String)>,
     pub(super) query: Query,
     pub(super) endpoint: String,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
@@ -93,7 +95,7 @@ impl Wish {
             return Err(wrong("channel.type", what, "send the type rest-hook"));
         }
         let endpoint = text("/channel/endpoint").unwrap_or_default().to_owned();
-        let (kind, query) = criteria(text("/criteria").unwrap_or_default())?;
+        let (kind, parameters, query) = criteria(text("/criteria").unwrap_or_default())?;
         let headers = resource.pointer("/channel/header").and_then(Value::as_array);
         let headers: Vec<_> = headers
             .into_iter()
@@ -103,7 +105,7 @@ impl Wish {
         if headers.len() > HEADERS_MAX {
             return Err(wrong("channel.header", "there are more than 8", "send 8 at most"));
         }
-        Ok(Self { wanted, end, kind, query, endpoint, headers, payload: payload(resource)? })
+        Ok(Self { wanted, end, kind, parameters, query, endpoint, headers, payload: payload(resource)? })
     }
 
     /// Refuses what this client may not search for, and an endpoint that may not be asked.
@@ -122,7 +124,7 @@ impl Wish {
     }
 }
 
-fn criteria(text: &str) -> Result<(ResourceType, Query), GatewayError> {
+fn criteria(text: &str) -> Result<(ResourceType, Vec<(String, String)>, Query), GatewayError> {
     let bad = |what: &str| wrong("criteria", what, "send a search such as Observation?patient=id&code=system|code");
     if text.len() > CRITERIA_BYTES_MAX {
         return Err(bad("they are longer than 2 KiB"));
@@ -139,7 +141,8 @@ fn criteria(text: &str) -> Result<(ResourceType, Query), GatewayError> {
         return Err(bad("Subscriptions are not subscribed to"));
     }
     let query = Query::parse(Some(kind), &parameters, Handling::Strict);
-    Ok((kind, query.map_err(|error| GatewayError::from(error).within("Subscription.criteria"))?))
+    let query = query.map_err(|error| GatewayError::from(error).within("Subscription.criteria"))?;
+    Ok((kind, parameters, query))
 }
 
 fn payload(resource: &Value) -> Result<Payload, GatewayError> {

@@ -131,23 +131,25 @@ impl Links<'_> {
     }
 }
 
-/// A resource that went on in the other record: its later versions after its first ones.
-fn followed(first: Held, later: &Held) -> Held {
+/// A resource that is in both records: its versions in the order in which they were written, wherever that was.
+fn followed(first: Held, other: &Held) -> Held {
     let Held { kind, id, mut older, newest, .. } = first;
     older.push(newest);
-    for version in later.older.iter().chain([&later.newest]) {
-        let mut version = version.clone();
-        version.number = older.len() as u64 + 1;
+    older.extend(other.older.iter().chain([&other.newest]).cloned());
+    older.sort_by_key(|version| version.changed);
+    for (number, version) in (1..).zip(&mut older) {
+        if std::mem::replace(&mut version.number, number) == number {
+            continue;
+        }
         if let (Some(content), Some(at)) = (version.content.take(), crate::face::reply::date(version.changed)) {
             version.content = Resource::parse(content)
                 .ok()
-                .map(|resource| present(&resource, &id, VersionId::new(version.number), at).bytes().clone());
+                .map(|resource| present(&resource, &id, VersionId::new(number), at).bytes().clone());
         }
-        older.push(version);
     }
     match older.pop() {
         Some(newest) => Held { kind, id, older, newest, moved: None },
-        None => later.clone(),
+        None => other.clone(),
     }
 }
 
