@@ -163,9 +163,9 @@ fn patients_sign_in_with_passkeys() {
     let list = |site: &Site| json_of(&site.staff(&["passkey", "list", "p1", "--json"])).as_array().unwrap().clone();
     assert_eq!(list(&site).len(), 1);
     // While the identity is merged into another one it is the other's, too; then its own again.
-    let listed = |site: &Site| ["p1", "p2"].map(|id| {
-        json_of(&site.staff(&["passkey", "list", id, "--json"])).as_array().unwrap().len()
-    });
+    let listed = |site: &Site| {
+        ["p1", "p2"].map(|id| json_of(&site.staff(&["passkey", "list", id, "--json"])).as_array().unwrap().len())
+    };
     let administrator = site.world.token(A, "root", "administrator");
     succeeded(&site.run(&administrator, &["patient", "merge", "p1", "--into", "p2"]));
     assert_eq!(listed(&site), [1, 1]);

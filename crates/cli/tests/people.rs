@@ -206,7 +206,8 @@ fn merged(world: &World) {
         browser.sign_in(&gateway, account).with(200);
         browser.token(&gateway)
     };
-    let sees = |token: &str| ["p1", "p2"].map(|id| with(world, token).get(&format!("/fhir/Observation/{id}-o0")).status);
+    let sees =
+        |token: &str| ["p1", "p2"].map(|id| with(world, token).get(&format!("/fhir/Observation/{id}-o0")).status);
     let given = add(world, "p1", "mona", &["--relationship", "GUARD"]);
     let (mona, own) = (signed_in("mona"), signed_in("pat"));
     assert_eq!((sees(&mona), sees(&own)), ([200, 404], [200, 404]));

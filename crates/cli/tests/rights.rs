@@ -416,8 +416,7 @@ fn two_identities_become_one_patient_and_two_again() {
 
     // It is for administrators. Looking changes nothing; what is wrong is told. Hospital B has not met the second one.
     for operation in ["$merge", "$unmerge"] {
-        let by_physician =
-            world.client(here).send("POST", &format!("/fhir/Patient/{operation}"), &[], two("p1", "p2"));
+        let by_physician = world.client(here).send("POST", &format!("/fhir/Patient/{operation}"), &[], two("p1", "p2"));
         assert_eq!(by_physician.refusal(), (403, "administrator-needed".to_owned(), String::new()));
     }
     assert_eq!(post(there, "$merge", two("p1", "p2")).refusal().0, 404);
@@ -600,7 +599,8 @@ fn what_belongs_to_either_identity_follows_the_merge() {
     for id in ["p1", "p2"] {
         assert!(log(id).contains("dr-before") && events(id).contains("dr-before"), "{id}");
     }
-    let proof = |id: &str| auditor.get(&format!("/fhir/Patient/{id}/$access-log-proof")).with(200).json()["patient"].clone();
+    let proof =
+        |id: &str| auditor.get(&format!("/fhir/Patient/{id}/$access-log-proof")).with(200).json()["patient"].clone();
     assert_ne!(proof("p1"), proof("p2"));
 
     // An emergency access to one opens the record of both, and its report tells so.
@@ -614,7 +614,8 @@ fn what_belongs_to_either_identity_follows_the_merge() {
         ("confirmation", "I open the record of 1 in an emergency"),
     ];
     let opened = doctor.send("POST", "/fhir/$emergency-access", &[], texts(&glass)).with(201).json();
-    let id = opened["parameter"].as_array().unwrap().iter().find(|part| part["name"] == "id").unwrap()["valueId"].clone();
+    let id =
+        opened["parameter"].as_array().unwrap().iter().find(|part| part["name"] == "id").unwrap()["valueId"].clone();
     let id = id.as_str().unwrap();
     let mut names = doctor.send("GET", found, &GLASS, "").with(200).names();
     names.sort_unstable();
@@ -629,7 +630,8 @@ fn what_belongs_to_either_identity_follows_the_merge() {
     // What is labelled anew goes away from where it was, though that is in the record that was given up.
     doctor.get("/fhir/Observation/o1").with(200);
     let mut closed = observation(1);
-    closed["meta"] = json!({"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "HIV"}]});
+    closed["meta"] =
+        json!({"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "HIV"}]});
     put(&world, here, &closed);
     for path in ["Observation/o1", "Observation/o1/_history/1", "Observation/o1/_history"] {
         doctor.get(&format!("/fhir/{path}")).with(404);

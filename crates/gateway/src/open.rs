@@ -65,8 +65,7 @@ impl Gateway {
             return Err(crate::face::read::not_found());
         }
         asking.trail.touches(patient);
-        let emergency =
-            self.emergencies.admit(self.roster.surviving(patient), asking, self.sessions.now().as_secs())?;
+        let emergency = self.admitted(patient, asking)?;
         let view = Box::pin(self.open_under(patient, asking, emergency.as_ref())).await?;
         // Who was merged into another one is shown with that one, as long as it says so.
         if let Some(target) = self.led_on(&view).await? {
@@ -77,6 +76,12 @@ impl Gateway {
             self.note_opened(&access.id, &view).await?;
         }
         Ok(view)
+    }
+
+    /// The emergency access by which a request goes, to whichever identity of the patient it was given.
+    pub(crate) fn admitted(&self, patient: Pseudonym, asking: &Asking) -> Result<Option<Access>, GatewayError> {
+        let is_to = |one| self.roster.are_one(one, patient);
+        self.emergencies.admit(is_to, asking, self.sessions.now().as_secs())
     }
 
     /// The record that a token is about: after a merge, the one that stands for both.

@@ -258,6 +258,12 @@ impl Gateway {
         offered
     }
 
+    /// The Patients of a record as notices name them; after a merge, those that stand for both.
+    pub(crate) fn patients_told(&self, patient: Pseudonym) -> Vec<String> {
+        let ids = self.people.of(self.roster.surviving(patient));
+        ids.iter().map(|id| format!("Patient/{}", id.as_str())).collect()
+    }
+
     /// Whether a user is shown this Patient in its record.
     async fn shows_person(&self, patient: Pseudonym, id: &ResourceId, asking: &Asking) -> Result<bool, GatewayError> {
         match self.open(patient, asking).await {

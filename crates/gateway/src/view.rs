@@ -259,9 +259,10 @@ impl PatientView {
     /// Where its log last says, in words of this hospital, that this patient was merged or parted.
     pub(crate) fn merge_told(&self, author: &str, patient: Pseudonym) -> Option<u64> {
         let of_patient = |note: &MergeNote| [note.source.patient, note.target.patient].contains(&patient);
-        let told = self.merges.values().filter(|(origin, note)| {
-            &*origin.author == author && note.as_ref().is_some_and(of_patient)
-        });
+        let told = self
+            .merges
+            .values()
+            .filter(|(origin, note)| &*origin.author == author && note.as_ref().is_some_and(of_patient));
         told.map(|(origin, _)| origin.entry.sequence).max()
     }
 

@@ -317,8 +317,7 @@ impl Gateway {
                     continue;
                 }
             }
-            let patients: Vec<_> =
-                self.people.of(opening.patient).iter().map(|id| format!("Patient/{}", id.as_str())).collect();
+            let patients = self.patients_told(opening.patient);
             let text = json!({
                 "event": opening.event,
                 "patient": patients,

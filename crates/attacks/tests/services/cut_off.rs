@@ -167,7 +167,9 @@ impl Hospital {
         let observation = format!(
             r#"{{"resourceType":"Observation","id":"o{number}","status":"final","code":{{"text":"x"}},"subject":{{"reference":"Patient/p{number}"}}}}"#
         );
-        for (path, body) in [(format!("Patient/p{number}"), patient(number, "Alone")), (format!("Observation/o{number}"), observation)] {
+        for (path, body) in
+            [(format!("Patient/p{number}"), patient(number, "Alone")), (format!("Observation/o{number}"), observation)]
+        {
             let (status, answer) = self.ask("PUT", &format!("/fhir/{path}"), &body).await;
             assert_eq!(status, 201, "{answer}");
         }

@@ -76,12 +76,17 @@ impl Gateway {
             Some(patient) => self.roster.is_registered(patient).await?.then_some(patient),
             None => None,
         };
+        let mut unread = false;
         let view = match (needs, written) {
             (Needs::Nothing, _) | (_, None) => None,
             (Needs::Version, Some(patient)) => match self.open(patient, asking).await {
                 Ok(view) => Some(view),
+                Err(error) if error.is_away() || error.is_session_lost() => {
+                    unread = true;
+                    None
+                }
                 // Who may write and not read gets no version back.
-                Err(error) if error.is_away() || error.is_session_lost() || error.status() == 403 => None,
+                Err(error) if error.status() == 403 => None,
                 Err(error) => return Err(error),
             },
             (Needs::Condition, Some(patient)) => Some(self.open(patient, asking).await?),
@@ -89,7 +94,7 @@ impl Gateway {
         let basis = match (needs, &view) {
             (Needs::Condition, Some(view)) => Basis::Read(view.at),
             (Needs::Condition, None) => Basis::Unwritten,
-            (Needs::Version, None) if written.is_some() => Basis::Unread,
+            _ if unread => Basis::Unread,
             _ => Basis::Any,
         };
         let seen = |action| view.clone().map(|view| Seen::new(view, asking, action)).transpose();

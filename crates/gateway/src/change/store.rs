@@ -11,7 +11,7 @@ use super::links::Links;
 use super::{Before, Does, Done, Group, Judged, JudgedGroup, Plan, Wanted, Writes};
 use crate::Gateway;
 use crate::consent::statements::StoredConsent;
-use crate::deposit::{Basis, Labelled};
+use crate::deposit::Labelled;
 use crate::error::GatewayError;
 use crate::store_records::Written;
 use crate::user::Asking;
@@ -197,12 +197,8 @@ fn labelled(kind: ResourceType, writes: &Writes) -> impl Iterator<Item = Labelle
         Some(resource) => (Change::Put, resource.bytes().to_vec()),
         None => (Change::Delete, Vec::new()),
     };
-    let record = SealedRecord {
-        change,
-        resource_type: kind.as_str().to_owned(),
-        id: writes.id.as_str().to_owned(),
-        content,
-    };
+    let record =
+        SealedRecord { change, resource_type: kind.as_str().to_owned(), id: writes.id.as_str().to_owned(), content };
     let before = writes.before.as_ref().and_then(|before| before.label);
     Labelled { record, label: writes.label }.after(before)
 }

@@ -91,10 +91,10 @@ impl Gateway {
             )
             .at("Parameters.parameter.where(name = 'confirmation')"));
         }
-        let patient = self.patient_named(&wanted.patient, &asking.purpose).await?;
+        let patient = self.identity_named(&wanted.patient, &asking.purpose).await?;
         let now = self.sessions.now().as_secs();
-        let name = patient.to_string();
-        let same = |a: &&Access| a.patient == name && a.user == asking.user && a.standing(now) != Standing::Ended;
+        let is_to = |access: &Access| access.patient.parse().is_ok_and(|one| self.roster.are_one(one, patient));
+        let same = |a: &&Access| is_to(a) && a.user == asking.user && a.standing(now) != Standing::Ended;
         if let Some(access) = lock(&self.emergencies.accesses).values().find(same) {
             return Err(refused(
                 409,

@@ -151,8 +151,7 @@ impl Gateway {
 
     /// Keeps a notice for each recipient, once.
     pub(super) async fn keep_tells(&self, event: &Event<'_>, recipients: &[Recipient]) -> Result<(), GatewayError> {
-        let patients: Vec<_> =
-            self.people.of(event.patient).iter().map(|id| format!("Patient/{}", id.as_str())).collect();
+        let patients = self.patients_told(event.patient);
         for to in recipients {
             let id = format!("{}-{}-{}", event.about, event.name, to.as_str());
             if lock(&self.emergencies.tells).contains_key(&id) {

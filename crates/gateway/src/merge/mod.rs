@@ -298,7 +298,7 @@ impl Gateway {
 
     /// The record of one pseudonym, whatever it is merged with.
     async fn open_alone(&self, patient: Pseudonym, asking: &Asking) -> Result<Arc<PatientView>, GatewayError> {
-        let emergency = self.emergencies.admit(patient, asking, self.sessions.now().as_secs())?;
+        let emergency = self.admitted(patient, asking)?;
         self.open_under(patient, asking, emergency.as_ref()).await
     }
 

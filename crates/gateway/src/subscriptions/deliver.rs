@@ -245,7 +245,9 @@ impl Gateway {
     /// Its subscriber knows of everything up to this place.
     async fn has_told(&self, one: &Subscription, reached: Told, changes: u64) -> Result<Next, GatewayError> {
         let _one_at_a_time = self.subscriptions.changing.lock().await;
-        if let Some(mut now) = self.current(one).filter(|now| changes > 0 || now.told().is_ok_and(|told| told != reached)) {
+        if let Some(mut now) =
+            self.current(one).filter(|now| changes > 0 || now.told().is_ok_and(|told| told != reached))
+        {
             (now.log, now.told) = (reached.log.to_string(), reached.place);
             now.events += changes;
             now.failed = 0;

@@ -211,3 +211,49 @@ fn push(patient: &mut serde_json::Map<String, Value>, list: &str, item: Value) {
         None => drop(patient.insert(list.to_owned(), Value::Array(vec![item]))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use sealwort_fhir::Branch;
+    use sealwort_pki::UnixTime;
+    use sealwort_proto::receipt::Witness;
+    use sealwort_proto::{Digest, Pseudonym};
+
+    use super::*;
+    use crate::view::Origin;
+
+    fn held(times: &[u64]) -> Held {
+        let version = |changed: &u64| {
+            let content =
+                json!({"resourceType": "Practitioner", "id": "house", "name": [{"text": changed.to_string()}]});
+            let entry = Witness { sequence: *changed, head: Digest::new([0; 32]) };
+            Version {
+                number: 1,
+                changed: UnixTime::from_secs(*changed),
+                label: Branch::Administrative,
+                content: Some(content.to_string().into()),
+                origin: Origin { author: "sealwort://t/gateway/a".into(), log: Pseudonym::new([1; 32]), entry },
+            }
+        };
+        let mut older: Vec<_> = times.iter().map(version).collect();
+        let newest = older.pop().unwrap();
+        let kind = "Practitioner".parse().unwrap();
+        Held { kind, id: "house".parse().unwrap(), older, newest, moved: None }
+    }
+
+    #[test]
+    fn versions_of_both_records_stand_in_the_order_in_which_they_were_written() {
+        for (one, other) in [(&[10, 40][..], &[20, 30][..]), (&[20, 30], &[10, 40]), (&[10, 20], &[30, 40])] {
+            let both = followed(held(one), &held(other));
+            let told: Vec<_> = both.versions().map(|version| (version.number, version.changed.as_secs())).collect();
+            assert_eq!(told, [(4, 40), (3, 30), (2, 20), (1, 10)]);
+            for version in both.versions() {
+                let text = String::from_utf8(version.content.clone().unwrap().to_vec()).unwrap();
+                assert!(text.contains(&format!("\"{}\"", version.changed.as_secs())), "{text}");
+                let says = format!("\"versionId\":\"{}\"", version.number);
+                assert!(version.number == 1 || text.contains(&says), "{text}");
+            }
+        }
+    }
+}
