@@ -153,6 +153,8 @@ pub(crate) struct Passkeys {
     known: Mutex<HashMap<Vec<u8>, Passkey>>,
     invitations: Mutex<HashMap<[u8; 32], Invitation>>,
     ceremonies: Mutex<HashMap<[u8; 32], Ceremony>>,
+    /// One change at a time, so that what is on disk is what is in memory, and no sign-in brings back what is removed.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl Passkeys {
@@ -177,6 +179,7 @@ impl Passkeys {
             known: Mutex::new(known),
             invitations: Mutex::new(invitations),
             ceremonies: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
         })
     }
 
@@ -321,6 +324,10 @@ impl Gateway {
         let registered =
             site.verify_registration(&challenge, &decoded(&answer.client_data), &decoded(&answer.attestation));
         let registered = registered.map_err(|fault| refused(&fault.to_string()))?;
+        let _one_at_a_time = self.passkeys.changing.lock().await;
+        if self.roster.is_erased(own.patient) {
+            return Err(GatewayError::erased_patient());
+        }
         if lock(&self.passkeys.known).contains_key(&registered.credential_id) {
             return Err(refused("this passkey is registered already"));
         }
@@ -367,6 +374,7 @@ impl Gateway {
             return Err(refused("this browser did not begin to sign in just now"));
         };
         let id = decoded(&answer.id);
+        let _one_at_a_time = self.passkeys.changing.lock().await;
         let known = lock(&self.passkeys.known).get(&id).cloned();
         let mut passkey = known.ok_or_else(|| refused("this passkey is not registered here"))?;
         let account = passkey_name(&passkey.id.0);
@@ -416,6 +424,7 @@ impl Gateway {
 
     /// Removes a passkey, and ends the sessions that it began.
     pub(crate) async fn remove_passkey(&self, id: &str, by: (&str, Option<&Asking>)) -> Result<(), GatewayError> {
+        let _one_at_a_time = self.passkeys.changing.lock().await;
         let known = lock(&self.passkeys.known).get(&decoded(id)).cloned();
         let Some(passkey) = known else { return Ok(()) };
         self.roster.remove_row(RosterKind::Passkey, &passkey.id.0).await?;
@@ -427,6 +436,7 @@ impl Gateway {
 
     /// A patient was erased: nobody signs in for that record any more.
     pub(crate) async fn end_passkeys_of(&self, patient: Pseudonym) -> Result<(), GatewayError> {
+        let _one_at_a_time = self.passkeys.changing.lock().await;
         for one in self.passkeys.those(|one| one == patient) {
             self.roster.remove_row(RosterKind::Passkey, &one.id.0).await?;
             lock(&self.passkeys.known).remove(&one.id.0);
