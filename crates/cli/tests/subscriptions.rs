@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sealwort_proto::web_push::Browser;
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Executor as _};
 use support::receiver::{FORM, Receiver};
 use support::smart::{App, access_token};
 use support::{Answer, Client, Party, World, bundle, encode, identifier, parts, run, succeeded, text, until};
@@ -33,6 +34,8 @@ fn subscribers_are_told_what_they_may_see_until_they_may_not() {
         (B, "subscriptions.retry_first", json!("1s")),
         (B, "subscriptions.retry_longest", json!("1s")),
         (B, "subscriptions.attempts_max", json!(8)),
+        (B, "emergency.at_registration.hospitals", json!(["hospital-a"])),
+        (B, "emergency.at_registration.labels", json!(["general"])),
     ]);
     for patient in 1..=3 {
         world.put(A, &bundle(patient, 1)).unwrap().done();
@@ -50,6 +53,7 @@ fn subscribers_are_told_what_they_may_see_until_they_may_not() {
     parts(&[
         ("redirects are not followed", &|| redirected(&world, &receiver)),
         ("a patient's browser", &|| browser(&world, &receiver)),
+        ("a patient's browser, in an emergency elsewhere", &|| emergency(&world, &receiver)),
         ("an app that is removed", &|| removed_app(&world, &receiver)),
         ("withdrawn consent", &|| withdrawn(&world, &receiver)),
         ("merged identities", &|| merged(&world, &receiver)),
@@ -250,7 +254,8 @@ fn merged(world: &World, receiver: &Receiver) {
     let doctor = world.client(B);
     doctor.get("/fhir/Patient/p3").with(200);
     let id = doctor.send("POST", "/fhir/Subscription", &[], subscription(&receiver.url, 3).to_string()).with(201).id();
-    let (browser, registration) = a_browser(receiver, 3);
+    let (browser, subscribed) = receiver.browser("of-the-third");
+    let registration = json!({"patient": identifier(3), "subscription": subscribed});
     doctor.send("POST", "/push/browsers", &[], registration.to_string()).with(201);
     let administrator = world.client_with(A, Some(world.token(A, "root", "administrator")));
     let side = |name: &str, id: &str| json!({"name": name, "valueReference": {"reference": format!("Patient/{id}")}});
@@ -288,18 +293,10 @@ fn merged(world: &World, receiver: &Receiver) {
     }
 }
 
-/// A browser, and how it is registered for a patient.
-fn a_browser(receiver: &Receiver, patient: usize) -> (Browser, Value) {
-    let browser = Browser::generate().unwrap();
-    let (public, secret) = browser.keys();
-    let endpoint = receiver.url.replace("/hook", "/push/of-a-browser");
-    let keys = json!({"p256dh": URL_SAFE_NO_PAD.encode(public), "auth": URL_SAFE_NO_PAD.encode(secret)});
-    (browser, json!({"patient": identifier(patient), "subscription": {"endpoint": endpoint, "keys": keys}}))
-}
-
 /// A patient's browser is told who opened the record, once, in words that its push service cannot read.
 fn browser(world: &World, receiver: &Receiver) {
-    let (browser, registration) = a_browser(receiver, 1);
+    let (browser, subscription) = receiver.browser("of-a-browser");
+    let registration = json!({"patient": identifier(1), "subscription": subscription});
     let desk = world.client_with(B, Some(world.token(B, "desk", "physician")));
     assert_eq!(world.client(A).get("/push/key").refusal().1, "push-off");
     let mut bad = registration.clone();
@@ -349,6 +346,43 @@ fn browser(world: &World, receiver: &Receiver) {
     world.client_with(B, Some(world.token(B, "dr-new", "physician"))).get("/fhir/Patient/p1").with(200);
     until(|| (desk.get("/push/browsers").json() == json!([])).then_some(()));
     receiver.answers(200);
+}
+
+/// What a patient's browser is told of an emergency is not lost where it could not be kept at first, and is told once.
+fn emergency(world: &World, receiver: &Receiver) {
+    world.put(B, &bundle(4, 1)).unwrap().done();
+    let desk = world.client_with(B, Some(world.token(B, "desk", "physician")));
+    let (browser, subscription) = receiver.browser("in-an-emergency");
+    let registration = json!({"patient": identifier(4), "subscription": subscription});
+    desk.send("POST", "/push/browsers", &[], registration.to_string()).with(201);
+    let store = |statement: &'static str| {
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let file = world.folder(B).join("store.sqlite");
+            let mut store = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+            store.execute(statement).await.unwrap();
+            sqlx::Connection::close(store).await.unwrap();
+        });
+    };
+    // Messages to browsers are rows of kind 42.
+    store(
+        "CREATE TRIGGER no_messages BEFORE INSERT ON roster WHEN NEW.kind = 42
+         BEGIN SELECT RAISE(ABORT, 'no messages'); END",
+    );
+    let (patient, sentence) = (identifier(4), "I open the record of 4 in an emergency");
+    let said =
+        [("patient", &*patient), ("reason", "other"), ("text", "found unconscious"), ("confirmation", sentence)];
+    let said = said.map(|(name, value)| json!({"name": name, "valueString": value}));
+    let opening = json!({"resourceType": "Parameters", "parameter": said});
+    world.client(A).send("POST", "/fhir/$emergency-access", &[], opening.to_string()).with(201);
+    until(|| world.log_text(B).contains("emergency accesses elsewhere could not be learnt of").then_some(()));
+    assert!(receiver.told(&browser, "in-an-emergency").is_empty());
+    store("DROP TRIGGER no_messages");
+    until(|| (!receiver.told(&browser, "in-an-emergency").is_empty()).then_some(()));
+    std::thread::sleep(QUIET);
+    let told = receiver.told(&browser, "in-an-emergency");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((&told[0]["event"], &told[0]["user"]), (&json!("emergency-access-elsewhere"), &json!("dr-test")));
+    assert!(receiver.all().to_ascii_lowercase().contains("urgency: high"));
 }
 
 // ---- what is sent ----

@@ -81,6 +81,8 @@ pub(crate) enum Urgency {
 
 /// What happened to a patient's record.
 pub(crate) struct Opening<'a> {
+    /// The notice that says it, where there is one: kept again, it is the same message.
+    pub(crate) notice: Option<&'a str>,
     pub(crate) event: &'a str,
     pub(crate) patient: Pseudonym,
     /// Identity of the hospital where it happened.
@@ -194,6 +196,7 @@ impl Gateway {
         let named = patient.map(str::to_owned).or_else(|| asking.patient.as_ref().map(ToString::to_string));
         let named = named.ok_or_else(|| wrong("it is for no patient"))?;
         let patient = self.identity_named(&named, &asking.purpose).await?;
+        asking.trail.touches(patient);
         // Who may not see who looks at the record is not told.
         let events = ResourceType::AUDIT_EVENT;
         let sees_all = matches!(Allowed::by(asking, Record::InContext, Action::Read, events)?, Allowed::Everything);
@@ -288,6 +291,7 @@ impl Gateway {
         let hospital = self.member.identity().to_string();
         for patient in patients {
             let opening = Opening {
+                notice: None,
                 event: "record-opened",
                 patient: *patient,
                 hospital: &hospital,
@@ -328,7 +332,10 @@ impl Gateway {
                 "at": now,
             });
             let message = Message {
-                id: hex::encode(random::<16>()),
+                id: match opening.notice {
+                    Some(notice) => format!("{notice}-{}", browser.id),
+                    None => hex::encode(random::<16>()),
+                },
                 browser: browser.id,
                 text: text.to_string(),
                 urgency: opening.urgency,

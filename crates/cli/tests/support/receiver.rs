@@ -1,4 +1,4 @@
-//! A subscriber's own server.
+//! A server outside that gateways tell: a subscriber's own, or the push service of a patient's browser.
 
 use std::io::{BufReader, Write as _};
 use std::net::TcpListener;
@@ -6,7 +6,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::PrivateKeyDer;
+use sealwort_proto::web_push::Browser;
+use serde_json::{Value, json};
 
 use super::until;
 
@@ -62,6 +66,22 @@ impl Receiver {
             }
         });
         Self { url, taken, status }
+    }
+
+    /// A browser whose push service this is, and its `PushSubscription`.
+    pub(crate) fn browser(&self, name: &str) -> (Browser, Value) {
+        let browser = Browser::generate().unwrap();
+        let (public, secret) = browser.keys();
+        let keys = json!({"p256dh": URL_SAFE_NO_PAD.encode(public), "auth": URL_SAFE_NO_PAD.encode(secret)});
+        let endpoint = self.url.replace("/hook", &format!("/push/{name}"));
+        (browser, json!({"endpoint": endpoint, "keys": keys}))
+    }
+
+    /// What a browser was told so far.
+    pub(crate) fn told(&self, browser: &Browser, name: &str) -> Vec<Value> {
+        let taken = self.taken.lock().unwrap();
+        let of_browser = taken.iter().filter(|told| told.head.starts_with(&format!("POST /push/{name} ")));
+        of_browser.map(|told| serde_json::from_slice(&browser.decrypt(&told.raw).unwrap()).unwrap()).collect()
     }
 
     pub(crate) fn answers(&self, status: u16) {

@@ -183,9 +183,10 @@ impl Gateway {
                 sent: None,
                 body: body.to_string(),
             };
-            self.keep_tell(&tell).await?;
+            // Before the notice, by which a repetition knows that there is nothing left to keep.
             if *to == Recipient::Patient {
                 let opening = Opening {
+                    notice: Some(&tell.id),
                     event: &format!("emergency-access-{}", event.name),
                     patient: event.patient,
                     hospital: &event.hospital,
@@ -196,6 +197,7 @@ impl Gateway {
                 };
                 self.push(&opening).await?;
             }
+            self.keep_tell(&tell).await?;
         }
         self.emergencies.to_tell.notify_one();
         Ok(())
