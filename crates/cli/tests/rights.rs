@@ -220,7 +220,10 @@ fn resources(everything: &support::Answer) -> std::collections::BTreeMap<String,
 
 #[test]
 fn a_patient_takes_everything_along_and_another_exchange_has_the_same() {
-    let world = World::start();
+    let world = World::start_with(&[
+        (Party::HospitalA, "audit.cosign_every", json!("200ms")),
+        (Party::Broker, "audit.cosign_every", json!("200ms")),
+    ]);
     let there = World::start();
     let ehr = world.client(Party::HospitalA);
     ehr.send(
@@ -238,6 +241,14 @@ fn a_patient_takes_everything_along_and_another_exchange_has_the_same() {
     let name = name.unwrap();
     let id = name.strip_prefix("Patient/").unwrap();
     put(&world, Party::HospitalA, &document(&name));
+    // It refers to another patient's, too, whose record does not leave and is not opened for it.
+    for resource in [patient(7), observation(7)] {
+        put(&world, Party::HospitalA, &resource);
+    }
+    let mut relative = observation(8);
+    relative["subject"]["reference"] = json!(name);
+    relative["hasMember"] = json!([{"reference": "Observation/o7"}]);
+    put(&world, Party::HospitalA, &relative);
     let before = resources(&ehr.get(&format!("/fhir/{name}/$everything")).done());
     assert!(before.len() > 10);
     let at = |file: &str| world.path().join(file);
@@ -280,6 +291,16 @@ fn a_patient_takes_everything_along_and_another_exchange_has_the_same() {
     let author = "sealwort://test/gateway/hospital-a";
     assert!(provenances.iter().all(|it| it["agent"][0]["who"]["identifier"]["value"] == author));
     signed_by_the_hospital(&world, &part("manifest.json"), &part("manifest.json.jws"));
+    assert!(manifest["missing"].as_array().unwrap().contains(&json!("Observation/o7")), "{manifest}");
+    let stranger = ehr.get("/consent?patient=urn:rights%7C7").done().json()["patient"].clone();
+    let folder_of_a = world.folder(Party::HospitalA);
+    let exported = ["audit", "search", "--folder", support::text(&folder_of_a), "--kind", "exported", "--json"];
+    let exported = support::json_of(&support::run(&exported));
+    let patients: Vec<_> = exported.as_array().unwrap().iter().map(|entry| &entry["patient"]).collect();
+    assert!(!patients.is_empty() && !patients.contains(&&stranger), "{patients:?}");
+    // Who had to do with the record leaves with who may see that.
+    assert!(folder.by_name(&format!("{id}/access-log.json")).is_err(), "a physician may not");
+    leaves_with_its_access_log(&world, &there, id);
 
     // What was altered or cut short is no export.
     let whole = fs::read(at("p.sphr")).unwrap();
@@ -308,13 +329,48 @@ fn a_patient_takes_everything_along_and_another_exchange_has_the_same() {
     // The summary; and a token about the patient exports without naming one, about another nothing.
     support::succeeded(&export("ips.json", "ips"));
     let mut app = support::smart::App::register(&world, Party::HospitalA, "leave", "patient/*.rs");
+    app.used_by(format!("sealwort_session={}", world.token(Party::HospitalA, "pat", "patient")));
     let token = support::smart::access_token(app.user_token("patient/*.rs", Some(id)));
     let phone = world.client_with(Party::HospitalA, Some(token));
     phone.get("/fhir/Bundle/$phr-export?outputFormat=bundle").with(200);
-    put(&world, Party::HospitalA, &patient(7));
+    let folder = std::io::Cursor::new(phone.get("/fhir/Bundle/$phr-export").with(200).body);
+    assert!(zip::ZipArchive::new(folder).unwrap().by_name(&format!("{id}/access-log.json")).is_ok());
     assert_eq!(phone.get("/fhir/Patient/p7/$phr-export").refusal().0, 404);
     let glass = [("Purpose-Of-Use", "BTG")];
     assert_eq!(ehr.send("GET", &format!("/fhir/{name}/$phr-export"), &glass, "").refusal().0, 403);
+}
+
+/// The export of somebody who may see it holds the access log, which verifies offline. What imports the rest leaves it.
+fn leaves_with_its_access_log(world: &World, there: &World, id: &str) {
+    let (file, log) = (world.path().join("whole.sphr"), world.path().join("access-log.json"));
+    let token =
+        support::browser::private_file(world, "auditor.token", &world.token(Party::HospitalA, "aud", "auditor"));
+    let root = world.folder(Party::Ca).join("root.der");
+    let [file, log, token, root] = [&file, &log, &token, &root].map(|path| support::text(path));
+    let verify = || support::run(&["audit", "verify", log, "--root", root, "--json"]);
+    let begun = std::time::Instant::now();
+    // Until every log is cosigned, only its own party's word is there for some.
+    let verified = loop {
+        support::succeeded(&world.run_at(Party::HospitalA, &["export", id, "--output", file, "--token-file", token]));
+        let mut folder = zip::ZipArchive::new(fs::File::open(file).unwrap()).unwrap();
+        let mut part = folder.by_name(&format!("{id}/access-log.json")).unwrap();
+        std::io::copy(&mut part, &mut fs::File::create(log).unwrap()).unwrap();
+        let verified = verify();
+        if support::exit(&verified) != 6 || begun.elapsed() > Duration::from_secs(30) {
+            break verified;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    let passed = support::json_of(&verified);
+    assert_eq!(passed.as_array().unwrap().len(), 3, "{passed}");
+    let read = fs::read_to_string(log).unwrap();
+    assert!(read.contains("dr-test"));
+    fs::write(log, read.replacen("dr-test", "dr-eves", 1)).unwrap();
+    assert_eq!(support::exit(&verify()), 5);
+    let whole = fs::read(file).unwrap();
+    fs::write(log, repacked(&whole, &format!("{id}/access-log.json"))).unwrap();
+    assert_eq!(support::exit(&there.run_at(Party::HospitalA, &["import", log])), 5);
+    support::succeeded(&there.run_at(Party::HospitalA, &["import", file]));
 }
 
 /// The same file with one byte of a part changed.

@@ -10,7 +10,7 @@ use http::StatusCode;
 use sealwort_audit::Event;
 use sealwort_fhir::response::{PageLinks, SearchEntry, SearchMode, searchset};
 use sealwort_fhir::search::{Corpus, Document, Ordinal, PatientNamed, Query, Visible, date_span};
-use sealwort_fhir::{Issue, IssueCode, Outcome, ResourceType, Severity};
+use sealwort_fhir::{Issue, IssueCode, Outcome, ResourceId, ResourceType, Severity};
 use sealwort_proto::Pseudonym;
 use sealwort_smart::Action;
 use sealwort_smart::oidc::PATIENT_ROLE;
@@ -45,7 +45,7 @@ pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
         None => COUNT,
     };
     let mut all = Vec::new();
-    for identity in gateway.roster.identities(named(gateway, ask).await?) {
+    for identity in gateway.roster.identities(named(gateway, &ask.asking, ask.place.id()?).await?) {
         all.push(gateway.access_log(identity, &ask.asking.trail).await?);
     }
     let first = all.first().map(|log| log.logs.as_slice()).unwrap_or_default();
@@ -106,15 +106,18 @@ pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
 /// `sealwort audit verify`.
 pub(super) async fn proof(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
     ask.knows(&[])?;
-    let log = gateway.access_log(named(gateway, ask).await?, &ask.asking.trail).await?;
-    let document = serde_json::to_vec_pretty(&log.to_file());
-    let content = document.map_err(|_| GatewayError::Kept("a log cannot be written down"))?;
+    let content = proof_file(gateway, &ask.asking, ask.place.id()?).await?;
     Ok(Reply { status: StatusCode::OK, content: content.into(), kind: Content::Json, ..Reply::default() })
 }
 
-/// The identity in the path, for who may see the logs about it.
-async fn named(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Pseudonym, GatewayError> {
-    let (asking, id) = (&ask.asking, ask.place.id()?);
+/// The same as a file.
+pub(super) async fn proof_file(gateway: &Gateway, asking: &Asking, id: &ResourceId) -> Result<Vec<u8>, GatewayError> {
+    let log = gateway.access_log(named(gateway, asking, id).await?, &asking.trail).await?;
+    serde_json::to_vec_pretty(&log.to_file()).map_err(|_| GatewayError::Kept("a log cannot be written down"))
+}
+
+/// The identity named, for who may see the logs about it.
+async fn named(gateway: &Gateway, asking: &Asking, id: &ResourceId) -> Result<Pseudonym, GatewayError> {
     let holding = gateway.patient_holding(ResourceType::PATIENT, id.as_str(), &asking.purpose).await?;
     match holding.zip(asking.context) {
         Some((holding, context)) if gateway.roster.are_one(holding, context) && own_record(asking)? => Ok(holding),

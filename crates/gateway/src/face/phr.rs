@@ -16,6 +16,7 @@ use sealwort_smart::Action;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::access_log::proof_file;
 use super::everything::{summarised, whole};
 use super::reply::{Content, Reply, date};
 use super::request::{Ask, bad_parameter};
@@ -58,7 +59,7 @@ pub(super) async fn export(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
         let document = summarised(gateway, &seen, &id, &ask.asking.trail)?;
         return Ok(Reply::resource(StatusCode::OK, document).of(&seen.view));
     }
-    let leaving = Leaving::gather(gateway, &ask.asking, seen, id).await?;
+    let leaving = Leaving::gather(gateway, &ask.asking, form, seen, id).await?;
     for (kind, id, _) in leaving.resources() {
         ask.asking.trail.shows(leaving.seen.view.patient, kind, id.as_str());
     }
@@ -137,10 +138,18 @@ struct Leaving {
     consent: Option<Vec<u8>>,
     /// The summary.
     summary: Vec<u8>,
+    /// Who had to do with the record, with what proves it; where who asks may see that, and this hospital may ask for it.
+    access_log: Option<Vec<u8>>,
 }
 
 impl Leaving {
-    async fn gather(gateway: &Arc<Gateway>, asking: &Asking, seen: Seen, id: ResourceId) -> Result<Self, GatewayError> {
+    async fn gather(
+        gateway: &Arc<Gateway>,
+        asking: &Asking,
+        form: Form,
+        seen: Seen,
+        id: ResourceId,
+    ) -> Result<Self, GatewayError> {
         let mut order: Vec<usize> = seen.places().map(|(place, _)| place).collect();
         let is_patient = |place: &usize| seen.view.at(*place).is_some_and(|held| is_this(held, &id));
         // Stable: beside that, in the order in which they were first written.
@@ -153,6 +162,15 @@ impl Leaving {
             }
             Err(_) => None,
         };
+        let access_log = match form {
+            Form::Sphr => match proof_file(gateway, asking, &id).await {
+                Ok(file) => Some(file),
+                // Nobody gets it by an export who may not see it otherwise.
+                Err(error) if error.status() < 500 => None,
+                Err(error) => return Err(error),
+            },
+            Form::Bundle | Form::Summary => None,
+        };
         let mut leaving = Self {
             gateway: Arc::clone(gateway),
             asking: asking.clone(),
@@ -163,6 +181,7 @@ impl Leaving {
             missing: BTreeSet::new(),
             consent,
             summary,
+            access_log,
         };
         leaving.follow().await?;
         Ok(leaving)
@@ -182,12 +201,17 @@ impl Leaving {
             if !known.insert((kind, id.clone())) {
                 continue;
             }
-            let found = match self.gateway.see(&self.asking, kind, &id, Action::Read).await {
-                // Another patient's resource is not this one's to take along.
-                Ok(seen) if Some(seen.view.patient) == own => seen.find(kind, &id).map(|held| held.newest().clone()),
-                Ok(_) => None,
-                Err(error) if error.status() < 500 => None,
-                Err(error) => return Err(error),
+            let holding = self.gateway.patient_holding(kind, id.as_str(), &self.asking.purpose).await?;
+            let found = match holding {
+                Some(holding) if Some(holding) == own => {
+                    match self.gateway.see(&self.asking, kind, &id, Action::Read).await {
+                        Ok(seen) => seen.find(kind, &id).map(|held| held.newest().clone()),
+                        Err(error) if error.status() < 500 => None,
+                        Err(error) => return Err(error),
+                    }
+                }
+                // Another patient's resource is not this one's to take along, and that record is not opened.
+                _ => None,
             };
             match found.filter(|version| version.content.is_some()) {
                 Some(version) => {

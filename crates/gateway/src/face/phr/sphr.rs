@@ -1,6 +1,6 @@
 //! A `.sphr` file: a ZIP folder with the record as one `.phr` file (a resource in each line: cover page, document
 //! manifest, patient, the rest, provenance), the International Patient Summary, the patient's consent, documents as files
-//! of their own, and last a manifest with the SHA-256 of each part, signed by this hospital.
+//! of their own, who had to do with the record, and last a manifest with the SHA-256 of each part, signed by this hospital.
 
 use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +30,9 @@ pub(super) async fn write(leaving: &Leaving, outlet: Outlet) -> Result<(), Gatew
     if let Some(consent) = &leaving.consent {
         folder.whole("consent.json", "application/json", consent).await?;
     }
-    // The access log is no part of it: `sealwort access-log --proof` writes that, with what proves it.
+    if let Some(log) = &leaving.access_log {
+        folder.whole("access-log.json", "application/json", log).await?;
+    }
     documents(leaving, &mut folder).await?;
     let manifest = manifest(leaving, &folder, lines, provenances);
     let manifest = manifest.to_string().into_bytes();
