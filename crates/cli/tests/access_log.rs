@@ -352,10 +352,28 @@ fn own_routes_are_entered(world: &World, auditor: &Client) {
     ehr.get("/feeds/refused").with(200);
     ehr.get("/emergency").with(200);
     ehr.get("/erasure").with(200);
+    ehr.get("/delegates?patient=p1").with(200);
+    ehr.get("/passkeys?patient=p1").with(200);
+    ehr.get("/push/browsers").with(200);
+    assert_eq!(ehr.get("/emergency/elsewhere").refusal().1, "emergency-officers-only");
+    assert_eq!(ehr.get("/sessions").refusal().1, "administrator-needed");
     ehr.send("DELETE", "/devices/0000000000000000", &[], "").with(404);
     let found = auditor.get("/fhir/AuditEvent?subtype=list-read&_count=100").with(200).text();
-    for list in ["devices", "refused", "emergency accesses", "erasures"] {
+    let elsewhere = "emergency accesses elsewhere";
+    for list in ["devices", "refused", "emergency accesses", "erasures", "delegates", "passkeys", "browsers", elsewhere]
+    {
         assert!(found.contains(&format!("\"valueString\":\"{list}\"")), "{list}: {found}");
+    }
+    // What was looked at of a patient stands in the patient's own view; what was refused says so.
+    let of_patient = events(&auditor.get(&format!("{LOG}?_count=500")).with(200));
+    for list in ["delegates", "passkeys"] {
+        let about = |event: &&Value| kind(event) == "list-read" && event.to_string().contains(&format!("\"{list}\""));
+        assert_eq!(of_patient.iter().filter(about).map(user).collect::<Vec<_>>(), ["dr-test"], "{list}");
+    }
+    let refused = events(&auditor.get("/fhir/AuditEvent?outcome=4&_count=500").with(200));
+    for (of, what) in [("list-read", elsewhere), ("signed-in", "GET /sessions")] {
+        let about = |event: &&Value| kind(event) == of && event.to_string().contains(&format!("\"{what}\""));
+        assert_eq!(refused.iter().filter(about).map(user).collect::<Vec<_>>(), ["dr-test"], "{what}");
     }
     let removed = events(&auditor.get("/fhir/AuditEvent?subtype=device-removed").with(200));
     assert_eq!((removed.len(), &removed[0]["outcome"]), (1, &json!("4")));

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::browser::{Browser, Provider, administrate, configure, split};
+use support::receiver::Receiver;
 use support::smart::{App, access_token, hidden};
-use support::{Answer, Party, SYSTEM, World, bundle, errors, exit, json_of, parts, run, succeeded, text};
+use support::{Answer, Party, SYSTEM, World, bundle, errors, exit, json_of, parts, run, succeeded, text, until};
 
 const A: Party = Party::HospitalA;
 const B: Party = Party::HospitalB;
@@ -22,9 +23,15 @@ const B: Party = Party::HospitalB;
 #[test]
 fn private_people_have_what_is_theirs_as_long_as_it_is() {
     let slow = json!("60s");
+    let place = tempfile::tempdir().unwrap();
+    let authority = place.path().join("receiver.pem");
+    let receiver = Receiver::start(&authority);
     let mut world = World::start_with(&[
         (A, "sign_in.patient_claim", json!("mrn")),
         (A, "sign_in.patient_system", json!(SYSTEM)),
+        (A, "subscriptions.inside", json!(true)),
+        (A, "subscriptions.push_contact", json!("mailto:it@hospital-a.example")),
+        (A, "subscriptions.authority", json!(authority)),
         (A, "limits.body_timeout", slow.clone()),
         (B, "limits.body_timeout", slow),
     ]);
@@ -42,6 +49,7 @@ fn private_people_have_what_is_theirs_as_long_as_it_is() {
     parts(&[
         ("a delegate has the rights that were given", &|| delegates(&world)),
         ("a patient sees and decides about the own record", &|| patients(&world)),
+        ("a delegate's browser is told while the delegation lasts", &|| browsers(&world, &receiver)),
         ("a user signs in from a terminal", &|| from_a_terminal(&world)),
         ("answers on their way are cut", &|| cut(&world)),
         ("identities are merged and parted", &|| merged(&world)),
@@ -110,6 +118,11 @@ fn delegates(world: &World) {
     for path in ["/status", "/sessions", "/emergency", "/devices", "/erasure"] {
         client.get(path).with(403);
     }
+    for path in ["/delegates?patient=p1", "/passkeys?patient=p1"] {
+        client.get(path).with(404);
+    }
+    client.send("DELETE", &format!("/delegates/{id}"), &[], "").with(404);
+    refusals_are_entered(world, name);
     let other = client.send("GET", "/fhir/Patient/p1", &[("Purpose-Of-Use", "TREAT")], "").with(401);
     assert_eq!(other.code(), "purpose-not-granted");
 
@@ -153,6 +166,68 @@ fn delegates(world: &World) {
         json_of(&run(&["audit", "search", "--folder", text(&folder), "--kind", "delegate-changed", "--json"]));
     let actions: Vec<_> = changed.as_array().unwrap().iter().map(|one| one["details"]["action"].clone()).collect();
     assert!(actions.contains(&json!("add")) && actions.contains(&json!("remove")), "{changed}");
+}
+
+/// What a delegate was refused stands in the hospital's log, and about whom.
+fn refusals_are_entered(world: &World, name: &str) {
+    let folder = world.folder(A);
+    let pseudonym = |patient: &str| {
+        let consent = with(world, world.token_of_user(A)).get(&format!("/consent?patient={patient}")).with(200);
+        consent.json()["patient"].as_str().unwrap().to_owned()
+    };
+    let (p1, p2) = (pseudonym("p1"), pseudonym("p2"));
+    let search = ["audit", "search", "--folder", text(&folder), "--user", name, "--outcome", "refused", "--json"];
+    let found = json_of(&run(&search));
+    let entered = |kind: &str, code: &str, patient: Option<&str>, what: (&str, &str)| {
+        found.as_array().unwrap().iter().any(|one| {
+            (&one["kind"], &one["code"]) == (&json!(kind), &json!(code))
+                && one["patient"].as_str() == patient
+                && one["details"][what.0] == what.1
+        })
+    };
+    for (kind, code, patient, what) in [
+        ("consent-changed", "delegation-insufficient", Some(&*p1), ("action", "grant")),
+        ("consent-changed", "patient-unknown", Some(&*p2), ("action", "grant")),
+        ("delegate-changed", "patient-unknown", Some(&*p1), ("action", "add")),
+        ("delegate-changed", "delegation-unknown", Some(&*p1), ("action", "remove")),
+        ("list-read", "patient-unknown", Some(&*p1), ("subject", "delegates")),
+        ("list-read", "patient-unknown", Some(&*p1), ("subject", "passkeys")),
+        ("signed-in", "scope-insufficient", None, ("action", "GET /status")),
+        ("signed-in", "administrator-needed", None, ("action", "GET /sessions")),
+    ] {
+        assert!(entered(kind, code, patient, what), "{kind} {code} {what:?}: {found:#}");
+    }
+}
+
+/// Its messages end with the delegation, as all else that the delegate holds.
+fn browsers(world: &World, receiver: &Receiver) {
+    let gateway = world.url(A);
+    let given = add(world, "p1", "dora", &["--relationship", "PRN"]);
+    let some = add(world, "p1", "otto", &["--relationship", "SIB", "--labels", "general"]);
+    let signed_in = |account: &str| {
+        let mut browser = Browser::default();
+        browser.sign_in(&gateway, account).with(200);
+        browser.token(&gateway)
+    };
+    let (dora, otto) = (signed_in("dora"), signed_in("otto"));
+    let (browser, subscription) = receiver.browser("of-a-delegate");
+    let body = json!({"subscription": subscription});
+    // The log names what has labels that this delegate may not open.
+    assert_eq!(post(world, &otto, "/push/browsers", &body).with(403).code(), "scope-insufficient");
+    post(world, &dora, "/push/browsers", &body).with(201);
+    let opened_by = |user: &str| {
+        let token = world.token(A, user, "physician");
+        with(world, &token).get("/fhir/Patient/p1").with(200);
+    };
+    let told = || receiver.told(&browser, "of-a-delegate");
+    opened_by("dr-before");
+    until(|| (!told().is_empty()).then_some(()));
+    assert_eq!((told().len(), &told()[0]["user"]), (1, &json!("dr-before")));
+    succeeded(&world.run_at(A, &["delegate", "remove", given["id"].as_str().unwrap()]));
+    opened_by("dr-after");
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(told().len(), 1, "{:?}", told());
+    succeeded(&world.run_at(A, &["delegate", "remove", some["id"].as_str().unwrap()]));
 }
 
 fn patients(world: &World) {

@@ -149,9 +149,11 @@ fn people_sign_in_at_a_real_provider() {
 
 #[test]
 fn failures_are_followed_by_waits_that_shut_out_nobody_else() {
-    let world = World::start_with(&[
+    let mut world = World::start_with(&[
         (Party::HospitalA, "fhir.trusted_proxies", json!(["127.0.0.1"])),
         (Party::HospitalA, "sign_in.lockout.lasts", json!("20m")),
+        (Party::HospitalB, "fhir.trusted_proxies", json!(["192.0.2.1"])),
+        (Party::HospitalB, "fhir.proxy_header", json!("forwarded")),
     ]);
     let good = world.client(Party::HospitalA);
     let secret = [("Authorization", "Basic cHVtcDp3cm9uZw==")];
@@ -186,6 +188,36 @@ fn failures_are_followed_by_waits_that_shut_out_nobody_else() {
     let sources: Vec<_> = locked.as_array().unwrap().iter().map(|one| one["source"].clone()).collect();
     assert_eq!(sources, ["203.0.113.9"], "{locked}");
     send().with(401);
+    behind_proxies(&mut world);
+}
+
+/// The address in the log is the client's where a listed proxy says it, in the header that is configured, and else that of
+/// whoever sent the request.
+fn behind_proxies(world: &mut World) {
+    let forwarded = ("Forwarded", "for=198.51.100.1, for=\"[2001:db8::7]:4711\";proto=https");
+    let listed = ("X-Forwarded-For", "198.51.100.1, 203.0.113.9");
+    let address = |world: &World, hospital: Party, header: (&str, &str)| {
+        let (id, folder) = (support::letters(8), world.folder(hospital));
+        world.client(hospital).send("GET", &format!("/fhir/Patient/{id}"), &[header], "").with(404);
+        let search = ["audit", "search", "--folder", support::text(&folder), "--kind", "read", "--json"];
+        let found = json_of(&support::run(&search));
+        let one = found.as_array().unwrap().iter().find(|one| one["details"]["resource-id"] == id);
+        one.unwrap()["details"]["address"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(address(world, Party::HospitalA, listed), "203.0.113.9");
+    assert_eq!(address(world, Party::HospitalA, forwarded), "127.0.0.1", "another header");
+    // What a proxy that is not listed says counts for nothing: failures are its own, whomever it names.
+    assert_eq!(address(world, Party::HospitalB, forwarded), "127.0.0.1");
+    let bad = world.client_with(Party::HospitalB, Some("not-a-token".into()));
+    for number in 0..300 {
+        bad.send("GET", "/status", &[("Forwarded", &format!("for=198.51.100.{}", number % 250))], "");
+    }
+    bad.send("GET", "/status", &[("Forwarded", "for=203.0.113.1")], "").with(429);
+    world.set(Party::HospitalB, "fhir.trusted_proxies", json!(["127.0.0.0/8"]));
+    world.stop(Party::HospitalB);
+    world.restart(Party::HospitalB);
+    assert_eq!(address(world, Party::HospitalB, forwarded), "2001:db8::7");
+    assert_eq!(address(world, Party::HospitalB, listed), "127.0.0.1", "another header");
 }
 
 #[test]

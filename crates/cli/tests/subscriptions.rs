@@ -369,8 +369,7 @@ fn emergency(world: &World, receiver: &Receiver) {
          BEGIN SELECT RAISE(ABORT, 'no messages'); END",
     );
     let (patient, sentence) = (identifier(4), "I open the record of 4 in an emergency");
-    let said =
-        [("patient", &*patient), ("reason", "other"), ("text", "found unconscious"), ("confirmation", sentence)];
+    let said = [("patient", &*patient), ("reason", "other"), ("text", "found unconscious"), ("confirmation", sentence)];
     let said = said.map(|(name, value)| json!({"name": name, "valueString": value}));
     let opening = json!({"resourceType": "Parameters", "parameter": said});
     world.client(A).send("POST", "/fhir/$emergency-access", &[], opening.to_string()).with(201);

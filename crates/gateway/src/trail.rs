@@ -6,12 +6,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
+use http::request::Parts;
 use sealwort_audit::{Detail, Event, EventKind, Outcome};
 use sealwort_fhir::{IssueCode, ResourceType};
 use sealwort_journal::JournalError;
 use sealwort_proto::{Digest, Pseudonym, TokenId};
 
 use crate::Gateway;
+use crate::authorization::source;
 use crate::error::GatewayError;
 use crate::face::Interaction;
 use crate::face::reply::Reply;
@@ -234,13 +236,34 @@ impl Gateway {
 
     /// Keeps that a list of the hospital's own is read.
     pub(crate) async fn list_read(&self, what: &str, asking: &Asking) -> Result<(), GatewayError> {
-        self.entered(self.entry(EventKind::ListRead, asking).detail(Detail::Subject, what), Ok(())).await
+        self.listed(what, asking, Ok(())).await
     }
 
-    /// Keeps that somebody could not be let in.
-    pub(crate) async fn keep_turned_away(&self, error: &GatewayError) -> Result<(), GatewayError> {
-        let entry = self.journal.event(EventKind::SignedIn).refused(error.code());
-        Ok(self.journal.append(entry).await?)
+    /// Keeps how the reading of such a list ended, and about whom it was, and passes the list on when that is on disk.
+    pub(crate) async fn listed<T>(
+        &self,
+        what: &str,
+        asking: &Asking,
+        outcome: Result<T, GatewayError>,
+    ) -> Result<T, GatewayError> {
+        let entry = self.entry(EventKind::ListRead, asking).detail(Detail::Subject, what);
+        self.keep_entry(entry, &asking.trail, outcome.as_ref().err()).await?;
+        outcome
+    }
+
+    /// Keeps that somebody is not let in: what they tried, and who it was, where a token told that. The refusal, once that
+    /// is on disk.
+    pub(crate) async fn turned_away(
+        &self,
+        parts: &Parts,
+        asking: Option<&Asking>,
+        error: GatewayError,
+    ) -> GatewayError {
+        let kind = EventKind::SignedIn;
+        let mut entry = asking.map_or_else(|| self.journal.event(kind), |asking| self.entry(kind, asking));
+        entry.note(Detail::Action, format!("{} {}", parts.method, parts.uri.path()));
+        entry.note(Detail::Address, source(parts).map(|address| address.to_string()).unwrap_or_default());
+        self.keep_entry(entry, &Trail::default(), Some(&error)).await.err().unwrap_or(error)
     }
 }
 

@@ -14,9 +14,8 @@ use serde::Deserialize;
 
 use super::{LetInAbout, Shared, failed};
 use crate::Gateway;
-use crate::delegates::{Delegation, DelegationRequest, DelegationShown};
+use crate::delegates::{Delegation, DelegationRequest};
 use crate::error::GatewayError;
-use crate::trail::Trail;
 use crate::user::Asking;
 
 /// The routes.
@@ -31,46 +30,31 @@ struct OfPatient {
 }
 
 /// `GET /delegates?patient=…`
-async fn list(State(gateway): Shared, LetInAbout(asking): LetInAbout, Query(of): Query<OfPatient>) -> Response {
-    let found = async {
-        let patient = gateway.patient_named(&of.patient, crate::people::TREATMENT).await?;
-        check(&asking, patient)?;
-        Ok(gateway.delegations_for(patient))
-    };
-    answer(found.await.map(|all: Vec<DelegationShown>| Json(all).into_response()))
+async fn list(State(gateway): Shared, about: LetInAbout, Query(of): Query<OfPatient>) -> Response {
+    let patient = about.patient_of_theirs(&gateway, &of.patient).await;
+    let found = patient.map(|patient| gateway.delegations_for(patient));
+    answer(gateway.listed("delegates", &about.0, found).await.map(|all| Json(all).into_response()))
 }
 
 /// `POST /delegates`
-async fn add(
-    State(gateway): Shared,
-    LetInAbout(asking): LetInAbout,
-    Json(request): Json<DelegationRequest>,
-) -> Response {
+async fn add(State(gateway): Shared, about: LetInAbout, Json(request): Json<DelegationRequest>) -> Response {
     let added = async {
-        let patient = gateway.patient_named(&request.patient, crate::people::TREATMENT).await?;
-        check(&asking, patient)?;
-        gateway.add_delegate(&request, &asking).await
+        about.patient_of_theirs(&gateway, &request.patient).await?;
+        gateway.add_delegate(&request, &about.0).await
     };
-    let outcome = added.await;
-    let outcome = keep(&gateway, &asking, "add", outcome.as_deref().map_err(Clone::clone)).await.and(outcome);
+    let outcome = keep(&gateway, &about.0, "add", added.await).await;
     answer(outcome.map(|one| (StatusCode::CREATED, Json(gateway.delegation_shown(&one))).into_response()))
 }
 
 /// `DELETE /delegates/{id}`
-async fn remove(State(gateway): Shared, LetInAbout(asking): LetInAbout, Path(id): Path<String>) -> Response {
+async fn remove(State(gateway): Shared, about: LetInAbout, Path(id): Path<String>) -> Response {
     let removed = async {
-        let one = gateway.any_delegation(&id).ok_or_else(unknown)?;
-        check(&asking, gateway.roster.surviving(one.patient)).map_err(|_| unknown())?;
-        gateway.remove_delegate(&one, &asking).await.map(|()| one)
+        // Delegates make and remove no delegates.
+        let one = gateway.any_delegation(&id).filter(|one| about.looks_after(gateway.roster.surviving(one.patient))).ok_or_else(unknown)?;
+        gateway.remove_delegate(&one, &about.0).await.map(|()| one)
     };
-    let outcome = removed.await;
-    let kept = keep(&gateway, &asking, "remove", outcome.as_deref().map_err(Clone::clone)).await;
-    answer(kept.and(outcome).map(|_| StatusCode::NO_CONTENT.into_response()))
-}
-
-/// Users of the hospital, and the patient; delegates make no delegates.
-fn check(asking: &Asking, patient: sealwort_proto::Pseudonym) -> Result<(), GatewayError> {
-    if asking.is_whole_user() || asking.is_patient(patient) { Ok(()) } else { Err(GatewayError::unknown_patient()) }
+    let outcome = keep(&gateway, &about.0, "remove", removed.await).await;
+    answer(outcome.map(|_| StatusCode::NO_CONTENT.into_response()))
 }
 
 /// Keeps the entry about a change.
@@ -78,18 +62,17 @@ async fn keep(
     gateway: &Gateway,
     asking: &Asking,
     action: &str,
-    outcome: Result<&Delegation, GatewayError>,
-) -> Result<(), GatewayError> {
-    let (mut entry, trail) = (gateway.entry(EventKind::DelegateChanged, asking), Trail::default());
-    entry.note(Detail::Action, action);
+    outcome: Result<Arc<Delegation>, GatewayError>,
+) -> Result<Arc<Delegation>, GatewayError> {
+    let mut entry = gateway.entry(EventKind::DelegateChanged, asking).detail(Detail::Action, action);
     if let Ok(one) = &outcome {
-        trail.touches(one.patient);
         entry.note(Detail::Delegate, &one.id);
         entry.note(Detail::Subject, &one.account);
         entry.note(Detail::Reason, &one.relationship);
         entry.note(Detail::Until, UnixTime::from_secs(one.until));
     }
-    gateway.keep_entry(entry, &trail, outcome.err().as_ref()).await
+    gateway.keep_entry(entry, &asking.trail, outcome.as_ref().err()).await?;
+    outcome
 }
 
 fn unknown() -> GatewayError {

@@ -62,7 +62,8 @@ async fn list(State(gateway): Shared, LetIn(asking): LetIn) -> Response {
 }
 
 async fn elsewhere(State(gateway): Shared, LetIn(asking): LetIn) -> Response {
-    match gateway.emergencies_elsewhere(&asking) {
+    let told = gateway.emergencies_elsewhere(&asking);
+    match gateway.listed("emergency accesses elsewhere", &asking, told).await {
         Ok(told) => Json(told).into_response(),
         Err(error) => failed(&error),
     }

@@ -13,6 +13,7 @@ use crate::consent::{ConsentChange, ConsentShown};
 use crate::erase::ErasureRequest;
 use crate::error::GatewayError;
 use crate::trail::Trail;
+use crate::user::Asking;
 
 /// How the gateway stands.
 #[derive(Debug, Serialize)]
@@ -76,32 +77,29 @@ pub(super) struct PatientQuery {
 }
 
 pub(super) async fn consent(State(gateway): Shared, about: LetInAbout, Query(query): Query<PatientQuery>) -> Response {
-    let asking = match about.deciding_for(&gateway, &query.patient).await {
-        Ok(asking) => asking,
-        Err(error) => return failed(&error),
+    let outcome = async {
+        about.check_decides_for(&gateway, &query.patient).await?;
+        gateway.consent(&query.patient).await
     };
-    let outcome = gateway.consent(&query.patient).await;
-    shown(&gateway, gateway.entry(EventKind::ConsentRead, &asking), outcome).await
+    shown(&gateway, gateway.entry(EventKind::ConsentRead, &about.0), &about.0, outcome.await).await
 }
 
 pub(super) async fn grant(State(gateway): Shared, about: LetInAbout, Json(change): Json<ConsentChange>) -> Response {
-    let asking = match about.deciding_for(&gateway, &change.patient).await {
-        Ok(asking) => asking,
-        Err(error) => return failed(&error),
+    let outcome = async {
+        about.check_decides_for(&gateway, &change.patient).await?;
+        gateway.grant(&change).await
     };
-    let outcome = gateway.grant(&change).await;
-    let entry = gateway.entry(EventKind::ConsentChanged, &asking).detail(Detail::Action, "grant");
-    shown(&gateway, entry.detail(Detail::Recipient, &change.to), outcome).await
+    let entry = gateway.entry(EventKind::ConsentChanged, &about.0).detail(Detail::Action, "grant");
+    shown(&gateway, entry.detail(Detail::Recipient, &change.to), &about.0, outcome.await).await
 }
 
 pub(super) async fn withdraw(State(gateway): Shared, about: LetInAbout, Json(change): Json<ConsentChange>) -> Response {
-    let asking = match about.deciding_for(&gateway, &change.patient).await {
-        Ok(asking) => asking,
-        Err(error) => return failed(&error),
+    let outcome = async {
+        about.check_decides_for(&gateway, &change.patient).await?;
+        gateway.withdraw(&change).await
     };
-    let outcome = gateway.withdraw(&change).await;
-    let entry = gateway.entry(EventKind::ConsentChanged, &asking).detail(Detail::Action, "withdraw");
-    shown(&gateway, entry.detail(Detail::Recipient, &change.to), outcome).await
+    let entry = gateway.entry(EventKind::ConsentChanged, &about.0).detail(Detail::Action, "withdraw");
+    shown(&gateway, entry.detail(Detail::Recipient, &change.to), &about.0, outcome.await).await
 }
 
 /// Who may see what, by which sentence, and what would change if.
@@ -142,14 +140,18 @@ pub(super) async fn erasures(State(gateway): Shared, LetIn(asking): LetIn) -> Re
 }
 
 /// Answers when the entry is on disk.
-async fn shown(gateway: &Gateway, mut entry: Event, outcome: Result<ConsentShown, GatewayError>) -> Response {
-    let trail = Trail::default();
+async fn shown(
+    gateway: &Gateway,
+    mut entry: Event,
+    asking: &Asking,
+    outcome: Result<ConsentShown, GatewayError>,
+) -> Response {
     if let Ok(consent) = &outcome {
-        consent.patient.parse().into_iter().for_each(|patient| trail.touches(patient));
+        consent.patient.parse().into_iter().for_each(|patient| asking.trail.touches(patient));
         entry.note(Detail::Version, consent.version);
         entry.note(Detail::Epoch, consent.epoch);
     }
-    if let Err(error) = gateway.keep_entry(entry, &trail, outcome.as_ref().err()).await {
+    if let Err(error) = gateway.keep_entry(entry, &asking.trail, outcome.as_ref().err()).await {
         return failed(&error);
     }
     match outcome {

@@ -47,6 +47,7 @@ use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_fhir::{Issue, IssueCode, Outcome, ResourceType, Severity};
 use sealwort_net::server::{PeerAddress, Refusal};
 use sealwort_pki::UnixTime;
+use sealwort_proto::Pseudonym;
 use tokio::time::Instant;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{Any, CorsLayer};
@@ -186,15 +187,7 @@ async fn answer(
         Interaction::SmartConfiguration => return Ok(capability::smart(gateway)),
         _ => {}
     }
-    // Nothing is begun that could not be told of.
-    gateway.journal.check()?;
-    let mut asking = match gateway.let_in(parts) {
-        Ok(asking) => asking,
-        Err(error) => {
-            gateway.keep_turned_away(&error).await?;
-            return Err(error);
-        }
-    };
+    let asking = let_in_noted(gateway, parts, anybody).await?;
     if let Some(kind) = crate::trail::kind_of(place.does, place.kind) {
         let mut about = gateway.entry(kind, &asking);
         if let Some(kind) = place.kind {
@@ -213,9 +206,6 @@ async fn answer(
         let named = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok());
         about.note(Detail::RequestId, named.unwrap_or_default());
         *entry = Some((about, asking.trail.clone()));
-    }
-    if let Some(patient) = &asking.patient {
-        asking.context = gateway.context_of(patient.as_str()).await?;
     }
     if shows_one(place.does) {
         format.take_subset(&mut parameters)?;
@@ -313,13 +303,36 @@ async fn unknown_route() -> Response {
     failed(&table::unknown_route())
 }
 
-/// Lets a request in, and keeps that somebody was turned away.
-async fn let_in_noted(gateway: &Gateway, parts: &Parts) -> Result<Asking, Response> {
-    gateway.journal.check().map_err(|error| failed(&error.into()))?;
-    match gateway.let_in(parts) {
-        Ok(asking) => Ok(asking),
-        Err(error) => Err(failed(&gateway.keep_turned_away(&error).await.err().unwrap_or(error))),
+/// Lets a request in, where it comes from somebody whom the route is for, and keeps that somebody was turned away. Nothing
+/// is begun that could not be told of.
+async fn let_in_noted(
+    gateway: &Gateway,
+    parts: &Parts,
+    is_for: impl FnOnce(&Asking) -> Result<(), GatewayError>,
+) -> Result<Asking, GatewayError> {
+    gateway.journal.check()?;
+    let mut asking = match gateway.let_in(parts) {
+        Ok(asking) => asking,
+        Err(error) => return Err(gateway.turned_away(parts, None, error).await),
+    };
+    let context = match &asking.patient {
+        Some(patient) => gateway.context_of(patient.as_str()).await,
+        None => Ok(None),
+    };
+    match is_for(&asking).and(context) {
+        Ok(context) => asking.context = context,
+        Err(error) => return Err(gateway.turned_away(parts, Some(&asking), error).await),
     }
+    Ok(asking)
+}
+
+/// Any token: what it may see is asked where it matters.
+fn anybody(_: &Asking) -> Result<(), GatewayError> {
+    Ok(())
+}
+
+fn whole_users(asking: &Asking) -> Result<(), GatewayError> {
+    if asking.is_whole_user() { Ok(()) } else { Err(for_users()) }
 }
 
 fn for_users() -> GatewayError {
@@ -342,8 +355,8 @@ where
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let asking = let_in_noted(&Arc::<Gateway>::from_ref(state), parts).await?;
-        if asking.is_whole_user() { Ok(Self(asking)) } else { Err(failed(&for_users())) }
+        let asking = let_in_noted(&Arc::<Gateway>::from_ref(state), parts, whole_users).await;
+        asking.map(Self).map_err(|error| failed(&error))
     }
 }
 
@@ -357,28 +370,40 @@ where
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let gateway = Arc::<Gateway>::from_ref(state);
-        let mut asking = let_in_noted(&gateway, parts).await?;
-        if let Some(patient) = asking.patient.as_ref().filter(|_| asking.by == By::Person) {
-            let context = gateway.context_of(patient.as_str()).await;
-            asking.context = context.map_err(|error| failed(&error))?;
-            return Ok(Self(asking));
-        }
-        if asking.is_whole_user() { Ok(Self(asking)) } else { Err(failed(&for_users())) }
+        let is_for = |asking: &Asking| match (asking.by, &asking.patient) {
+            (By::Person, Some(_)) => Ok(()),
+            _ => whole_users(asking),
+        };
+        let asking = let_in_noted(&Arc::<Gateway>::from_ref(state), parts, is_for).await;
+        asking.map(Self).map_err(|error| failed(&error))
     }
 }
 
 impl LetInAbout {
-    /// Who asks, where this patient is theirs to decide about. To others the patient is unknown.
-    pub(crate) async fn deciding_for(self, gateway: &Gateway, patient: &str) -> Result<Asking, GatewayError> {
-        if self.0.is_whole_user() {
-            return Ok(self.0);
+    /// Refuses who may not decide about this patient. To others than the patient's delegates the patient is unknown.
+    pub(crate) async fn check_decides_for(&self, gateway: &Gateway, patient: &str) -> Result<(), GatewayError> {
+        let asking = &self.0;
+        if asking.is_whole_user() {
+            return Ok(());
         }
         let named = gateway.patient_named(patient, crate::people::TREATMENT).await?;
-        if self.0.may_decide_for(named) {
-            return Ok(self.0);
+        asking.trail.touches(named);
+        if asking.may_decide_for(named) {
+            return Ok(());
         }
-        Err(if self.0.context == Some(named) { right_lacks() } else { GatewayError::unknown_patient() })
+        Err(if asking.context == Some(named) { right_lacks() } else { GatewayError::unknown_patient() })
+    }
+
+    /// The patient of this name, for users of the hospital and for the patient. To others the patient is unknown.
+    pub(crate) async fn patient_of_theirs(&self, gateway: &Gateway, named: &str) -> Result<Pseudonym, GatewayError> {
+        let patient = gateway.patient_named(named, crate::people::TREATMENT).await?;
+        if self.looks_after(patient) { Ok(patient) } else { Err(GatewayError::unknown_patient()) }
+    }
+
+    /// Whether it is a user of the hospital, or this patient. Whom somebody asked about stands in the log in any case.
+    pub(crate) fn looks_after(&self, patient: Pseudonym) -> bool {
+        self.0.trail.touches(patient);
+        self.0.is_whole_user() || self.0.is_patient(patient)
     }
 }
 
@@ -403,9 +428,9 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let gateway = Arc::<Gateway>::from_ref(state);
-        let asking = let_in_noted(&gateway, parts).await?;
-        gateway.check_administrator(&asking).map_err(|error| failed(&error))?;
-        Ok(Self(asking))
+        let is_for = |asking: &Asking| gateway.check_administrator(asking);
+        let asking = let_in_noted(&gateway, parts, is_for).await;
+        asking.map(Self).map_err(|error| failed(&error))
     }
 }
 
@@ -415,14 +440,18 @@ impl Gateway {
         if asking.is_whole_user() && self.sign_in.is_administrator(&asking.role) {
             return Ok(());
         }
-        Err(GatewayError::request(
-            403,
-            IssueCode::Forbidden,
-            "administrator-needed",
-            "this is for users in a role of sign_in.administrators, as administrator",
-            "use a token of sealwort gateway token --role administrator",
-        ))
+        Err(for_administrators())
     }
+}
+
+fn for_administrators() -> GatewayError {
+    GatewayError::request(
+        403,
+        IssueCode::Forbidden,
+        "administrator-needed",
+        "this is for users in a role of sign_in.administrators, as administrator",
+        "use a token of sealwort gateway token --role administrator",
+    )
 }
 
 /// A failure in FHIR's words.

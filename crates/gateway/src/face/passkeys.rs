@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::html;
+use sealwort_audit::{Detail, EventKind};
 use sealwort_fhir::IssueCode;
 use sealwort_pki::UnixTime;
 use serde::Deserialize;
@@ -214,24 +215,26 @@ async fn invite(State(gateway): Shared, LetIn(asking): LetIn, Json(of): Json<OfP
 }
 
 /// `GET /passkeys?patient=…`
-async fn list(State(gateway): Shared, LetInAbout(asking): LetInAbout, Query(of): Query<OfPatient>) -> Response {
-    match gateway.patient_named(&of.patient, crate::people::TREATMENT).await {
-        Ok(patient) if asking.is_whole_user() || asking.is_patient(patient) => {
-            Json(gateway.passkeys_of(patient)).into_response()
-        }
-        Ok(_) => failed(&GatewayError::unknown_patient()),
+async fn list(State(gateway): Shared, about: LetInAbout, Query(of): Query<OfPatient>) -> Response {
+    let patient = about.patient_of_theirs(&gateway, &of.patient).await;
+    let found = patient.map(|patient| gateway.passkeys_of(patient));
+    match gateway.listed("passkeys", &about.0, found).await {
+        Ok(all) => Json(all).into_response(),
         Err(error) => failed(&error),
     }
 }
 
 /// `DELETE /passkeys/{id}`
-async fn remove(State(gateway): Shared, LetInAbout(asking): LetInAbout, Path(id): Path<String>) -> Response {
-    let owner = gateway.passkey_owner(&id).filter(|owner| asking.is_whole_user() || asking.is_patient(*owner));
-    if owner.is_none() {
+async fn remove(State(gateway): Shared, about: LetInAbout, Path(id): Path<String>) -> Response {
+    let asking = &about.0;
+    if gateway.passkey_owner(&id).is_none_or(|owner| !about.looks_after(owner)) {
         let (text, remedy) = ("there is no such passkey", "look at: sealwort passkey list PATIENT");
-        return failed(&GatewayError::request(404, IssueCode::NotFound, "passkey-unknown", text, remedy));
+        let unknown = GatewayError::request(404, IssueCode::NotFound, "passkey-unknown", text, remedy);
+        let entry = gateway.entry(EventKind::PasskeyChanged, asking).detail(Detail::Action, "remove");
+        let kept = gateway.keep_entry(entry, &asking.trail, Some(&unknown)).await;
+        return failed(&kept.err().unwrap_or(unknown));
     }
-    match gateway.remove_passkey(&id, (asking.user.as_str(), Some(&asking))).await {
+    match gateway.remove_passkey(&id, (asking.user.as_str(), Some(asking))).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => failed(&error),
     }

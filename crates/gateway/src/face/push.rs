@@ -7,11 +7,13 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
 use http::StatusCode;
+use http::request::Parts;
+use sealwort_audit::{Detail, EventKind};
 use sealwort_fhir::IssueCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Shared, failed};
+use super::{Shared, anybody, failed, let_in_noted};
 use crate::Gateway;
 use crate::error::GatewayError;
 use crate::user::Asking;
@@ -45,7 +47,7 @@ struct Registration {
 async fn register(State(gateway): Shared, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let registered = async {
-        let asking = let_in(&gateway, &parts).await?;
+        let asking = let_in_noted(&gateway, &parts, anybody).await?;
         let wrong = || {
             GatewayError::request(
                 400,
@@ -57,7 +59,9 @@ async fn register(State(gateway): Shared, request: Request) -> Response {
         };
         let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| wrong())?;
         let registration: Registration = serde_json::from_slice(&body).map_err(|_| wrong())?;
-        gateway.register_browser(registration.patient.as_deref(), &registration.subscription, &asking).await
+        let registered =
+            gateway.register_browser(registration.patient.as_deref(), &registration.subscription, &asking).await;
+        kept(&gateway, &asking, registered).await
     };
     match registered.await {
         Ok(shown) => (StatusCode::CREATED, Json(shown)).into_response(),
@@ -65,19 +69,21 @@ async fn register(State(gateway): Shared, request: Request) -> Response {
     }
 }
 
-async fn list(State(gateway): Shared, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    match let_in(&gateway, &parts).await {
-        Ok(asking) => Json(gateway.browsers(&asking)).into_response(),
+async fn list(State(gateway): Shared, parts: Parts) -> Response {
+    let listed = async {
+        let asking = let_in_noted(&gateway, &parts, anybody).await?;
+        gateway.listed("browsers", &asking, Ok(gateway.browsers(&asking))).await
+    };
+    match listed.await {
+        Ok(browsers) => Json(browsers).into_response(),
         Err(error) => failed(&error),
     }
 }
 
-async fn remove(State(gateway): Shared, Path(id): Path<String>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
+async fn remove(State(gateway): Shared, Path(id): Path<String>, parts: Parts) -> Response {
     let removed = async {
-        let asking = let_in(&gateway, &parts).await?;
-        gateway.remove_browser(&id, &asking).await
+        let asking = let_in_noted(&gateway, &parts, anybody).await?;
+        kept(&gateway, &asking, gateway.remove_browser(&id, &asking).await).await
     };
     match removed.await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
@@ -85,18 +91,11 @@ async fn remove(State(gateway): Shared, Path(id): Path<String>, request: Request
     }
 }
 
-/// Any token: what it may see is asked where it matters.
-async fn let_in(gateway: &Gateway, parts: &http::request::Parts) -> Result<Asking, GatewayError> {
-    gateway.journal.check()?;
-    let mut asking = match gateway.let_in(parts) {
-        Ok(asking) => asking,
-        Err(error) => {
-            gateway.keep_turned_away(&error).await?;
-            return Err(error);
-        }
-    };
-    if let Some(patient) = &asking.patient {
-        asking.context = gateway.context_of(patient.as_str()).await?;
+/// Keeps the entry about what was refused; what is done has its entry before it is done.
+async fn kept<T>(gateway: &Gateway, asking: &Asking, outcome: Result<T, GatewayError>) -> Result<T, GatewayError> {
+    if let Err(error) = &outcome {
+        let entry = gateway.entry(EventKind::SubscriptionChanged, asking).detail(Detail::Method, "web push");
+        gateway.keep_entry(entry, &asking.trail, Some(error)).await?;
     }
-    Ok(asking)
+    outcome
 }
