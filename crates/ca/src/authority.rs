@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sealwort_journal::Journal;
+use sealwort_journal::{Journal, JournalError};
 use sealwort_net::Clock;
 use sealwort_pki::authority::{AuthorityError, Issued, PARTY_LIFETIME, parse_csr};
 use sealwort_pki::enrolment::{CrlResponse, JoinResponse, Membership, RootResponse};
@@ -16,6 +16,7 @@ use crate::error::CaError;
 use crate::exchange::ExchangeFolder;
 use crate::keep::{crl_due, next_crl, next_own, own_due};
 use crate::records::{CertificateRecord, Records};
+use crate::trail::Refusals;
 
 /// What the operator decides.
 #[derive(Clone, Debug)]
@@ -48,8 +49,9 @@ pub struct Authority {
     pub(crate) turn: Mutex<()>,
     pub(crate) crl: watch::Sender<Arc<CrlResponse>>,
     pub(crate) own: watch::Sender<Arc<Membership>>,
-    /// The audit log, once it was opened.
-    pub(crate) journal: OnceLock<Journal>,
+    /// The audit log once it was opened, or why it could not be.
+    pub(crate) journal: OnceLock<Result<Journal, JournalError>>,
+    pub(crate) refusals: std::sync::Mutex<Refusals>,
 }
 
 impl Authority {
@@ -82,6 +84,7 @@ impl Authority {
             crl: watch::Sender::new(Arc::new(crl)),
             own: watch::Sender::new(Arc::new(own)),
             journal: OnceLock::new(),
+            refusals: std::sync::Mutex::default(),
         })
     }
 

@@ -43,6 +43,7 @@ impl Authority {
     /// again; parties keep trusting the last list until it ends.
     pub async fn keep_fresh(&self, shutdown: Shutdown) {
         loop {
+            self.enter_refusals().await;
             let wait = match self.keep().await {
                 Ok(next) => next.since(self.now()).clamp(WAIT_MIN, WAIT_MAX),
                 Err(error) => {
@@ -51,7 +52,7 @@ impl Authority {
                 }
             };
             tokio::select! {
-                () = shutdown.wait() => return,
+                () = shutdown.wait() => return self.enter_refusals().await,
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -62,9 +63,8 @@ impl Authority {
         let crl = next_crl(&self.folder, &self.records, &self.policy, new, now).await?;
         self.crl
             .send_replace(Arc::new(CrlResponse { crl: crl.der, issuing: self.folder.issuing.certificate().to_vec() }));
-        if let Some(journal) = self.journal.get() {
-            journal.note(self.entry(EventKind::RevocationListIssued, None).detail(Detail::Version, crl.number));
-        }
+        let entry = self.entry(EventKind::RevocationListIssued, None).detail(Detail::Version, crl.number);
+        self.enter_if_possible(entry).await;
         Ok(crl.number)
     }
 }

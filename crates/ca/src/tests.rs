@@ -7,13 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sealwort_audit::{AtRest, Detail, Event, EventKind, Outcome};
+use sealwort_journal::{Journal, JournalError, Opening};
 use sealwort_net::TestClock;
+use sealwort_net::health::Readiness;
 use sealwort_pki::authority::{RevocationReason, make_csr};
 use sealwort_pki::enrolment::{EnrolRequest, Invitation, InvitationSecret, JoinRequest, Membership, RenewalRequest};
 use sealwort_pki::testing::TEST_NOW;
 use sealwort_pki::{Expected, Identity, KeyAlgorithm, KeyUse, Role, SerialNumber, SigningKey, UnixTime};
-use sealwort_store::sqlite::SqliteStore;
-use sealwort_store::{CaStore, CrlRow, DataFolder};
+use sealwort_store::sqlite::{SqliteAudit, SqliteStore};
+use sealwort_store::{AuditQuery, AuditStore, CaStore, CrlRow, DataFolder, StoreError};
 use tempfile::TempDir;
 
 use crate::{
@@ -59,6 +62,21 @@ impl Place {
         let Self { clock, folder, data, .. } = self;
         drop(data);
         Self::open(folder, clock).await.unwrap()
+    }
+
+    /// Has it keep an audit log from now on.
+    async fn keep_log(&self) -> SqliteAudit {
+        let audit = SqliteAudit::open(&self.data, self.data.path()).await.unwrap();
+        let opening = Opening {
+            store: Arc::new(audit.clone()),
+            place: self.data.path().to_owned(),
+            voice: self.authority.voice().unwrap(),
+            at_rest: AtRest::Clear,
+            evidence: None,
+            readiness: Readiness::new(),
+        };
+        self.authority.keep_log(Ok(Journal::open(opening).await.unwrap()));
+        audit
     }
 
     pub(crate) async fn invite(&self, role: Role, name: &str) -> Invitation {
@@ -455,4 +473,65 @@ async fn a_store_changed_from_outside_is_noticed() {
     assert_eq!(code(place.authority.list(None, 1).await), "authority-failed");
     let failed = place.authority.keep().await.unwrap_err().refusal();
     assert_eq!(failed.message, "the authority could not do this");
+}
+
+/// The enrolments in a log, refused ones.
+async fn refused_enrolments(audit: &SqliteAudit) -> Vec<Event> {
+    let kind = Some(EventKind::CertificateEnrolled.number());
+    let rows = audit.audit_rows(AuditQuery { kind, ..AuditQuery::default() }, 1000).await.unwrap();
+    let events = rows.iter().map(|row| Event::from_bytes(&AtRest::Clear.open(&row.stored).unwrap()).unwrap());
+    events.filter(|event| event.outcome != Outcome::Done).collect()
+}
+
+#[tokio::test]
+async fn strangers_cannot_fill_the_log() {
+    let place = Place::new().await;
+    let audit = place.keep_log().await;
+    let invitation = place.invite(Role::Gateway, "st-mary").await;
+    let good = JoinRequest::new(invitation, KeyAlgorithm::Ed25519, TEST_NOW).unwrap().message();
+    let stranger = || EnrolRequest { secret: InvitationSecret::generate().unwrap(), ..good.clone() };
+    let knock = async |times: usize| {
+        for _ in 0..times {
+            assert_eq!(code(place.authority.enrol(&stranger()).await), "invitation-unknown");
+        }
+    };
+    knock(200).await;
+    let entered = refused_enrolments(&audit).await;
+    assert_eq!(entered.len(), 10);
+    assert!(entered.iter().all(|event| event.outcome.code() == Some("invitation-unknown") && event.peer.is_some()));
+    // The others are entered as a number, once.
+    place.authority.enter_refusals().await;
+    place.authority.enter_refusals().await;
+    let entered = refused_enrolments(&audit).await;
+    assert_eq!((entered.len(), entered[10].get(Detail::Count)), (11, Some("190")));
+    assert_eq!(entered[10].outcome.code(), Some("enrolments-refused"));
+    // Who is invited is not in their way, and after a minute each has an entry again.
+    place.authority.enrol(&good).await.unwrap();
+    place.clock.advance(Duration::from_secs(59));
+    knock(1).await;
+    assert_eq!(refused_enrolments(&audit).await.len(), 11);
+    place.clock.advance(Duration::from_secs(1));
+    knock(1).await;
+    assert_eq!(refused_enrolments(&audit).await.len(), 12);
+}
+
+#[tokio::test]
+async fn without_its_log_the_authority_revokes_and_refuses_the_rest() {
+    let place = Place::new().await;
+    let member = place.join(Role::Gateway, "st-mary").await;
+    let invitation = place.invite(Role::Gateway, "st-anne").await;
+    let request = JoinRequest::new(invitation, KeyAlgorithm::Ed25519, TEST_NOW).unwrap().message();
+    place.authority.keep_log(Err(JournalError::Unwritable(StoreError::Full)));
+    let invited = place.authority.invite(Role::Gateway, "st-luke".parse().unwrap(), HOUR).await;
+    assert_eq!(code(invited), "audit-unavailable");
+    assert_eq!(code(place.authority.enrol(&request).await), "audit-unavailable");
+    assert_eq!(code(place.renew(&member).await), "audit-unavailable");
+    let target = Target::Party(member.identity.clone());
+    let revoked = place.authority.revoke(&target, RevocationReason::KeyCompromise).await.unwrap();
+    assert_eq!(revoked.serials.len(), 2);
+    let listed = place.authority.list(None, 100).await.unwrap();
+    let of_member = listed.iter().filter(|listed| listed.identity == member.identity);
+    assert!(
+        of_member.clone().count() == 2 && of_member.clone().all(|listed| listed.status != CertificateStatus::InForce)
+    );
 }

@@ -1,14 +1,16 @@
 //! The authority's audit log: whom it was asked to invite, enrol, renew and revoke, and how that ended, on disk before the
 //! answer leaves. Lists of revoked certificates go out in any case: parties that cannot fetch them believe nobody any more.
+//! Anybody can have an enrolment refused, so such entries are bounded in number.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use sealwort_audit::{Event, EventKind, Outcome};
-use sealwort_journal::{Journal, Speaker, Voice};
+use sealwort_audit::{Detail, Event, EventKind, Outcome};
+use sealwort_journal::{Journal, JournalError, Speaker, Voice};
 use sealwort_net::Clock;
 use sealwort_net::tls::SharedTrust;
 use sealwort_pki::enrolment::{CrlResponse, Membership};
-use sealwort_pki::{Identity, Trust, TrustError};
+use sealwort_pki::{Identity, Trust, TrustError, UnixTime};
 use tokio::sync::watch;
 
 use crate::authority::Authority;
@@ -61,15 +63,20 @@ impl Authority {
         Ok(Arc::new(AuthorityVoice { own, crl: Mutex::new(crl), trust, clock: self.clock() }))
     }
 
-    /// Keeps an audit log from now on.
-    pub fn keep_log(&self, journal: Journal) {
+    /// Keeps an audit log from now on. Where it could not be opened, all is refused but revoking and what that needs:
+    /// the lists of certificates and of those revoked.
+    pub fn keep_log(&self, opened: Result<Journal, JournalError>) {
         // It is opened once, by whoever starts the authority.
-        let _ = self.journal.set(journal);
+        let _ = self.journal.set(opened);
+    }
+
+    fn log(&self) -> Result<Option<&Journal>, JournalError> {
+        self.journal.get().map(Result::as_ref).transpose().map_err(JournalError::clone)
     }
 
     /// Refuses what could not be entered.
     pub(crate) fn check_log(&self) -> Result<(), CaError> {
-        Ok(self.journal.get().map_or(Ok(()), Journal::check)?)
+        Ok(self.log()?.map_or(Ok(()), Journal::check)?)
     }
 
     /// An entry about a party, or about nobody.
@@ -88,11 +95,77 @@ impl Authority {
             let ours = error.fault() == Fault::Ours;
             entry.outcome = if ours { Outcome::Failed(code) } else { Outcome::Refused(code) };
         }
-        if let Some(journal) = self.journal.get() {
-            journal.append(entry).await?;
-        } else {
-            tracing::warn!(kind = %entry.kind, "the authority keeps no audit log");
-        }
+        self.append(entry).await?;
         outcome
     }
+
+    /// Whether one more refused enrolment is entered by itself, or only counted.
+    pub(crate) fn enters_refusal(&self) -> bool {
+        self.refusals().takes(self.now())
+    }
+
+    /// Enters how many enrolments were refused without an entry of their own.
+    pub(crate) async fn enter_refusals(&self) {
+        let Some(count) = self.refusals().counted() else { return };
+        let entry = self.entry(EventKind::CertificateEnrolled, None).refused("enrolments-refused");
+        let reason = format!("beyond {REFUSALS_MAX} in {} s", REFUSALS_EVERY.as_secs());
+        self.enter_if_possible(entry.detail(Detail::Count, count).detail(Detail::Reason, reason)).await;
+    }
+
+    /// Enters what goes out in any case.
+    pub(crate) async fn enter_if_possible(&self, entry: Event) {
+        let kind = entry.kind;
+        if let Err(error) = self.append(entry).await {
+            tracing::error!(%error, %kind, "an entry of the audit log could not be kept");
+        }
+    }
+
+    async fn append(&self, entry: Event) -> Result<(), JournalError> {
+        match self.log()? {
+            Some(journal) => journal.append(entry).await,
+            None => {
+                tracing::warn!(kind = %entry.kind, "the authority keeps no audit log");
+                Ok(())
+            }
+        }
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+/// Refused enrolments of the last while.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    since: Option<UnixTime>,
+    /// Since then.
+    entered: u32,
+    /// Without an entry of their own yet.
+    counted: u64,
+}
+
+impl Refusals {
+    /// Whether one more gets an entry of its own.
+    fn takes(&mut self, now: UnixTime) -> bool {
+        // A clock that was set back begins anew, too.
+        if self.since.is_none_or(|since| now < since || now.since(since) >= REFUSALS_EVERY) {
+            (self.since, self.entered) = (Some(now), 0);
+        }
+        let takes = self.entered < REFUSALS_MAX;
+        if takes {
+            self.entered += 1;
+        } else {
+            self.counted += 1;
+        }
+        takes
+    }
+
+    fn counted(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.counted)).filter(|count| *count > 0)
+    }
+}
+
+/// Refused enrolments that are entered one by one in [`REFUSALS_EVERY`].
+const REFUSALS_MAX: u32 = 10;
+const REFUSALS_EVERY: Duration = Duration::from_mins(1);

@@ -146,7 +146,11 @@ impl From<MemberError> for CliError {
 
 impl From<CaError> for CliError {
     fn from(error: CaError) -> Self {
-        Self::Local(format!("{error}; {}", error.remedy()))
+        match error {
+            // Whoever is told is the operator.
+            CaError::Log(error) => Self::Local(format!("{error}; without it only revoking and listing go on")),
+            error => Self::Local(format!("{error}; {}", error.remedy())),
+        }
     }
 }
 
@@ -173,6 +177,8 @@ local!(
     sealwort_archive::StartError,
     sealwort_broker::StartError,
     sealwort_gateway::StartError,
+    sealwort_journal::JournalError,
+    sealwort_pki::TrustError,
 );
 
 #[cfg(test)]

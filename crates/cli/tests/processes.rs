@@ -116,6 +116,8 @@ fn the_operator_invites_lists_and_revokes_with_and_without_the_service() {
     succeeded(&run(&["ca", "invite", "lhc", "hospital-c", "--out", &file, "--ttl", "1h", "--config", &config]));
     let again = run(&["ca", "invite", "lhc", "hospital-c", "--out", &file, "--config", &config]);
     assert_eq!(exit(&again), 1);
+    entered_and_closed(&world, &config);
+    without_its_log_the_authority_only_revokes(&world, &config);
     world.restart(Party::Ca);
     let url = format!("https://{}", world.address(Party::Ca));
     let other = root.chars().rev().collect::<String>();
@@ -140,6 +142,44 @@ fn the_operator_invites_lists_and_revokes_with_and_without_the_service() {
     let shown = json_of(&run(&["config", "show", "--role", "gateway", "--dir", &folder, "--json"]));
     assert_eq!(shown["ca.url"]["value"], url);
     assert!(shown["ca.url"]["origin"].as_str().unwrap().contains("gateway.toml:"), "{shown}");
+}
+
+/// Commands without the service leave whole logs behind: each ends with the end of its own process.
+fn entered_and_closed(world: &World, config: &str) {
+    assert_eq!(exit(&run(&["ca", "revoke", &"0".repeat(32), "--config", config])), 1, "no such certificate");
+    let shown = |serial: &Value| serial.as_str().unwrap().to_owned();
+    let listed = json_of(&run(&["ca", "list", "--json", "--config", config]));
+    let listed = listed.as_array().unwrap();
+    let broker = listed.iter().find(|one| one["identity"].as_str().unwrap().ends_with("/broker")).unwrap();
+    succeeded(&run(&["ca", "revoke", &shown(&broker["serial"]), "--config", config]));
+    let found = run(&["audit", "search", "--folder", text(&world.folder(Party::Ca)), "--json", "--most", "1000"]);
+    let found = json_of(&found);
+    let kinds: Vec<_> = found.as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    // The last is the search's own.
+    let kinds = &kinds[kinds.len() - 5..kinds.len() - 1];
+    assert_eq!(kinds, ["service-started", "revocation-list-issued", "certificate-revoked", "service-stopped"]);
+    let starts = |kind: &str| found.as_array().unwrap().iter().filter(|one| one["kind"] == kind).count();
+    assert_eq!(starts("service-started"), starts("service-stopped"), "also where the command was refused");
+}
+
+/// Where the log cannot be opened, nobody is invited; who must go goes.
+fn without_its_log_the_authority_only_revokes(world: &World, config: &str) {
+    let log = world.folder(Party::Ca).join("audit.sqlite");
+    let kept = std::fs::read(&log).unwrap();
+    std::fs::write(&log, b"nothing of a database").unwrap();
+    let file = world.path().join("d.invitation");
+    let refused = run(&["ca", "invite", "lhc", "hospital-d", "--out", text(&file), "--config", config]);
+    assert_eq!(exit(&refused), 1);
+    assert!(errors(&refused).contains("audit log cannot be written"), "{}", errors(&refused));
+    assert!(errors(&refused).contains("only revoking and listing go on"), "{}", errors(&refused));
+    assert!(!file.exists());
+    let revoked = run(&["ca", "revoke", "archive", "--config", config]);
+    succeeded(&revoked);
+    assert!(errors(&revoked).contains("in force and was not entered"), "{}", errors(&revoked));
+    let listed = json_of(&run(&["ca", "list", "--json", "--config", config]));
+    let of_archive = |one: &&Value| one["identity"].as_str().unwrap().ends_with("/archive/archive");
+    assert!(listed.as_array().unwrap().iter().filter(of_archive).all(|one| one["status"] == "revoked"), "{listed}");
+    std::fs::write(&log, kept).unwrap();
 }
 
 #[test]

@@ -35,10 +35,8 @@ pub(super) async fn run(args: InviteArgs, output: Output) -> Result<(), CliError
     if args.out.symlink_metadata().is_ok() {
         return Err(CliError::Local(format!("{} exists already; choose a new file", args.out.display())));
     }
-    let operator = Operator::open(&args.settings).await?;
     let request = InviteRequest { role: args.role, name: args.name, lifetime_seconds: args.ttl.0.as_secs() };
-    let invitation = operator.invite(request).await?;
-    operator.close().await;
+    let invitation = Operator::work(&args.settings, async |operator| operator.invite(request).await).await?;
     secret_file::create(&args.out, invitation.to_json().as_bytes())?;
     let root = invitation.root.to_string();
     let result = json!({

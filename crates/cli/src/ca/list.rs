@@ -15,9 +15,7 @@ pub(super) struct ListArgs {
 }
 
 pub(super) async fn run(args: ListArgs, output: Output) -> Result<(), CliError> {
-    let operator = Operator::open(&args.settings).await?;
-    let certificates = operator.list().await?;
-    operator.close().await;
+    let certificates = Operator::work(&args.settings, Operator::list).await?;
     output.data(&certificates, || {
         let mut rows: Vec<_> = certificates.iter().map(row).collect();
         rows.sort();

@@ -11,6 +11,7 @@ use sealwort_ca::admin::{
     INVITE_PATH, InviteRequest, LIST_PATH, ListResponse, ListedJson, REVOKE_PATH, RevokeRequest, RevokeResponse,
 };
 use sealwort_ca::{Authority, ExchangeFolder, PAGE_CERTIFICATES_MAX};
+use sealwort_journal::{Journal, JournalError};
 use sealwort_net::client::{Body, Connection, Endpoint, HopClient};
 use sealwort_net::health::Readiness;
 use sealwort_net::tls::{Credentials, SharedTrust, authority_client_config};
@@ -38,12 +39,31 @@ enum Way {
     /// The service runs.
     Service(Connection),
     /// It does not; the folder stays locked meanwhile.
-    Folder { authority: Box<Authority>, store: SqliteStore, audit: SqliteAudit, _data: DataFolder },
+    Folder(Box<Folder>),
+}
+
+/// The authority in this process.
+struct Folder {
+    authority: Authority,
+    store: SqliteStore,
+    log: Result<(Journal, SqliteAudit), JournalError>,
+    /// Locked until all is closed.
+    _data: DataFolder,
 }
 
 impl Operator {
-    /// Finds the way that is open.
-    pub(super) async fn open(settings: &SettingsArgs) -> Result<Self, CliError> {
+    /// Has work done by the way that is open. However it ends, everything is on disk then.
+    pub(super) async fn work<T>(
+        settings: &SettingsArgs,
+        work: impl AsyncFnOnce(&Self) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        let operator = Self::open(settings).await?;
+        let outcome = work(&operator).await;
+        operator.close().await;
+        outcome
+    }
+
+    async fn open(settings: &SettingsArgs) -> Result<Self, CliError> {
         let config = settings.load::<CaServiceConfig>()?.value;
         let exchange = open_exchange(&config.folder)?;
         let identity = exchange.identity().clone();
@@ -60,6 +80,14 @@ impl Operator {
         &self.identity
     }
 
+    /// Why nothing can be entered in the audit log, where that is known: then only revoking and listing work.
+    pub(super) fn without_log(&self) -> Option<&JournalError> {
+        match &self.way {
+            Way::Folder(folder) => folder.log.as_ref().err(),
+            Way::Service(_) => None,
+        }
+    }
+
     /// Invites a party.
     pub(super) async fn invite(&self, request: InviteRequest) -> Result<Invitation, CliError> {
         match &self.way {
@@ -67,9 +95,9 @@ impl Operator {
                 let answer = post(connection, INVITE_PATH, &request).await?;
                 Ok(Invitation::from_json(&answer)?)
             }
-            Way::Folder { authority, .. } => {
+            Way::Folder(folder) => {
                 let lifetime = Duration::from_secs(request.lifetime_seconds);
-                Ok(authority.invite(request.role, request.name, lifetime).await?)
+                Ok(folder.authority.invite(request.role, request.name, lifetime).await?)
             }
         }
     }
@@ -78,12 +106,12 @@ impl Operator {
     pub(super) async fn revoke(&self, request: RevokeRequest) -> Result<RevokeResponse, CliError> {
         match &self.way {
             Way::Service(connection) => read(&post(connection, REVOKE_PATH, &request).await?),
-            Way::Folder { authority, .. } => {
+            Way::Folder(folder) => {
                 let reason: RevocationReason = request
                     .reason
                     .parse()
                     .map_err(|error: sealwort_pki::authority::UnknownReason| CliError::Local(error.to_string()))?;
-                Ok(authority.revoke(&request.target.into(), reason).await?.into())
+                Ok(folder.authority.revoke(&request.target.into(), reason).await?.into())
             }
         }
     }
@@ -102,11 +130,13 @@ impl Operator {
         }
     }
 
-    /// To be called when the work is done: everything is on disk then.
-    pub(super) async fn close(self) {
-        if let Way::Folder { store, audit, .. } = self.way {
-            store.close().await;
-            audit.close().await;
+    async fn close(self) {
+        if let Way::Folder(folder) = self.way {
+            if let Ok((journal, audit)) = folder.log {
+                journal.close().await;
+                audit.close().await;
+            }
+            folder.store.close().await;
         }
     }
 
@@ -120,14 +150,15 @@ impl Operator {
                 let answer = ask(connection, Method::GET, &path, Body::empty()).await?;
                 Ok(read::<ListResponse>(&answer)?.certificates)
             }
-            Way::Folder { authority, .. } => {
-                let page = authority.list(after, PAGE_CERTIFICATES_MAX).await?;
+            Way::Folder(folder) => {
+                let page = folder.authority.list(after, PAGE_CERTIFICATES_MAX).await?;
                 Ok(page.into_iter().map(ListedJson::from).collect())
             }
         }
     }
 }
 
+/// A log that cannot be opened keeps nobody from revoking.
 async fn in_folder(config: &CaServiceConfig, exchange: ExchangeFolder, mut data: DataFolder) -> Result<Way, CliError> {
     if config.url.is_empty() && config.listen.address.port() == 0 {
         return Err(CliError::Local(
@@ -137,9 +168,9 @@ async fn in_folder(config: &CaServiceConfig, exchange: ExchangeFolder, mut data:
     let store = SqliteStore::open(&mut data).await?;
     let policy = config.policy(config.listen.address);
     let authority = Authority::open(exchange, Arc::new(store.clone()), policy, Arc::new(SystemClock)).await?;
-    let audit = SqliteAudit::open(&data, config.audit.folder_in(&config.folder)).await?;
-    open_log(&authority, audit.clone(), config, Readiness::new()).await?;
-    Ok(Way::Folder { authority: Box::new(authority), store, audit, _data: data })
+    let log = open_log(&data, authority.voice()?, config, Readiness::new()).await;
+    authority.keep_log(log.clone().map(|(journal, _)| journal));
+    Ok(Way::Folder(Box::new(Folder { authority, store, log, _data: data })))
 }
 
 async fn connect(config: &CaServiceConfig, exchange: &ExchangeFolder) -> Result<Connection, CliError> {

@@ -26,11 +26,15 @@ pub(super) struct RevokeArgs {
 }
 
 pub(super) async fn run(args: RevokeArgs, output: Output) -> Result<(), CliError> {
-    let operator = Operator::open(&args.settings).await?;
-    let target = target(&args.target, operator.identity(), &operator.list().await?)?;
-    let request = RevokeRequest { target, reason: args.reason.to_string() };
-    let revoked = operator.revoke(request).await?;
-    operator.close().await;
+    let revoked = Operator::work(&args.settings, async |operator| {
+        let target = target(&args.target, operator.identity(), &operator.list().await?)?;
+        let revoked = operator.revoke(RevokeRequest { target, reason: args.reason.to_string() }).await?;
+        if let Some(error) = operator.without_log() {
+            output.notice(format!("{error}; the revocation is in force and was not entered"));
+        }
+        Ok(revoked)
+    });
+    let revoked = revoked.await?;
     output.data(&revoked, || {
         let serials: Vec<String> = revoked.serials.iter().map(ToString::to_string).collect();
         format!("revoked {}\nrevocation list number {}", serials.join("\n        "), revoked.crl_number)

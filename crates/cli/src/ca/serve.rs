@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sealwort_audit::AtRest;
 use sealwort_ca::{Authority, ExchangeFolder, Policy, router};
-use sealwort_journal::{EVIDENCE_FOLDER, Journal, Opening, routes as cosigning};
+use sealwort_journal::{EVIDENCE_FOLDER, Journal, JournalError, Opening, Voice, routes as cosigning};
 use sealwort_net::config::{Interval, LimitsConfig, ListenConfig, LogConfig};
 use sealwort_net::health::{self, Readiness};
 use sealwort_net::server::{Limits, Server};
@@ -114,7 +114,6 @@ pub(crate) async fn start(
     let exchange: ExchangeFolder = open_exchange(&config.folder)?;
     let mut data = DataFolder::open(&config.folder, Role::Ca.as_str())?;
     let store = SqliteStore::open(&mut data).await?;
-    let audit = SqliteAudit::open(&data, config.audit.folder_in(&config.folder)).await?;
     let wanted = config.listen.address;
     let refused = |error| CliError::Local(format!("cannot listen on {wanted}: {error}; choose another address"));
     let listener = TcpListener::bind(wanted).await.map_err(refused)?;
@@ -122,7 +121,8 @@ pub(crate) async fn start(
     let authority = Authority::open(exchange, Arc::new(store.clone()), config.policy(address), clock).await?;
     let authority = Arc::new(authority);
     let readiness = Readiness::new();
-    let journal = open_log(&authority, audit.clone(), config, readiness.clone()).await?;
+    let (journal, audit) = open_log(&data, authority.voice()?, config, readiness.clone()).await?;
+    authority.keep_log(Ok(journal.clone()));
     let (tls, tasks) = authority.start(&shutdown)?;
     let routes = router(Arc::clone(&authority)).merge(health::router(readiness)).merge(cosigning(journal.clone()));
     let server = Server::new(routes).tls(tls).limits(Limits::from(&config.limits));
@@ -137,24 +137,19 @@ pub(crate) async fn start(
     Ok(RunningCa { address, authority, store, audit, serving, data })
 }
 
-/// Opens the authority's audit log, in which it enters from then on.
+/// Opens the authority's audit log, and the file that it is in.
 pub(super) async fn open_log(
-    authority: &Authority,
-    audit: SqliteAudit,
+    data: &DataFolder,
+    voice: Arc<dyn Voice>,
     config: &CaServiceConfig,
     readiness: Readiness,
-) -> Result<Journal, CliError> {
-    let opened = Journal::open(Opening {
-        store: Arc::new(audit),
-        place: config.audit.folder_in(&config.folder).to_owned(),
-        voice: authority.voice().map_err(|error| CliError::Local(error.to_string()))?,
-        at_rest: AtRest::Clear,
-        evidence: Some(config.folder.join(EVIDENCE_FOLDER)),
-        readiness,
-    });
-    let journal = opened.await.map_err(|error| CliError::Local(error.to_string()))?;
-    authority.keep_log(journal.clone());
-    Ok(journal)
+) -> Result<(Journal, SqliteAudit), JournalError> {
+    let place = config.audit.folder_in(&config.folder).to_owned();
+    let audit = SqliteAudit::open(data, &place).await?;
+    let evidence = Some(config.folder.join(EVIDENCE_FOLDER));
+    let store = Arc::new(audit.clone());
+    let opening = Opening { store, place, voice, at_rest: AtRest::Clear, evidence, readiness };
+    Ok((Journal::open(opening).await?, audit))
 }
 
 pub(super) async fn run(args: &ServiceArgs, output: Output) -> Result<(), CliError> {

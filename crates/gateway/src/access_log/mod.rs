@@ -105,20 +105,22 @@ impl Gateway {
         if known.directive.0.is_empty() {
             return Err(authority_elsewhere());
         }
-        let own = self.own_log(patient).await;
-        let (broker, archive, others) = match self.session().await {
+        let (own, broker, archive, others) = match self.session().await {
             Err(error) => {
                 let names = [Party::Broker, Party::Archive].map(|party| party.as_str().to_owned());
-                (Err(doubtful(&error)), Err(doubtful(&error)), names)
+                (self.own_log(patient).await, Err(doubtful(&error)), Err(doubtful(&error)), names)
             }
             Ok(session) => {
                 let request = self.log_request(&session, patient)?;
                 trail.is_granted(patient, Granted { request: Some(statement::digest(&request.0)), token: None });
-                let (broker, archive) =
-                    tokio::join!(self.log_of_broker(&session, &request), self.log_of_archive(&session, &request));
+                let (own, broker, archive) = tokio::join!(
+                    self.own_log(patient),
+                    self.log_of_broker(&session, &request),
+                    self.log_of_archive(&session, &request)
+                );
                 let established = &session.established;
                 let names = [&established.broker, &established.archive].map(|party| party.identity().to_string());
-                (broker, archive, names)
+                (own, broker, archive, names)
             }
         };
         let [of_broker, of_archive] = others;
@@ -193,9 +195,13 @@ impl Reading {
     }
 
     fn take(&mut self, page: LogPage) -> Result<(), Doubtful> {
-        let goes_on = page.entries.last().zip(page.next).is_none_or(|(last, next)| next > last.number);
-        if !goes_on || self.pages.len() >= PAGES_MAX {
-            return Err(tampered("its pages do not end".to_owned()));
+        let goes_on = page.next.is_none_or(|next| page.entries.last().is_some_and(|last| next > last.number));
+        if !goes_on {
+            return Err(tampered("one of its pages does not lead on".to_owned()));
+        }
+        if self.pages.len() >= PAGES_MAX {
+            let text = format!("it has more than {PAGES_MAX} pages about this patient, which is too long to be shown");
+            return Err(Doubtful { code: "log-too-long", text });
         }
         self.pages.push(page);
         Ok(())
@@ -257,4 +263,36 @@ fn tampered(text: String) -> Doubtful {
 
 fn doubtful(error: &GatewayError) -> Doubtful {
     Doubtful { code: "log-not-told", text: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use sealwort_proto::message::LogEntry;
+
+    use super::*;
+
+    fn page(number: u64, next: Option<u64>) -> LogPage {
+        let entries = vec![LogEntry { number, leaf: Blob(Vec::new()) }];
+        LogPage { size: 1_000_000, next, head: None, entries, proof: Vec::new() }
+    }
+
+    /// An honest log may be longer than what is shown of it.
+    #[test]
+    fn what_is_too_long_is_not_called_tampered() {
+        let mut reading = Reading::default();
+        for number in 0..PAGES_MAX as u64 {
+            assert_eq!(reading.wants(), Some((number, if number == 0 { 0 } else { 1_000_000 })));
+            reading.take(page(number, Some(number + 1))).unwrap();
+        }
+        let more = page(PAGES_MAX as u64, None);
+        assert_eq!(reading.take(more).unwrap_err().code, "log-too-long");
+        let empty = LogPage { entries: Vec::new(), ..page(7, Some(8)) };
+        for back in [page(7, Some(7)), page(7, Some(3)), empty] {
+            assert_eq!(Reading::default().take(back).unwrap_err().code, "log-tampered");
+        }
+        let mut last = Reading::default();
+        last.take(page(7, None)).unwrap();
+        assert_eq!(last.wants(), None);
+    }
 }
