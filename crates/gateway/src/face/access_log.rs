@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::StatusCode;
 use sealwort_audit::Event;
 use sealwort_fhir::response::{PageLinks, SearchEntry, SearchMode, searchset};
@@ -149,6 +148,7 @@ fn standing(all: &[AccessLog], rows: &[Row<'_>]) -> Vec<Issue> {
         Err(doubt) => {
             let (severity, code) = match doubt.code {
                 "log-not-told" => (Severity::Warning, IssueCode::Transient),
+                "log-too-long" => (Severity::Warning, IssueCode::TooCostly),
                 _ => (Severity::Error, IssueCode::Security),
             };
             Issue::new(severity, code, doubt.code, format!("{}: {}", log.origin, doubt.text))
@@ -218,8 +218,8 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     let position = asked.position.as_ref();
     let page = Page { gateway, query: &query, position, path: &path, subset: subset(&asked.parameters)? };
     let content = |at: u32| {
-        let (id, content) = shown.events.get(usize::try_from(at).ok()?)?;
-        Some((ResourceType::AUDIT_EVENT, id.clone(), content.clone()))
+        let entry = shown.entries.get(usize::try_from(at).ok()?)?;
+        Some((ResourceType::AUDIT_EVENT, id(entry), shown.writing.event(entry).to_string().into()))
     };
     Ok(Reply::resource(StatusCode::OK, page.answer(&found, None, content, Vec::new())))
 }
@@ -237,14 +237,31 @@ pub(super) async fn read(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Gat
         ask.asking.trail.touches(patient);
     }
     let shown = gateway.events_of(entries, None).await?;
-    let (_, content) = shown.events.into_iter().next().ok_or_else(super::read::not_found)?;
-    Ok(Reply::resource(StatusCode::OK, content))
+    let entry = shown.entries.first().ok_or_else(super::read::not_found)?;
+    Ok(Reply::resource(StatusCode::OK, shown.writing.event(entry).to_string()))
 }
 
-/// Entries as AuditEvents, and what searches run over.
+/// Entries of the gateway's own log, and what searches for them as AuditEvents run over.
 struct Shown {
-    events: Vec<(String, Bytes)>,
+    entries: Vec<Entry>,
+    writing: Writing,
     corpus: Corpus,
+}
+
+/// What the gateway's own entries are written with.
+struct Writing {
+    base: String,
+    own: String,
+    /// Ids of Patient resources.
+    patients: HashMap<Pseudonym, String>,
+}
+
+impl Writing {
+    fn event(&self, entry: &Entry) -> Value {
+        let patient = entry.event.patient.and_then(|patient| self.patients.get(&patient)).map(String::as_str);
+        let row = Row { lead: entry, others: Vec::new(), missing: Vec::new() };
+        audit_event(&row, &Scene { origins: [&self.own, "", ""], base: &self.base, patient })
+    }
 }
 
 impl Gateway {
@@ -269,33 +286,30 @@ impl Gateway {
         opened.ok_or(GatewayError::Kept("an entry of the audit log was altered: run sealwort audit verify"))
     }
 
-    /// Writes entries as AuditEvents, away from the threads that serve connections. `named` is the id by which the one
+    /// Reads entries as AuditEvents, away from the threads that serve connections. `named` is the id by which the one
     /// patient of all of them was asked for.
     async fn events_of(&self, entries: Vec<Entry>, named: Option<String>) -> Result<Shown, GatewayError> {
-        let mut ids: HashMap<Pseudonym, String> = HashMap::new();
+        let mut patients: HashMap<Pseudonym, String> = HashMap::new();
         for patient in entries.iter().filter_map(|entry| entry.event.patient) {
-            if let std::collections::hash_map::Entry::Vacant(place) = ids.entry(patient) {
+            if let std::collections::hash_map::Entry::Vacant(place) = patients.entry(patient) {
                 let known = named.clone().or_else(|| self.people.of(patient).first().map(|id| id.as_str().to_owned()));
                 known.map(|id| place.insert(id));
             }
         }
-        let (base, own) = (self.base.clone(), self.member.identity().to_string());
-        let writing = sealwort_net::transport::away(move || {
-            let mut shown = Shown { events: Vec::with_capacity(entries.len()), corpus: Corpus::new(&[&base]) };
+        let writing = Writing { base: self.base.clone(), own: self.member.identity().to_string(), patients };
+        let reading = sealwort_net::transport::away(move || {
+            let mut corpus = Corpus::new(&[&writing.base]);
             for (at, entry) in (0..).zip(&entries) {
-                let patient = entry.event.patient.and_then(|patient| ids.get(&patient)).map(String::as_str);
-                let row = Row { lead: entry, others: Vec::new(), missing: Vec::new() };
-                let event: Value = audit_event(&row, &Scene { origins: [&own, "", ""], base: &base, patient });
                 let changed = i64::try_from(entry.event.time).unwrap_or(i64::MAX);
+                let event = writing.event(entry);
                 let document = Document::read(ResourceType::AUDIT_EVENT, &id(entry), changed, &event);
                 if let Some(at) = Ordinal::new(at) {
-                    shown.corpus.put(at, Arc::new(document));
+                    corpus.put(at, Arc::new(document));
                 }
-                shown.events.push((id(entry), event.to_string().into()));
             }
-            shown
+            Shown { entries, writing, corpus }
         });
-        writing.await.map_err(|_| GatewayError::Kept("writing AuditEvents was interrupted"))
+        reading.await.map_err(|_| GatewayError::Kept("reading AuditEvents was interrupted"))
     }
 }
 
