@@ -170,8 +170,7 @@ impl Note {
     pub fn cosigners(&self, chains: &Chains, trust: &Trust) -> Result<Vec<Cosigner>, NoteError> {
         let mut cosigners: Vec<Cosigner> = Vec::new();
         for line in &self.signatures {
-            let Some((time, _)) = line.signature.split_first_chunk() else { continue };
-            let at = UnixTime::from_secs(u64::from_be_bytes(*time));
+            let Some(at) = line.time() else { continue };
             for key in chains.keys(&line.name, at, trust) {
                 // Of somebody's several certificates one fits; the others were not valid then.
                 let Ok(key) = key else { continue };
@@ -226,6 +225,27 @@ impl FromStr for Note {
     }
 }
 
+impl Line {
+    /// When a cosignature says that it was made.
+    fn time(&self) -> Option<UnixTime> {
+        self.signature.first_chunk().map(|time| UnixTime::from_secs(u64::from_be_bytes(*time)))
+    }
+
+    /// Whether it is by the key of a certificate that was valid then. `signed` is when the note was made.
+    fn is_under(&self, chain: &CertificateChain, signed: Option<UnixTime>, trust: &Trust) -> bool {
+        // An identity stands in its certificate letter by letter: most are passed over without cryptography.
+        let name = self.name.as_bytes();
+        if !chain.leaf().windows(name.len()).any(|part| part == name) {
+            return false;
+        }
+        let moments = [(SignatureKind::Plain, signed), (SignatureKind::Cosignature, self.time())];
+        moments.into_iter().filter_map(|(kind, at)| Some((kind, at?))).any(|(kind, at)| {
+            let party = trust.verify_past(chain, &Expected::anybody(KeyUse::Statement), at);
+            party.is_ok_and(|party| key_id(kind, &self.name, party.public_key()) == self.key_id)
+        })
+    }
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = [&self.key_id[..], &self.signature].concat();
@@ -262,26 +282,21 @@ impl Chains {
         self.0.iter()
     }
 
-    /// Those behind the signatures of these notes, by name and time: a log keeps the certificates of years.
-    #[must_use]
-    pub fn behind<'n>(&self, notes: impl IntoIterator<Item = &'n Note>, trust: &Trust) -> Self {
-        let mut behind = Self::default();
+    /// Those behind the signatures of these notes: a log keeps the certificates of years.
+    ///
+    /// # Errors
+    /// Where a signature has none, those behind the others.
+    pub fn behind<'n>(&self, notes: impl IntoIterator<Item = &'n Note>, trust: &Trust) -> Result<Self, Self> {
+        let (mut behind, mut complete) = (Self::default(), true);
         for note in notes {
-            let signed = note.text().parse::<Checkpoint>().map(|checkpoint| checkpoint.at());
+            let signed = note.text().parse::<Checkpoint>().map(|checkpoint| checkpoint.at()).ok();
             for line in &note.signatures {
-                let time = line.signature.first_chunk().map(|time| UnixTime::from_secs(u64::from_be_bytes(*time)));
-                let moments: Vec<_> = signed.iter().copied().chain(time).collect();
-                let is_of = |chain: &&CertificateChain| {
-                    // An identity stands in its certificate letter by letter: most are passed over without cryptography.
-                    let name = line.name.as_bytes();
-                    let named = chain.leaf().windows(name.len()).any(|part| part == name);
-                    let expected = Expected::anybody(KeyUse::Statement);
-                    named && moments.iter().any(|at| trust.verify_past(chain, &expected, *at).is_ok())
-                };
-                self.0.iter().filter(is_of).for_each(|chain| behind.add(chain.clone()));
+                let mut found = self.0.iter().filter(|chain| line.is_under(chain, signed, trust)).peekable();
+                complete &= found.peek().is_some();
+                found.for_each(|chain| behind.add(chain.clone()));
             }
         }
-        behind
+        if complete { Ok(behind) } else { Err(behind) }
     }
 
     /// The keys of a party at a time; for a chain of its that does not hold, why.

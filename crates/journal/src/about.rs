@@ -1,5 +1,7 @@
 //! What the log holds about one patient, page by page, with what proves it: for the patient's consent authority.
 
+use std::sync::PoisonError;
+
 use sealwort_audit::{AtRest, Batch, Chains, Coverage, Export, Note, NoteError, Question, TreeError};
 use sealwort_proto::Pseudonym;
 use sealwort_proto::codec::Blob;
@@ -73,10 +75,22 @@ impl Journal {
             head.consistency = self.answer(Question::Consistency { size: newest.size, old: cosigned.size }).await?;
             head.cosigned = cosigned.note;
         }
+        head.chains = self.chains_behind(&notes).await?.iter().map(chain_to_wire).collect();
+        Ok((newest.size, head))
+    }
+
+    /// The certificates behind these notes. They are mostly those of the last time; where not, all of years are read.
+    async fn chains_behind(&self, notes: &[Note]) -> Result<Chains, JournalError> {
+        let trust = self.0.voice.trust();
+        let last = || self.0.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last().clone();
+        if let Ok(behind) = known.behind(notes, &trust) {
+            return Ok(behind);
+        }
         let kept = self.0.store.audit_chains().await?;
         let all: Chains = kept.iter().filter_map(|chain| read_chain(chain)).collect();
-        let behind = all.behind(&notes, &self.0.voice.trust());
-        head.chains = behind.iter().map(chain_to_wire).collect();
-        Ok((newest.size, head))
+        let behind = all.behind(notes, &trust).unwrap_or_else(|some| some);
+        last().clone_from(&behind);
+        Ok(behind)
     }
 }

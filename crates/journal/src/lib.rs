@@ -14,9 +14,9 @@ mod witness;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use sealwort_audit::{AtRest, Event, EventKind, Question};
+use sealwort_audit::{AtRest, Chains, Event, EventKind, Question};
 use sealwort_net::health::Readiness;
 use sealwort_pki::CertificateChain;
 use sealwort_proto::Digest;
@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     at_rest: Arc<AtRest>,
     health: Health,
     doubts: Doubts,
+    /// The certificates behind the checkpoints that were shown last.
+    behind: Mutex<Chains>,
 }
 
 /// How a log is opened.
@@ -90,7 +92,7 @@ impl Journal {
         let at_rest = Arc::new(at_rest);
         let writer = Writer::open(Arc::clone(&store), Arc::clone(&voice), Arc::clone(&at_rest), health.clone()).await?;
         tokio::spawn(writer.run(waiting));
-        let journal = Self(Arc::new(Shared { queue, store, voice, at_rest, health, doubts }));
+        let journal = Self(Arc::new(Shared { queue, store, voice, at_rest, health, doubts, behind: Mutex::default() }));
         journal.append(journal.event(EventKind::ServiceStarted)).await?;
         Ok(journal)
     }

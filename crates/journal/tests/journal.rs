@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sealwort_audit::{AddCheckpoint, AtRest, Event, EventKind, Hashes, Note, Question, Refused, Row};
-use sealwort_journal::{CosignError, Journal, JournalError, Opening, Speaker, Voice};
+use sealwort_audit::{AddCheckpoint, AtRest, Event, EventKind, Hashes, Note, Question, Refused, Row, verify_selected};
+use sealwort_journal::{CosignError, Journal, JournalError, Opening, Speaker, Voice, export_of};
 use sealwort_net::health::Readiness;
 use sealwort_pki::testing::{TEST_NOW, TestExchange, TestParty};
 use sealwort_pki::{Role, Trust};
-use sealwort_proto::Digest;
+use sealwort_proto::codec::to_bytes;
+use sealwort_proto::peers::chain_to_wire;
+use sealwort_proto::{Digest, Pseudonym};
 use sealwort_store::memory::MemoryStore;
 use sealwort_store::{AuditAppended, AuditBatch, AuditQuery, AuditStore, KeptCheckpoint, StoreError};
 
@@ -44,6 +46,8 @@ struct Disk {
     kept: MemoryStore,
     full: Arc<AtomicBool>,
     commits: Arc<AtomicUsize>,
+    /// How often all certificates were read.
+    chains_read: Arc<AtomicUsize>,
     /// Stands in for entries that somebody put in place of others.
     altered: Arc<Mutex<Option<KeptCheckpoint>>>,
 }
@@ -113,6 +117,7 @@ impl AuditStore for Disk {
     }
 
     async fn audit_chains(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.chains_read.fetch_add(1, Ordering::SeqCst);
         self.kept.audit_chains().await
     }
 }
@@ -283,4 +288,28 @@ async fn a_witness_cosigns_what_continues_and_keeps_what_does_not() {
     let witness = open_at(&witness_log, &broker, &Readiness::new(), Some(&at)).await.unwrap();
     assert_eq!(witness.doubts(), doubts);
     assert!(witness.cosign(&shown(&journal, 6).await, &chain).await.is_ok());
+}
+
+/// The certificates of years are read once, not for every patient who asks.
+#[tokio::test]
+async fn a_page_has_the_certificates_behind_it_and_reads_no_others() {
+    let exchange = exchange();
+    let archive = voice(&exchange, Role::Archive, "archive");
+    let disk = Disk::default();
+    let journal = open(&disk, &archive, &Readiness::new()).await.unwrap();
+    for number in 0..3 {
+        let other = exchange.party(Role::Gateway, &format!("hospital-{number}")).statement.chain;
+        let bytes = to_bytes(&chain_to_wire(&other));
+        disk.put_audit_chain(Digest::new(*other.fingerprint().as_bytes()), bytes).await.unwrap();
+    }
+    let patient = Pseudonym::new([7; 32]);
+    for _ in 0..3 {
+        journal.append(journal.event(EventKind::EntriesFetched).patient(patient)).await.unwrap();
+        let page = journal.about(patient, 0, 0).await.unwrap();
+        let head = page.head.as_ref().unwrap();
+        assert_eq!(head.chains, [chain_to_wire(&archive.party.statement.chain)]);
+        let leaves = page.entries.iter().map(|entry| entry.leaf.as_ref());
+        verify_selected(&export_of(&page, head).unwrap(), leaves, &archive.trust, 0).unwrap();
+    }
+    assert_eq!(disk.chains_read.load(Ordering::SeqCst), 1);
 }
