@@ -74,7 +74,8 @@ pub enum WebError {
 /// A client for servers outside the exchange.
 #[derive(Clone)]
 pub struct WebClient {
-    tls: TlsConnector,
+    /// None for the authorities of the operating system, which are read when a server is first connected to.
+    tls: Option<TlsConnector>,
     reach: Reach,
     answer_bytes_max: usize,
     patience: Duration,
@@ -83,9 +84,7 @@ pub struct WebClient {
 impl WebClient {
     /// Trusts the authorities in a PEM file, or those of the operating system. The error says what is wrong with them.
     pub fn new(authorities: Option<&Path>, reach: Reach) -> Result<Self, String> {
-        let mut config = (*outside_client_config(authorities)?).clone();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let tls = TlsConnector::from(Arc::new(config));
+        let tls = authorities.map(|file| connector(Some(file))).transpose()?;
         Ok(Self { tls, reach, answer_bytes_max: ANSWER_BYTES_MAX, patience: PATIENCE })
     }
 
@@ -139,7 +138,9 @@ impl WebClient {
             return self.ask(target, tcp, request).await;
         }
         let name = ServerName::try_from(target.host.clone()).map_err(|error| target.failed(&error))?;
-        let stream = self.tls.connect(name, tcp).await.map_err(|error| target.failed(&error))?;
+        let tls = self.tls.clone().map_or_else(|| connector(None), Ok);
+        let tls = tls.map_err(|reason| WebError::Failed { host: target.host.clone(), reason })?;
+        let stream = tls.connect(name, tcp).await.map_err(|error| target.failed(&error))?;
         self.ask(target, stream, request).await
     }
 
@@ -195,6 +196,13 @@ impl WebClient {
         driver.abort();
         answered
     }
+}
+
+/// TLS towards servers whose certificates are by these authorities, or by those of the operating system.
+fn connector(authorities: Option<&Path>) -> Result<TlsConnector, String> {
+    let mut config = (*outside_client_config(authorities)?).clone();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Where a URL leads.

@@ -13,7 +13,7 @@ mod trust;
 mod verifier;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{ClientConfig, ServerConfig, version};
@@ -156,19 +156,20 @@ pub fn outside_client_config(authorities: Option<&std::path::Path>) -> Result<Ar
     use rustls::pki_types::pem::PemObject as _;
     let place = authorities.map_or("the system's certificates".into(), |file| file.display().to_string());
     let wrong = |error: &dyn std::fmt::Display| format!("{place}: {error}");
-    let mut roots = rustls::RootCertStore::empty();
-    if let Some(file) = authorities {
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))? {
-            roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+    let roots = match authorities {
+        Some(file) => {
+            let mut roots = rustls::RootCertStore::empty();
+            for certificate in CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))? {
+                roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+            }
+            if roots.is_empty() {
+                return Err(wrong(&"it holds no certificate"));
+            }
+            Arc::new(roots)
         }
-    } else {
-        // Some that the system keeps are no authorities by today's rules; the others are enough.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    // Without a file the first connection says that nobody is trusted: http on loopback needs none.
-    if roots.is_empty() && authorities.is_some() {
-        return Err(wrong(&"it holds no certificate"));
-    }
+        // Without any, the first connection says that nobody is trusted.
+        None => Arc::clone(&OF_SYSTEM),
+    };
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .map_err(|error| wrong(&error))?
@@ -176,6 +177,14 @@ pub fn outside_client_config(authorities: Option<&std::path::Path>) -> Result<Ar
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
+
+/// The authorities of the operating system. There are many, so they are read once, when they are first needed.
+static OF_SYSTEM: LazyLock<Arc<rustls::RootCertStore>> = LazyLock::new(|| {
+    let mut roots = rustls::RootCertStore::empty();
+    // Some that the system keeps are no authorities by today's rules; the others are enough.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Arc::new(roots)
+});
 
 /// A client of the exchange that wants `expected` at the other end. Without credentials it can
 /// only reach servers whose [`ClientAuth`] is optional.
