@@ -7,9 +7,9 @@ use clap::Args;
 use sealwort_net::secret_file;
 use serde_json::{Value, json};
 
-use crate::client::{ClientArgs, GatewayClient, Question, encode};
+use crate::client::{ClientArgs, GatewayClient, Question, encode, read};
 use crate::error::{CliError, Refused};
-use crate::get::find;
+use crate::get::patient_id;
 use crate::output::{Output, table};
 
 #[derive(Debug, Args)]
@@ -34,11 +34,7 @@ pub(crate) struct AccessLogArgs {
 
 pub(crate) async fn run(args: AccessLogArgs, output: Output) -> Result<(), CliError> {
     let mut client = args.client.client()?;
-    let id = if args.patient.contains('|') {
-        find(&mut client, &args.patient, None).await?
-    } else {
-        args.patient.strip_prefix("Patient/").unwrap_or(&args.patient).to_owned()
-    };
+    let id = patient_id(&mut client, &args.patient, None).await?;
     match &args.proof {
         Some(file) => download(&mut client, &id, file, output).await,
         None => show(&mut client, &id, &args, output).await,
@@ -64,8 +60,7 @@ async fn show(client: &mut GatewayClient, id: &str, args: &AccessLogArgs, output
         }
     }
     let answer = client.ask(Question::get(&path)).await?;
-    let bundle: Value = serde_json::from_slice(&answer.body)
-        .map_err(|error| CliError::remote("not-an-answer", format!("the gateway's answer is not a Bundle: {error}")))?;
+    let bundle: Value = read(&answer.body)?;
     let resources = || list(&bundle, "entry").filter_map(|entry| entry.get("resource"));
     if output.is_json() {
         output.raw(&answer.body)?;

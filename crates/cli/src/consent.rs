@@ -7,7 +7,7 @@ use sealwort_fhir::{Branch, UnknownBranch};
 use sealwort_pki::UnixTime;
 use serde::{Deserialize, Serialize};
 
-use crate::client::{ClientArgs, JSON, Question, encode};
+use crate::client::{ClientArgs, JSON, Question, encode, read};
 use crate::error::CliError;
 use crate::output::{Output, table};
 
@@ -121,8 +121,7 @@ fn show(body: &[u8], output: Output) -> Result<(), CliError> {
     if output.is_json() {
         return output.raw(body);
     }
-    let shown: Shown = serde_json::from_slice(body)
-        .map_err(|error| CliError::remote("not-an-answer", format!("the gateway's answer is no consent: {error}")))?;
+    let shown: Shown = read(body)?;
     let rows: Vec<_> = shown.provisions.iter().map(Provision::row).collect();
     let text = if rows.is_empty() {
         "nothing is granted".to_owned()

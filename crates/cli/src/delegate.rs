@@ -6,7 +6,7 @@ use sealwort_pki::UnixTime;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::client::{ClientArgs, JSON, Question, encode};
+use crate::client::{ClientArgs, JSON, Question, encode, read};
 use crate::error::CliError;
 use crate::output::{Output, table};
 
@@ -122,9 +122,4 @@ fn shown(all: Vec<Delegation>, output: Output) -> Result<(), CliError> {
     let rows: Vec<_> = all.into_iter().map(row).collect();
     let heads = ["id", "name", "signs in as", "in logs", "relationship", "rights", "labels", "types", "until"];
     output.raw(table(&heads, &rows).as_bytes())
-}
-
-fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, CliError> {
-    serde_json::from_slice(body)
-        .map_err(|error| CliError::remote("not-an-answer", format!("the gateway's answer cannot be read: {error}")))
 }

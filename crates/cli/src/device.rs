@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::client::{ClientArgs, JSON, Question, encode};
+use crate::client::{ClientArgs, JSON, Question, encode, read};
 use crate::error::CliError;
 use crate::output::{Output, table};
 
@@ -117,9 +117,4 @@ fn list(body: &[u8], output: Output) -> Result<(), CliError> {
         })
         .collect();
     output.raw(table(&["device", "kind", "may send", "state"], &rows).as_bytes())
-}
-
-fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, CliError> {
-    serde_json::from_slice(body)
-        .map_err(|error| CliError::remote("not-an-answer", format!("the gateway's answer cannot be read: {error}")))
 }

@@ -8,7 +8,7 @@ use sealwort_pki::UnixTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::client::{ClientArgs, FHIR_JSON, JSON, Question, encode};
+use crate::client::{ClientArgs, FHIR_JSON, JSON, Question, encode, read};
 use crate::error::CliError;
 use crate::output::{Output, table};
 
@@ -114,7 +114,7 @@ async fn open(args: OpenArgs, output: Output) -> Result<(), CliError> {
     if output.is_json() {
         return output.raw(&answer.body);
     }
-    let answered: Value = serde_json::from_slice(&answer.body).map_err(unreadable)?;
+    let answered: Value = read(&answer.body)?;
     let value = |name: &str, key: &str| {
         let parts = answered.get("parameter").and_then(Value::as_array);
         let part = parts.into_iter().flatten().find(|part| part.get("name").is_some_and(|n| n == name));
@@ -182,7 +182,7 @@ fn list(body: &[u8], output: Output) -> Result<(), CliError> {
     if output.is_json() {
         return output.raw(body);
     }
-    let shown: Vec<Shown> = serde_json::from_slice(body).map_err(unreadable)?;
+    let shown: Vec<Shown> = read(body)?;
     let rows: Vec<_> = shown
         .into_iter()
         .map(|one| {
@@ -236,7 +236,7 @@ fn report(body: &[u8], output: Output) -> Result<(), CliError> {
     if output.is_json() {
         return output.raw(body);
     }
-    let Report { content: report, review, notices } = serde_json::from_slice(body).map_err(unreadable)?;
+    let Report { content: report, review, notices } = read(body)?;
     let time = |at: Option<u64>| at.map_or_else(|| "-".to_owned(), |at| UnixTime::from_secs(at).to_string());
     let mut rows = vec![
         ("hospital", report.hospital),
@@ -263,9 +263,4 @@ fn second_person(value: &Value) -> String {
         Some(user) => user.as_str().unwrap_or_default().to_owned(),
         None => value.as_str().unwrap_or_default().to_owned(),
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "used as map_err(unreadable)")]
-fn unreadable(error: serde_json::Error) -> CliError {
-    CliError::remote("not-an-answer", format!("the gateway's answer cannot be read: {error}"))
 }

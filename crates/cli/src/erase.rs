@@ -5,7 +5,7 @@ mod verify;
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
-use crate::client::{ClientArgs, JSON, Question};
+use crate::client::{ClientArgs, JSON, Question, read};
 use crate::error::CliError;
 use crate::output::{Output, table};
 
@@ -101,9 +101,4 @@ async fn erase(args: &PatientArgs, output: Output) -> Result<(), CliError> {
         }
     };
     output.raw(text.as_bytes())
-}
-
-fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, CliError> {
-    serde_json::from_slice(body)
-        .map_err(|error| CliError::remote("not-an-answer", format!("the gateway's answer is no erasure: {error}")))
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use sealwort_consent::Purpose;
 use serde::Deserialize;
 
-use crate::client::{ClientArgs, GatewayClient, Question, encode};
+use crate::client::{ClientArgs, GatewayClient, Question, encode, read};
 use crate::error::{CliError, Refused};
 use crate::output::Output;
 
@@ -50,8 +50,7 @@ pub(crate) async fn find(
 ) -> Result<String, CliError> {
     let path = format!("/fhir/Patient?identifier={}", encode(identifier));
     let answer = client.ask(Question { purpose, ..Question::get(&path) }).await?;
-    let found: Found = serde_json::from_slice(&answer.body)
-        .map_err(|error| CliError::remote("not-an-answer", format!("the gateway's answer is not a Bundle: {error}")))?;
+    let found: Found = read(&answer.body)?;
     let mut ids = found.entry.into_iter().filter_map(|entry| {
         let resource = entry.resource?;
         if resource.resource_type == "Patient" { resource.id } else { None }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::client::{ClientArgs, JSON, Question, encode};
+use crate::client::{ClientArgs, JSON, Question, encode, read};
 use crate::error::CliError;
 use crate::output::{Output, table};
 
@@ -55,7 +55,7 @@ pub(crate) async fn run(args: LabelsArgs, output: Output) -> Result<(), CliError
             if output.is_json() {
                 return output.raw(&answer.body);
             }
-            let moved: Vec<Relabelled> = serde_json::from_slice(&answer.body).map_err(unreadable)?;
+            let moved: Vec<Relabelled> = read(&answer.body)?;
             output.message(match (moved.len(), dry_run) {
                 (0, _) => "every resource has the label that the rules give it".to_owned(),
                 (count, true) => format!("{count} resources would get another label"),
@@ -83,7 +83,7 @@ async fn explain(resource: &str, client: &ClientArgs, output: Output) -> Result<
     if output.is_json() {
         return output.raw(&answer.body);
     }
-    let told: Explained = serde_json::from_slice(&answer.body).map_err(unreadable)?;
+    let told: Explained = read(&answer.body)?;
     let stored = told.stored.map(|stored| format!(", stored as {stored}")).unwrap_or_default();
     output.message(format!("{}: {}{stored}; by itself {}", told.resource, told.label, told.sender));
     if told.rules.is_empty() {
@@ -93,11 +93,6 @@ async fn explain(resource: &str, client: &ClientArgs, output: Output) -> Result<
         |it: Matched| vec![it.rule, it.sensitivity, it.expression, format!("{}|{}", it.system, it.code), it.source];
     let rows: Vec<_> = told.rules.into_iter().map(row).collect();
     output.raw(table(&["RULE", "SENSITIVITY", "ELEMENT", "CODE", "SOURCE"], &rows).trim_end().as_bytes())
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "used as map_err(unreadable)")]
-fn unreadable(error: serde_json::Error) -> CliError {
-    CliError::remote("not-an-answer", format!("the gateway's answer cannot be read: {error}"))
 }
 
 /// The parts that are shown of an explanation.

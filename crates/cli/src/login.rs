@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::client::{ClientArgs, JSON, Question};
+use crate::client::{ClientArgs, JSON, Question, read};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -66,8 +66,7 @@ pub(crate) async fn login(args: LoginArgs, output: Output) -> Result<(), CliErro
     let code = code.map_err(|_| CliError::Local("nobody signed in within ten minutes; run it again".to_owned()))??;
     let body = json!({ "code": code.as_str(), "code_verifier": verifier.as_str() }).to_string();
     let answer = client.ask(Question::post("/auth/terminal/token", JSON, body.into())).await?;
-    let token: Token = serde_json::from_slice(&answer.body)
-        .map_err(|error| CliError::remote("not-an-answer", format!("the gateway's answer cannot be read: {error}")))?;
+    let token: Token = read(&answer.body)?;
     secret_file::replace(&file, token.access_token.as_bytes())?;
     let hours = token.expires_in / 3600;
     output.message(format!("Signed in for at most {hours} h; the token is in {}", file.display()));

@@ -6,7 +6,7 @@ use sealwort_pki::UnixTime;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::client::{ClientArgs, JSON, Question, encode};
+use crate::client::{ClientArgs, JSON, Question, encode, read};
 use crate::error::CliError;
 use crate::output::{Output, table};
 
@@ -56,9 +56,6 @@ struct Passkey {
 }
 
 pub(crate) async fn run(args: PasskeyArgs, output: Output) -> Result<(), CliError> {
-    let wrong = |error: serde_json::Error| {
-        CliError::remote("not-an-answer", format!("the gateway's answer cannot be read: {error}"))
-    };
     match args.command {
         PasskeyCommand::Invite { patient, client } => {
             let body = json!({ "patient": patient }).to_string();
@@ -67,7 +64,7 @@ pub(crate) async fn run(args: PasskeyArgs, output: Output) -> Result<(), CliErro
             if output.is_json() {
                 return output.raw(&answer.body);
             }
-            let invited: Invited = serde_json::from_slice(&answer.body).map_err(wrong)?;
+            let invited: Invited = read(&answer.body)?;
             output
                 .message("The code is shown once; who has it signs in as this patient. Give it to the patient alone.");
             let expires = UnixTime::from_secs(invited.expires).to_string();
@@ -81,7 +78,7 @@ pub(crate) async fn run(args: PasskeyArgs, output: Output) -> Result<(), CliErro
             if output.is_json() {
                 return output.raw(&answer.body);
             }
-            let all: Vec<Passkey> = serde_json::from_slice(&answer.body).map_err(wrong)?;
+            let all: Vec<Passkey> = read(&answer.body)?;
             let time = |at| UnixTime::from_secs(at).to_string();
             let rows: Vec<_> = all.into_iter().map(|one| vec![one.id, time(one.added), time(one.used)]).collect();
             output.raw(table(&["id", "made", "used"], &rows).as_bytes())

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use sealwort_fhir::parse_token;
 use serde_json::{Value, json};
 
-use crate::client::{ClientArgs, FHIR_JSON, Question};
+use crate::client::{ClientArgs, FHIR_JSON, Question, read};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -67,8 +67,7 @@ pub(crate) async fn run(args: PatientArgs, output: Output) -> Result<(), CliErro
     if output.is_json() {
         return output.raw(&answer.body);
     }
-    let told: Value = serde_json::from_slice(&answer.body)
-        .map_err(|error| CliError::remote("not-an-answer", format!("the gateway's answer is no merge: {error}")))?;
+    let told: Value = read(&answer.body)?;
     let texts = told.pointer("/parameter/1/resource/issue/0/details/text").and_then(Value::as_str);
     output.raw(texts.unwrap_or("done").as_bytes())
 }

@@ -5,7 +5,7 @@ use http::Method;
 use sealwort_pki::UnixTime;
 use serde::Deserialize;
 
-use crate::client::{ClientArgs, JSON, Question, encode};
+use crate::client::{ClientArgs, JSON, Question, encode, read};
 use crate::error::CliError;
 use crate::output::{Output, table};
 
@@ -70,8 +70,7 @@ fn list(body: &[u8], output: Output) -> Result<(), CliError> {
     if output.is_json() {
         return output.raw(body);
     }
-    let kept: Vec<Shown> = serde_json::from_slice(body)
-        .map_err(|error| CliError::remote("not-an-answer", format!("the gateway's answer cannot be read: {error}")))?;
+    let kept: Vec<Shown> = read(body)?;
     let rows: Vec<_> = kept
         .iter()
         .map(|one| {

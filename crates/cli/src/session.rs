@@ -7,7 +7,7 @@ use sealwort_pki::UnixTime;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::client::{ClientArgs, Question, encode};
+use crate::client::{ClientArgs, Question, encode, read};
 use crate::error::CliError;
 use crate::output::{Output, table};
 
@@ -126,8 +126,7 @@ fn shown<T: DeserializeOwned>(
     if output.is_json() {
         return output.raw(body);
     }
-    let all: Vec<T> = serde_json::from_slice(body)
-        .map_err(|error| CliError::remote("not-an-answer", format!("the gateway's answer cannot be read: {error}")))?;
+    let all: Vec<T> = read(body)?;
     let rows: Vec<_> = all.into_iter().map(row).collect();
     output.raw(table(heads, &rows).as_bytes())
 }

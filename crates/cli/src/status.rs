@@ -6,7 +6,7 @@ use clap::Args;
 use sealwort_pki::UnixTime;
 use serde_json::Value;
 
-use crate::client::{ClientArgs, Question};
+use crate::client::{ClientArgs, Question, read};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -22,8 +22,7 @@ pub(crate) async fn run(args: StatusArgs, output: Output) -> Result<(), CliError
     if output.is_json() {
         return output.raw(&answer.body);
     }
-    let status: Value = serde_json::from_slice(&answer.body)
-        .map_err(|error| CliError::remote("not-an-answer", format!("{} gave no status: {error}", client.address())))?;
+    let status: Value = read(&answer.body)?;
     let mut text = String::new();
     tell(&status, 0, &mut text);
     output.raw(text.trim_end().as_bytes())

@@ -103,6 +103,12 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
+/// Reads a gateway's answer.
+pub(crate) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CliError> {
+    serde_json::from_slice(body)
+        .map_err(|error| CliError::remote("not-an-answer", format!("the gateway's answer cannot be read: {error}")))
+}
+
 impl<'a> Question<'a> {
     /// Asks for something.
     pub(crate) fn get(path: &'a str) -> Self {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{label, labels, some};
-use crate::client::{ClientArgs, JSON, Question};
+use crate::client::{ClientArgs, JSON, Question, read};
 use crate::error::CliError;
 use crate::output::{Output, table};
 
@@ -59,9 +59,7 @@ pub(super) async fn run(args: &ExplainArgs, output: Output) -> Result<(), CliErr
     if output.is_json() {
         return output.raw(&answer.body);
     }
-    let explained: Explained = serde_json::from_slice(&answer.body).map_err(|error| {
-        CliError::remote("not-an-answer", format!("the gateway's answer is no explanation: {error}"))
-    })?;
+    let explained: Explained = read(&answer.body)?;
     output.message(format!(
         "by version {} of the consent, at {}",
         explained.version,
