@@ -230,11 +230,7 @@ impl FromStr for Branch {
 
 fn section_of_type(kind: ResourceType) -> Branch {
     let found = TYPES.iter().find(|(_, types)| types.contains(&kind.as_str()));
-    match found {
-        Some((section, _)) => *section,
-        None if kind.as_str() == OBSERVATION => Branch::Results,
-        None => Branch::Administrative,
-    }
+    found.map_or(Branch::Administrative, |(section, _)| *section)
 }
 
 fn section_of_observation(observation: &Value) -> Branch {

@@ -3,7 +3,6 @@
 //! sealed under, so it fails closed: what we do not know counts as very restricted.
 
 use std::fmt;
-use std::str::FromStr;
 
 use crate::Resource;
 
@@ -104,21 +103,6 @@ impl fmt::Display for Label {
     }
 }
 
-/// The text is not the name of a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not a label; the labels are general, psychiatry, substance-use, sexuality, hiv, genetics, violence and very-restricted"
-)]
-pub struct UnknownLabel;
-
-impl FromStr for Label {
-    type Err = UnknownLabel;
-
-    fn from_str(text: &str) -> Result<Self, UnknownLabel> {
-        Self::ALL.into_iter().find(|label| label.as_str() == text).ok_or(UnknownLabel)
-    }
-}
-
 /// A coding of `meta.security`: the parts that carry meaning. One that is empty stands for something
 /// that could not be read as a coding.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -187,11 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_round_trip() {
-        for label in Label::ALL {
-            assert_eq!(label.as_str().parse(), Ok(label));
-        }
-        assert_eq!("PSY".parse::<Label>(), Err(UnknownLabel));
+    fn sensitivities_are_in_order() {
         assert!(SENSITIVITIES.is_sorted_by(|a, b| a.0 < b.0));
     }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::label::{self, Label, SENSITIVITY_SYSTEM, SecurityCoding};
+use crate::label::{self, Label};
 use crate::{FhirError, Resource};
 
 /// Most rules in a file.
@@ -220,13 +220,6 @@ impl LabelRules {
     }
 }
 
-impl LabelMatch<'_> {
-    /// The security coding that the rule adds, in the style of DS4P.
-    pub fn security(&self) -> SecurityCoding {
-        SecurityCoding { system: Some(SENSITIVITY_SYSTEM.to_owned()), code: Some(self.rule.sensitivity.clone()) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
@@ -288,7 +281,7 @@ mod tests {
     fn what_the_sender_said_is_never_weakened() {
         let rules = shipped();
         let coding = |system: &str, code: &str| format!(r#"{{"system":"{system}","code":"{code}"}}"#);
-        let act = |code: &str| coding(SENSITIVITY_SYSTEM, code);
+        let act = |code: &str| coding(label::SENSITIVITY_SYSTEM, code);
         let level = |code: &str| coding(label::CONFIDENTIALITY_SYSTEM, code);
         let security =
             [String::new(), level("N"), level("R"), level("V"), act("PSY"), act("HIV"), act("TBOO"), act("GDIS")];
