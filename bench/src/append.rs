@@ -9,12 +9,11 @@ use sealwort_proto::receipt::Witness;
 use sealwort_proto::{DepositId, Digest, LabelTag, Pseudonym, log};
 use sealwort_store::sqlite::SqliteStore;
 use sealwort_store::{Append, Appended, DataFolder, LogStore as _, NewEntry, StoreError};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Connection as _, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use sqlx::SqliteConnection;
 
 use crate::Thoroughness;
 use crate::measure::{Failure, Samples, factor};
+use crate::plain::{Plain, PlainRow};
 use crate::report::{Aim, Report, Row};
 
 const WRITERS: u64 = 32;
@@ -23,15 +22,13 @@ const ROUNDS: u64 = 9;
 /// How long each takes in a round.
 const ROUND_FULL: Duration = Duration::from_secs(2);
 const ROUND_QUICK: Duration = Duration::from_millis(300);
+/// Most rows in one commit of the bare loop.
+const BATCH_MAX: usize = 256;
 const CIPHERTEXT_BYTES: usize = 2048;
 const ENVELOPE_BYTES: usize = 320;
 /// Patients of one round lie this far from those of the next.
 const PATIENTS_PER_ROUND: u64 = 1000;
 
-/// Same columns and bytes as an entry, without a log around it.
-const PLAIN_TABLE: &str = "CREATE TABLE plain (
-    number INTEGER PRIMARY KEY, patient BLOB NOT NULL, sequence INTEGER NOT NULL, tag BLOB NOT NULL,
-    author_key BLOB NOT NULL, envelope BLOB NOT NULL, ciphertext BLOB NOT NULL) STRICT";
 const PLAIN_INSERT: &str = "INSERT INTO plain (patient, sequence, tag, author_key, envelope, ciphertext)
     VALUES (?, ?, ?, ?, ?, ?)";
 const TAG: LabelTag = LabelTag::new([7; 16]);
@@ -46,8 +43,8 @@ pub(crate) async fn run(thoroughness: Thoroughness, folder: &Path, report: &mut 
     let place = tempfile::tempdir_in(folder)?;
     let mut data = DataFolder::open(&place.path().join("store"), "archive")?;
     let store = SqliteStore::open(&mut data).await?;
-    store.writer().submit(|c| async move { Ok(sqlx::query(PLAIN_TABLE).execute(c).await.map(drop)?) }.boxed()).await?;
-    let bare = Bare::spawn(&place.path().join("bare.sqlite")).await?;
+    store.writer().submit(|c| async move { Ok(sqlx::query(Entry::TABLE).execute(c).await.map(drop)?) }.boxed()).await?;
+    let bare = Plain::spawn(&place.path().join("bare.sqlite"), BATCH_MAX).await?;
 
     let (mut appends, mut inserts, mut loops) = (Samples::default(), Samples::default(), Samples::default());
     for number in 0..ROUNDS {
@@ -117,20 +114,17 @@ async fn insert_for(store: SqliteStore, number: u64, round: Duration) -> Result<
     let (begun, mut done) = (Instant::now(), 0);
     while begun.elapsed() < round {
         done += 1;
-        let row = PlainRow::new(number, done)?;
-        store.writer().submit(move |c| async move { Ok::<_, StoreError>(insert(c, row).await?) }.boxed()).await?;
+        let row = Entry::new(number, done)?;
+        store.writer().submit(move |c| async move { Ok::<_, StoreError>(row.insert(c).await?) }.boxed()).await?;
     }
     Ok(done)
 }
 
-async fn bare_for(bare: Bare, number: u64, round: Duration) -> Result<u64, Failure> {
+async fn bare_for(bare: Plain<Entry>, number: u64, round: Duration) -> Result<u64, Failure> {
     let (begun, mut done) = (Instant::now(), 0);
     while begun.elapsed() < round {
         done += 1;
-        let (reply, answer) = oneshot::channel();
-        let row = PlainRow::new(number, done)?;
-        bare.0.send((row, reply)).await.map_err(|_| "the bare loop ended")?;
-        answer.await?;
+        bare.insert(Entry::new(number, done)?).await?;
     }
     Ok(done)
 }
@@ -147,14 +141,14 @@ fn mark(sequence: u64) -> u8 {
     u8::try_from(sequence % 251).unwrap_or_default()
 }
 
-struct PlainRow {
+struct Entry {
     patient: Vec<u8>,
     sequence: i64,
     envelope: Vec<u8>,
     ciphertext: Vec<u8>,
 }
 
-impl PlainRow {
+impl Entry {
     fn new(number: u64, sequence: u64) -> Result<Self, Failure> {
         Ok(Self {
             patient: pseudonym(number).as_bytes().to_vec(),
@@ -165,50 +159,22 @@ impl PlainRow {
     }
 }
 
-async fn insert(c: &mut SqliteConnection, row: PlainRow) -> Result<(), sqlx::Error> {
-    sqlx::query(PLAIN_INSERT)
-        .bind(row.patient)
-        .bind(row.sequence)
-        .bind(TAG.as_bytes().to_vec())
-        .bind(AUTHOR_KEY.as_bytes().to_vec())
-        .bind(row.envelope)
-        .bind(row.ciphertext)
-        .execute(c)
-        .await
-        .map(drop)
-}
+impl PlainRow for Entry {
+    /// Same columns and bytes as an entry, without a log around it.
+    const TABLE: &'static str = "CREATE TABLE plain (
+        number INTEGER PRIMARY KEY, patient BLOB NOT NULL, sequence INTEGER NOT NULL, tag BLOB NOT NULL,
+        author_key BLOB NOT NULL, envelope BLOB NOT NULL, ciphertext BLOB NOT NULL) STRICT";
 
-/// Group commit at its barest: take what waits, one transaction, answer.
-#[derive(Clone)]
-struct Bare(mpsc::Sender<(PlainRow, oneshot::Sender<()>)>);
-
-impl Bare {
-    async fn spawn(file: &Path) -> Result<Self, Failure> {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
-        let mut connection = SqliteConnection::connect_with(&options).await?;
-        sqlx::query(PLAIN_TABLE).execute(&mut connection).await?;
-        let (queue, mut waiting) = mpsc::channel::<(PlainRow, oneshot::Sender<()>)>(1024);
-        // A failure drops the replies, which ends the writers with an error.
-        tokio::spawn(async move {
-            let mut batch = Vec::new();
-            while waiting.recv_many(&mut batch, 256).await > 0 {
-                let mut replies = Vec::with_capacity(batch.len());
-                sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await?;
-                for (row, reply) in batch.drain(..) {
-                    insert(&mut connection, row).await?;
-                    replies.push(reply);
-                }
-                sqlx::query("COMMIT").execute(&mut connection).await?;
-                for reply in replies {
-                    let _ = reply.send(());
-                }
-            }
-            Ok::<_, sqlx::Error>(())
-        });
-        Ok(Self(queue))
+    async fn insert(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        sqlx::query(PLAIN_INSERT)
+            .bind(self.patient)
+            .bind(self.sequence)
+            .bind(TAG.as_bytes().to_vec())
+            .bind(AUTHOR_KEY.as_bytes().to_vec())
+            .bind(self.envelope)
+            .bind(self.ciphertext)
+            .execute(connection)
+            .await
+            .map(drop)
     }
 }

@@ -15,12 +15,11 @@ use sealwort_proto::Pseudonym;
 use sealwort_proto::crypto::Secret;
 use sealwort_store::sqlite::SqliteAudit;
 use sealwort_store::{AuditBatch, AuditQuery, AuditStore as _, DataFolder, KeptCheckpoint};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Connection as _, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use sqlx::SqliteConnection;
 
 use crate::Thoroughness;
 use crate::measure::{Failure, Samples, factor};
+use crate::plain::{Plain, PlainRow};
 use crate::report::{Aim, Report, Row};
 
 const CALLERS: [u64; 3] = [1, 8, 64];
@@ -36,8 +35,6 @@ const PAGE: usize = 1_000;
 /// What group commit must be good for: an entry's time with 64 callers, by its time with one.
 const AMORTISED_AIM: f64 = 0.25;
 
-const PLAIN_TABLE: &str = "CREATE TABLE plain (number INTEGER PRIMARY KEY, hashes BLOB NOT NULL, stored BLOB NOT NULL,
-    time INTEGER NOT NULL, kind INTEGER NOT NULL, outcome INTEGER NOT NULL, patient BLOB, user BLOB) STRICT";
 const PLAIN_INSERT: &str = "INSERT INTO plain (hashes, stored, time, kind, outcome, patient, user)
     VALUES (?, ?, ?, ?, ?, ?, ?)";
 
@@ -169,62 +166,24 @@ where
     Ok(factor(done.iter().sum()) / begun.elapsed().as_secs_f64())
 }
 
-/// A database with nothing around it: takes what waits, up to a limit, in one transaction.
-#[derive(Clone)]
-struct Plain(mpsc::Sender<(Entry, oneshot::Sender<()>)>);
+impl PlainRow for Entry {
+    const TABLE: &'static str =
+        "CREATE TABLE plain (number INTEGER PRIMARY KEY, hashes BLOB NOT NULL, stored BLOB NOT NULL, time INTEGER NOT NULL,
+        kind INTEGER NOT NULL, outcome INTEGER NOT NULL, patient BLOB, user BLOB) STRICT";
 
-impl Plain {
-    async fn spawn(file: &Path, batch_max: usize) -> Result<Self, Failure> {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
-        let mut connection = SqliteConnection::connect_with(&options).await?;
-        sqlx::query(PLAIN_TABLE).execute(&mut connection).await?;
-        let (queue, mut waiting) = mpsc::channel::<(Entry, oneshot::Sender<()>)>(1024);
-        // A failure drops the replies, which ends the callers with an error.
-        tokio::spawn(async move {
-            let mut batch = Vec::new();
-            while waiting.recv_many(&mut batch, batch_max).await > 0 {
-                let mut replies = Vec::with_capacity(batch.len());
-                sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await?;
-                for (entry, reply) in batch.drain(..) {
-                    insert(&mut connection, entry).await?;
-                    replies.push(reply);
-                }
-                sqlx::query("COMMIT").execute(&mut connection).await?;
-                for reply in replies {
-                    let _ = reply.send(());
-                }
-            }
-            Ok::<_, sqlx::Error>(())
-        });
-        Ok(Self(queue))
+    async fn insert(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        sqlx::query(PLAIN_INSERT)
+            .bind(self.hashes.to_bytes())
+            .bind(self.stored)
+            .bind(i64::try_from(self.index.time).unwrap_or_default())
+            .bind(i64::from(self.index.kind))
+            .bind(i64::from(self.index.outcome))
+            .bind(self.index.patient.map(|patient| patient.as_bytes().to_vec()))
+            .bind(self.index.user.map(|user| user.as_bytes().to_vec()))
+            .execute(connection)
+            .await
+            .map(drop)
     }
-
-    fn insert(&self, entry: Entry) -> impl Future<Output = Result<(), Failure>> + use<> {
-        let queue = self.0.clone();
-        async move {
-            let (reply, answer) = oneshot::channel();
-            queue.send((entry, reply)).await.map_err(|_| "the plain database ended")?;
-            Ok(answer.await?)
-        }
-    }
-}
-
-async fn insert(connection: &mut SqliteConnection, entry: Entry) -> Result<(), sqlx::Error> {
-    sqlx::query(PLAIN_INSERT)
-        .bind(entry.hashes.to_bytes())
-        .bind(entry.stored)
-        .bind(i64::try_from(entry.index.time).unwrap_or_default())
-        .bind(i64::from(entry.index.kind))
-        .bind(i64::from(entry.index.outcome))
-        .bind(entry.index.patient.map(|patient| patient.as_bytes().to_vec()))
-        .bind(entry.index.user.map(|user| user.as_bytes().to_vec()))
-        .execute(connection)
-        .await
-        .map(drop)
 }
 
 // ---- verifying ----

@@ -12,6 +12,7 @@ mod gateway;
 mod http_client;
 mod measure;
 mod memory;
+mod plain;
 mod processes;
 mod report;
 mod seal;

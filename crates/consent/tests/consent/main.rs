@@ -7,7 +7,6 @@ mod explanation;
 mod matrix;
 mod merged;
 mod plain_reading;
-mod speed;
 mod succession;
 mod testkit;
 mod values;

@@ -1,0 +1,69 @@
+//! A database with nothing around it: what inserts of the same bytes cost at the least, each on disk before its writer goes
+//! on.
+
+use std::path::Path;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::measure::Failure;
+
+/// Rows that may wait.
+const QUEUE_MAX: usize = 1024;
+
+/// A row of a table that is named `plain`.
+pub(crate) trait PlainRow: Send + 'static {
+    /// The statement that makes the table.
+    const TABLE: &'static str;
+
+    /// Inserts it.
+    fn insert(self, connection: &mut SqliteConnection) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+}
+
+/// Group commit at its barest: take what waits, up to a limit, one transaction, answer.
+pub(crate) struct Plain<R>(mpsc::Sender<(R, oneshot::Sender<()>)>);
+
+impl<R> Clone for Plain<R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<R: PlainRow> Plain<R> {
+    pub(crate) async fn spawn(file: &Path, batch_max: usize) -> Result<Self, Failure> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        let mut connection = SqliteConnection::connect_with(&options).await?;
+        sqlx::query(R::TABLE).execute(&mut connection).await?;
+        let (queue, mut waiting) = mpsc::channel::<(R, oneshot::Sender<()>)>(QUEUE_MAX);
+        // A failure drops the replies, which ends the writers with an error.
+        tokio::spawn(async move {
+            let mut batch = Vec::new();
+            while waiting.recv_many(&mut batch, batch_max).await > 0 {
+                let mut replies = Vec::with_capacity(batch.len());
+                sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await?;
+                for (row, reply) in batch.drain(..) {
+                    row.insert(&mut connection).await?;
+                    replies.push(reply);
+                }
+                sqlx::query("COMMIT").execute(&mut connection).await?;
+                for reply in replies {
+                    let _ = reply.send(());
+                }
+            }
+            Ok::<_, sqlx::Error>(())
+        });
+        Ok(Self(queue))
+    }
+
+    /// Returns when it is on disk.
+    pub(crate) async fn insert(&self, row: R) -> Result<(), Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send((row, reply)).await.map_err(|_| "the plain database ended")?;
+        Ok(answer.await?)
+    }
+}
