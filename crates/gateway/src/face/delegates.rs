@@ -50,7 +50,10 @@ async fn add(State(gateway): Shared, about: LetInAbout, Json(request): Json<Dele
 async fn remove(State(gateway): Shared, about: LetInAbout, Path(id): Path<String>) -> Response {
     let removed = async {
         // Delegates make and remove no delegates.
-        let one = gateway.any_delegation(&id).filter(|one| about.looks_after(gateway.roster.surviving(one.patient))).ok_or_else(unknown)?;
+        let one = gateway
+            .any_delegation(&id)
+            .filter(|one| about.looks_after(gateway.roster.surviving(one.patient)))
+            .ok_or_else(unknown)?;
         gateway.remove_delegate(&one, &about.0).await.map(|()| one)
     };
     let outcome = keep(&gateway, &about.0, "remove", removed.await).await;
