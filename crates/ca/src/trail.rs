@@ -121,13 +121,11 @@ impl Authority {
     }
 
     async fn append(&self, entry: Event) -> Result<(), JournalError> {
-        match self.log()? {
-            Some(journal) => journal.append(entry).await,
-            None => {
-                tracing::warn!(kind = %entry.kind, "the authority keeps no audit log");
-                Ok(())
-            }
+        if let Some(journal) = self.log()? {
+            return journal.append(entry).await;
         }
+        tracing::warn!(kind = %entry.kind, "the authority keeps no audit log");
+        Ok(())
     }
 
     fn refusals(&self) -> MutexGuard<'_, Refusals> {
