@@ -30,6 +30,8 @@ enum For {
     Roles,
     /// Every hospital and role but some others.
     AllBut,
+    /// One hospital, each for one label: the most that a decision can take.
+    OneLabelEach,
 }
 
 /// A directive.
@@ -40,12 +42,13 @@ struct Case {
     whose: For,
 }
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     Case { name: "none", what: "no sentence", sentences: 0, whose: For::OneHospital },
     Case { name: "own", what: "the first directive", sentences: 1, whose: For::OneHospital },
     Case { name: "several", what: "20 sentences for 7 hospitals", sentences: 20, whose: For::Several },
     Case { name: "one", what: "20 sentences for 1 hospital", sentences: 20, whose: For::OneHospital },
     Case { name: "roles", what: "20 sentences for 2 roles of it", sentences: 20, whose: For::Roles },
+    Case { name: "each", what: "20 sentences for a label each", sentences: 20, whose: For::OneLabelEach },
     Case { name: "all_but", what: "20 sentences for all but some", sentences: 20, whose: For::AllBut },
 ];
 
@@ -89,7 +92,7 @@ fn sentences(case: &Case) -> Result<Vec<Terms>, Failure> {
     let sentence = |number: u64| {
         let hospital = match case.whose {
             For::Several => number % HOSPITALS,
-            For::OneHospital | For::Roles | For::AllBut => 0,
+            For::OneHospital | For::Roles | For::AllBut | For::OneLabelEach => 0,
         };
         let grantees = match case.whose {
             For::AllBut => Among::all_but([party(HOSPITALS + 1)?]),
@@ -99,11 +102,18 @@ fn sentences(case: &Case) -> Result<Vec<Terms>, Failure> {
         let purposes = [Purpose::Treatment, Purpose::EmergencyTreatment, Purpose::PatientRequest];
         // Periods that do not cover each other, so that none is merged away.
         let period = Period::new(number, Some(1_000_000_000 + number))?;
-        let terms = Terms::new(grantees, actions, (0..8).map(tag), purposes, period)?;
+        let labels = match case.whose {
+            For::OneLabelEach => {
+                let label = u8::try_from(number % u64::from(LABELS))?;
+                label..label + 1
+            }
+            _ => 0..8,
+        };
+        let terms = Terms::new(grantees, actions, labels.map(tag), purposes, period)?;
         Ok(match case.whose {
             For::Roles => terms.for_roles(Among::these([role("physician")?, role("nurse")?]))?,
             For::AllBut => terms.for_roles(Among::all_but([role("clerk")?]))?,
-            For::OneHospital | For::Several => terms,
+            For::OneHospital | For::Several | For::OneLabelEach => terms,
         })
     };
     (0..case.sentences).map(sentence).collect()

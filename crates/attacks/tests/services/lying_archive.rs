@@ -141,7 +141,13 @@ impl PatientStore for LyingStore {
 }
 
 /// One request to the gateway's FHIR face: status and body.
-pub(crate) async fn ask(address: std::net::SocketAddr, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+pub(crate) async fn ask(
+    address: std::net::SocketAddr,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> (u16, String) {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\
