@@ -222,7 +222,7 @@ fn patients_sign_in_with_passkeys() {
     let invited = json_of(&site.staff(&["passkey", "invite", "p1", "--json"]));
     browser.tell(&json!({"open": page}));
     assert_eq!(browser.make(invited["code"].as_str().unwrap()).0, home);
-    let last = list(&site)[0]["id"].as_str().unwrap().to_owned();
+    let third = list(&site)[0]["id"].as_str().unwrap().to_owned();
     browser.tell(&json!({"forget": true}));
     browser.tell(&json!({"open": page}));
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -230,7 +230,7 @@ fn patients_sign_in_with_passkeys() {
     let mut lock = runtime.block_on(store.connect()).unwrap();
     runtime.block_on(sqlx::query("BEGIN IMMEDIATE").execute(&mut lock)).unwrap();
     let (removed, said) = std::thread::scope(|scope| {
-        let removing = scope.spawn(|| site.staff(&["passkey", "remove", &last]));
+        let removing = scope.spawn(|| site.staff(&["passkey", "remove", &third]));
         std::thread::sleep(Duration::from_secs(1));
         let signing_in = scope.spawn(|| browser.press("#sign-in").1);
         std::thread::sleep(Duration::from_secs(2));
