@@ -1,10 +1,10 @@
 //! The decision: which of the labels asked for a hospital may have now. One pure function for
-//! broker and archive. It denies by default, denies on any doubt, and says which provisions
-//! permitted or what is missing.
+//! broker and archive. It denies by default, denies on any doubt, and says what is missing. Which
+//! sentences make it so is `explanation.rs`'s.
 
 use crate::policy::{CompiledDirective, Question, last};
 use crate::provision::{TIME_SECONDS_MAX, sorted};
-use crate::{Action, LabelTag, Missing, Party, Patient, Provision, ProvisionId, Purpose, UserRole};
+use crate::{Action, LabelTag, Missing, Party, Patient, Provision, Purpose, UserRole};
 
 /// Most label tags in one request.
 pub const REQUEST_TAGS_MAX: usize = 16;
@@ -33,7 +33,6 @@ pub struct Request {
 pub struct Decision {
     permitted: Vec<LabelTag>,
     withheld: Vec<LabelTag>,
-    provisions: Vec<ProvisionId>,
     permitted_until: Option<u64>,
     missing: Option<Missing>,
 }
@@ -59,11 +58,6 @@ impl Decision {
         &self.withheld
     }
 
-    /// The provisions that it rests on, sorted. Others may permit the same, and no longer.
-    pub fn provisions(&self) -> &[ProvisionId] {
-        &self.provisions
-    }
-
     /// When, in Unix seconds, the first of the permitted labels stops being permitted by the
     /// provisions that permit it now; `None` when they have no end. What is handed out must not
     /// outlive it.
@@ -77,7 +71,7 @@ impl Decision {
     }
 
     fn denied(withheld: Vec<LabelTag>, missing: Missing) -> Self {
-        Self { permitted: Vec::new(), withheld, provisions: Vec::new(), permitted_until: None, missing: Some(missing) }
+        Self { permitted: Vec::new(), withheld, permitted_until: None, missing: Some(missing) }
     }
 }
 
@@ -122,7 +116,7 @@ impl CompiledDirective {
     }
 }
 
-/// Reads the permitted labels off the provisions that Cedar named.
+/// Reads the permitted labels off the provisions that Cedar permits.
 fn permit(permitting: &[&Provision], tags: Vec<LabelTag>) -> Decision {
     let mut permitted = Vec::with_capacity(tags.len());
     let mut withheld = Vec::new();
@@ -140,11 +134,5 @@ fn permit(permitting: &[&Provision], tags: Vec<LabelTag>) -> Decision {
     if permitted.is_empty() {
         return Decision::denied(withheld, Missing::Evaluation);
     }
-    Decision {
-        permitted,
-        withheld,
-        provisions: permitting.iter().map(|provision| provision.id()).collect(),
-        permitted_until: permitted_until.filter(|until| *until != u64::MAX),
-        missing: None,
-    }
+    Decision { permitted, withheld, permitted_until: permitted_until.filter(|until| *until != u64::MAX), missing: None }
 }

@@ -143,8 +143,8 @@ impl CompiledDirective {
         &self.directive
     }
 
-    /// Provisions that permit what of the tags is permitted, sorted by id: of those that permit a tag, the longest
-    /// lasting one is among them. Empty is a denial.
+    /// Provisions that permit what of the tags is permitted: of those that permit a tag, the longest lasting one is among
+    /// them. Empty is a denial.
     pub(crate) fn permitting(&self, question: &Question<'_>) -> Result<Vec<&Provision>, NoAnswer> {
         let candidates = self.grantees.get(question.party).unwrap_or(&self.others);
         let mut wanted: Vec<LabelTag> = question.tags.to_vec();
@@ -172,7 +172,6 @@ impl CompiledDirective {
                 found.push(provision);
             }
         }
-        found.sort_unstable_by_key(|provision| provision.id());
         Ok(found)
     }
 
@@ -339,39 +338,89 @@ mod tests {
     use super::*;
     use crate::{Period, Terms};
 
+    const PATIENT_A: Patient = Patient::new([1; 32]);
+    const TAG: LabelTag = LabelTag::new([2; 16]);
+
+    fn terms(actions: &[Action], tag: LabelTag, from: u64) -> Terms {
+        let (period, actions) = (Period::new(from, None).unwrap(), actions.iter().copied());
+        Terms::new(Party::new("b").unwrap(), actions, [tag], [Purpose::Treatment], period).unwrap()
+    }
+
+    fn compile(terms: Vec<Terms>) -> CompiledDirective {
+        CompiledDirective::compile(&Directive::first("demo", PATIENT_A, 0, terms).unwrap()).unwrap()
+    }
+
+    /// How many provisions permit it; none where Cedar could not answer.
+    fn ask(
+        compiled: &CompiledDirective,
+        name: &str,
+        patient: Patient,
+        action: Action,
+        purpose: Purpose,
+    ) -> Option<usize> {
+        let party = Party::new(name).unwrap();
+        let question = Question { party: &party, patient, role: None, action, purpose, now: 0, tags: &[TAG] };
+        compiled.permitting(&question).ok().map(|found| found.len())
+    }
+
+    fn ask_b(compiled: &CompiledDirective) -> Option<usize> {
+        ask(compiled, "b", PATIENT_A, Action::Read, Purpose::Treatment)
+    }
+
     /// The index of hospitals and actions is a shortcut. Misfiled under another hospital, action
     /// or patient, a policy still permits only what it names itself.
     #[test]
     fn a_misfiled_policy_permits_nothing() {
-        let party = |name: &str| Party::new(name).unwrap();
-        let patient = Patient::new([1; 32]);
-        let tag = LabelTag::new([2; 16]);
-        let compile = |actions: &[Action]| {
-            let period = Period::new(0, None).unwrap();
-            let actions = actions.iter().copied();
-            let terms = Terms::new(party("b"), actions, [tag], [Purpose::Treatment], period).unwrap();
-            let directive = Directive::first("demo", patient, 0, vec![terms]).unwrap();
-            CompiledDirective::compile(&directive).unwrap()
-        };
-        let ask = |compiled: &CompiledDirective, name: &str, patient, action, purpose| {
-            let question = Question { party: &party(name), patient, role: None, action, purpose, now: 0, tags: &[tag] };
-            compiled.permitting(&question).ok().unwrap().len()
-        };
         for actions in [&[Action::Read][..], &[Action::Read, Action::Emergency]] {
-            let mut compiled = compile(actions);
-            let b = compiled.grantees.get_mut(&party("b")).unwrap();
+            let mut compiled = compile(vec![terms(actions, TAG, 0)]);
+            let b = compiled.grantees.get_mut(&Party::new("b").unwrap()).unwrap();
             let policies = b.get(&(Action::Read, Purpose::Treatment)).unwrap().clone();
             b.insert((Action::Write, Purpose::Treatment), policies.clone());
             b.insert((Action::Read, Purpose::Research), policies.clone());
             let c = BTreeMap::from([((Action::Read, Purpose::Treatment), policies)]);
-            compiled.grantees.insert(party("c"), c);
+            compiled.grantees.insert(Party::new("c").unwrap(), c);
 
             let treatment = Purpose::Treatment;
-            assert_eq!(ask(&compiled, "b", patient, Action::Read, treatment), 1);
-            assert_eq!(ask(&compiled, "b", patient, Action::Write, treatment), 0);
-            assert_eq!(ask(&compiled, "b", patient, Action::Read, Purpose::Research), 0);
-            assert_eq!(ask(&compiled, "c", patient, Action::Read, treatment), 0);
-            assert_eq!(ask(&compiled, "b", Patient::new([3; 32]), Action::Read, treatment), 0);
+            assert_eq!(ask_b(&compiled), Some(1));
+            assert_eq!(ask(&compiled, "b", PATIENT_A, Action::Write, treatment), Some(0));
+            assert_eq!(ask(&compiled, "b", PATIENT_A, Action::Read, Purpose::Research), Some(0));
+            assert_eq!(ask(&compiled, "c", PATIENT_A, Action::Read, treatment), Some(0));
+            assert_eq!(ask(&compiled, "b", Patient::new([3; 32]), Action::Read, treatment), Some(0));
         }
+    }
+
+    /// The plain reading of roles, times and labels is a shortcut, too: the policy says them itself.
+    #[test]
+    fn what_is_plainly_meant_needs_its_own_policy() {
+        let meant = || terms(&[Action::Read], TAG, 0);
+        let for_nurses = Among::these([UserRole::new("nurse").unwrap()]);
+        // Each is for one action more, so that neither says all that the other does.
+        let more = [Action::Read, Action::Write];
+        let others = [
+            terms(&more, TAG, 0).for_roles(for_nurses).unwrap(),
+            terms(&more, TAG, 5),
+            terms(&more, LabelTag::new([3; 16]), 0),
+        ];
+        for other in others {
+            let mut compiled = compile(vec![meant(), other.clone()]);
+            assert_eq!(compiled.directive().provisions().len(), 2, "{other:?}");
+            assert_eq!(ask_b(&compiled), Some(1), "{other:?}");
+            compiled.policies.swap(0, 1);
+            assert_eq!(ask_b(&compiled), Some(0), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_cedar_cannot_answer_is_denied() {
+        let mut compiled = compile(vec![terms(&[Action::Read], TAG, 0)]);
+        compiled.entities = Entities::empty();
+        assert_eq!(ask_b(&compiled), None);
+        let party = Party::new("b").unwrap();
+        let (action, purpose) = (Action::Read, Purpose::Treatment);
+        let request =
+            crate::Request { party, patient: PATIENT_A, role: None, action, tags: vec![TAG], purpose, now: 0 };
+        let decision = compiled.decide(&request);
+        assert_eq!(decision.missing(), Some(&crate::Missing::Evaluation));
+        assert!(!decision.is_permitted());
     }
 }

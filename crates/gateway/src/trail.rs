@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::StatusCode;
 use http::request::Parts;
 use sealwort_audit::{Detail, Event, EventKind, Outcome};
 use sealwort_fhir::{IssueCode, ResourceType};
@@ -16,7 +15,6 @@ use crate::Gateway;
 use crate::authorization::source;
 use crate::error::GatewayError;
 use crate::face::Interaction;
-use crate::face::reply::Reply;
 use crate::open::Lease;
 use crate::user::{Asking, By};
 
@@ -91,6 +89,11 @@ impl Trail {
     /// All of that, once.
     pub(crate) fn take_leases(&self) -> Vec<Lease> {
         std::mem::take(&mut self.touched().leases)
+    }
+
+    /// How many resources were shown, or stored, so far.
+    pub(crate) fn shown(&self) -> u64 {
+        self.touched().patients.values().flat_map(|access| &access.types).map(|(_, count)| count).sum()
     }
 
     /// Of whose records something was shown, or stored in them.
@@ -168,20 +171,8 @@ pub(crate) fn kind_of(does: Interaction, of: Option<ResourceType>) -> Option<Eve
     })
 }
 
-/// Whether this is about records, and the answer shows nothing of them and nothing was stored. What was refused as a whole
-/// is told as such, and what the asker has already is no secret.
-pub(crate) fn is_in_step(entry: &Event, trail: &Trail, outcome: &Result<Reply, GatewayError>) -> bool {
-    use EventKind::{Created, Deleted, Patched, Updated};
-    let of_records = shows_records(entry.kind) || matches!(entry.kind, Created | Updated | Patched | Deleted);
-    let may_hide = match outcome {
-        Ok(reply) => reply.status != StatusCode::NOT_MODIFIED,
-        Err(error) => error.status() < 500 && !matches!(error.status(), 401 | 403),
-    };
-    of_records && may_hide && trail.opened().is_empty()
-}
-
 /// Whether an entry of this kind is about somebody who was shown what stands in a record.
-fn shows_records(kind: EventKind) -> bool {
+pub(crate) fn shows_records(kind: EventKind) -> bool {
     matches!(
         kind,
         EventKind::Read

@@ -10,9 +10,9 @@ use crate::testkit::{compiled, directive, for_ever, party, period, reading, requ
 const READ: &[Action] = &[Action::Read];
 const TREAT: &[Purpose] = &[Purpose::Treatment];
 
-/// What a row expects: labels permitted by provisions, or the code and sentence of a denial.
+/// What a row expects: labels permitted, or the code and sentence of a denial.
 enum Expected<'a> {
-    Permit(&'a [u8], &'a [u32]),
+    Permit(&'a [u8]),
     Deny(Missing, &'a str),
 }
 use Expected::{Deny, Permit};
@@ -26,10 +26,8 @@ fn check(row: &str, compiled: &CompiledDirective, request: &Request, expected: &
     answered.sort_unstable();
     assert_eq!(answered, asked, "{row}: each label is permitted or withheld");
     match expected {
-        Permit(labels, provisions) => {
-            let ids: Vec<u32> = decision.provisions().iter().map(|id| id.as_u32()).collect();
+        Permit(labels) => {
             assert_eq!(decision.permitted(), tags(labels), "{row}: permitted");
-            assert_eq!(&ids, provisions, "{row}: provisions");
             assert_eq!(decision.missing(), None, "{row}");
             assert!(decision.is_permitted(), "{row}");
         }
@@ -37,7 +35,6 @@ fn check(row: &str, compiled: &CompiledDirective, request: &Request, expected: &
             assert_eq!(decision.missing(), Some(missing), "{row}: missing");
             assert_eq!(&missing.to_string(), sentence, "{row}: sentence");
             assert!(decision.permitted().is_empty() && !decision.is_permitted(), "{row}");
-            assert!(decision.provisions().is_empty(), "{row}");
         }
     }
 }
@@ -55,12 +52,12 @@ fn hospital_action_purpose_and_label_must_all_be_granted() {
         check(row, &compiled, &request, &expected);
     };
 
-    check("one label", ask(&[1]), Permit(&[1], &[1]));
-    check("a label by two provisions", ask(&[2]), Permit(&[2], &[1]));
-    check("labels by different provisions", ask(&[4, 1]), Permit(&[1, 4], &[1, 4]));
-    check("some labels only", ask(&[9, 1, 3]), Permit(&[1], &[1]));
-    check("repeated labels", ask(&[1, 1, 1]), Permit(&[1], &[1]));
-    check("another hospital's own", request("c", &[1, 2]), Permit(&[1], &[3]));
+    check("one label", ask(&[1]), Permit(&[1]));
+    check("a label by two provisions", ask(&[2]), Permit(&[2]));
+    check("labels by different provisions", ask(&[4, 1]), Permit(&[1, 4]));
+    check("some labels only", ask(&[9, 1, 3]), Permit(&[1]));
+    check("repeated labels", ask(&[1, 1, 1]), Permit(&[1]));
+    check("another hospital's own", request("c", &[1, 2]), Permit(&[1]));
     check(
         "unknown hospital",
         request("d", &[1]),
@@ -126,11 +123,11 @@ fn a_period_starts_inclusive_and_ends_exclusive() {
 
     check("at the beginning of time", ask(0), Deny(first.clone(), &first_text));
     check("a second before", ask(99), Deny(first, &first_text));
-    check("the first second", ask(100), Permit(&[1], &[1]));
-    check("the last second", ask(199), Permit(&[1], &[1]));
+    check("the first second", ask(100), Permit(&[1]));
+    check("the last second", ask(199), Permit(&[1]));
     check("a second after, with more to come", ask(200), Deny(second.clone(), &second_text));
     check("just before the second period", ask(299), Deny(second.clone(), &second_text));
-    check("second period", ask(300), Permit(&[1], &[2]));
+    check("second period", ask(300), Permit(&[1]));
     check("after everything", ask(400), Deny(Missing::Ended { until: 400 }, ended));
     check("at the last second of 9999", ask(TIME_SECONDS_MAX), Deny(Missing::Ended { until: 400 }, ended));
     let out_of_range = "the clock here is beyond the year 9999";
@@ -183,8 +180,7 @@ fn an_empty_directive_permits_nothing() {
 fn a_request_names_a_limited_number_of_labels() {
     let all: Vec<u8> = (0..=u8::try_from(REQUEST_TAGS_MAX).unwrap()).collect();
     let compiled = compiled(vec![reading("b", &all[1..])]);
-    let ids = [1];
-    check("at the limit", &compiled, &request("b", &all[1..]), &Permit(&all[1..], &ids));
+    check("at the limit", &compiled, &request("b", &all[1..]), &Permit(&all[1..]));
     let count = REQUEST_TAGS_MAX + 1;
     let sentence = "the request names 17 labels, more than the 16 allowed";
     check("past it", &compiled, &request("b", &all), &Deny(Missing::TooManyLabels { count }, sentence));

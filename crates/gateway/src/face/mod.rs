@@ -16,6 +16,7 @@ mod feeds;
 mod labels;
 mod local;
 mod merge;
+mod pace;
 mod passkeys;
 mod phr;
 pub(crate) mod proxies;
@@ -32,7 +33,6 @@ pub(crate) mod validate;
 mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -48,15 +48,15 @@ use sealwort_fhir::{Issue, IssueCode, Outcome, ResourceType, Severity};
 use sealwort_net::server::{PeerAddress, Refusal};
 use sealwort_pki::UnixTime;
 use sealwort_proto::Pseudonym;
-use tokio::time::Instant;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::Gateway;
 use crate::error::GatewayError;
 use crate::standing::Standing;
-use crate::trail::{self, Trail};
+use crate::trail::Trail;
 use crate::user::{Asking, By};
+use pace::Pace;
 use reply::{Format, Reply};
 use request::{Ask, Conditions, Prefer};
 pub(crate) use search::{check_links, surviving};
@@ -124,19 +124,13 @@ const ALLOWED_HEADERS: [HeaderName; 10] = [
     HeaderName::from_static("x-request-id"),
 ];
 
-/// Answers that show nothing leave a whole number of steps after their requests came, so that the time does not tell what
-/// is hidden from what is not there: looking into an open record takes well under one.
-const STEP: Duration = Duration::from_millis(10);
-
 /// Every request below the base.
 async fn serve(State(gateway): Shared, request: Request) -> Response {
-    let begun = Instant::now();
     let (parts, body) = request.into_parts();
     let mut format = Format::default();
     let mut entry = None;
     let outcome = answer(&gateway, &parts, body, &mut format, &mut entry).await;
     let trail = entry.as_ref().map(|(_, trail)| trail.clone());
-    let in_step = entry.as_ref().is_some_and(|(entry, trail)| trail::is_in_step(entry, trail, &outcome));
     let outcome = match entry {
         Some((entry, trail)) => match gateway.keep_entry(entry, &trail, outcome.as_ref().err()).await {
             Ok(()) => outcome,
@@ -144,10 +138,6 @@ async fn serve(State(gateway): Shared, request: Request) -> Response {
         },
         None => outcome,
     };
-    if in_step {
-        let steps = begun.elapsed().as_micros() / STEP.as_micros() + 1;
-        tokio::time::sleep_until(begun + STEP.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))).await;
-    }
     match outcome {
         Ok(mut reply) => {
             reply.standing = trail.and_then(|trail| Standing::of(&gateway, &parts.headers, trail.take_leases()));
@@ -227,8 +217,17 @@ fn dispatch_entry<'a>(gateway: &'a Arc<Gateway>, ask: &'a Ask) -> BoxFuture<'a, 
     Box::pin(dispatch(gateway, ask))
 }
 
-/// Does what is asked.
+/// Does what is asked, in step.
 async fn dispatch(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
+    let pace = Pace::begin(&ask.asking.trail);
+    let outcome = done(gateway, ask).await;
+    if pace::may_hide(ask, &outcome) {
+        pace.keep(&ask.asking.trail).await;
+    }
+    outcome
+}
+
+async fn done(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
     match ask.place.does {
         Interaction::Capabilities => Ok(capability::metadata(gateway)),
         Interaction::SmartConfiguration => Ok(capability::smart(gateway)),
