@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -74,8 +75,8 @@ pub enum WebError {
 /// A client for servers outside the exchange.
 #[derive(Clone)]
 pub struct WebClient {
-    /// None for the authorities of the operating system, which are read when a server is first connected to.
-    tls: Option<TlsConnector>,
+    /// Filled at first use for the authorities of the operating system: there are many, and not every client asks.
+    tls: Arc<OnceCell<TlsConnector>>,
     reach: Reach,
     answer_bytes_max: usize,
     patience: Duration,
@@ -84,7 +85,7 @@ pub struct WebClient {
 impl WebClient {
     /// Trusts the authorities in a PEM file, or those of the operating system. The error says what is wrong with them.
     pub fn new(authorities: Option<&Path>, reach: Reach) -> Result<Self, String> {
-        let tls = authorities.map(|file| connector(Some(file))).transpose()?;
+        let tls = Arc::new(OnceCell::new_with(authorities.map(|file| connector(Some(file))).transpose()?));
         Ok(Self { tls, reach, answer_bytes_max: ANSWER_BYTES_MAX, patience: PATIENCE })
     }
 
@@ -138,7 +139,7 @@ impl WebClient {
             return self.ask(target, tcp, request).await;
         }
         let name = ServerName::try_from(target.host.clone()).map_err(|error| target.failed(&error))?;
-        let tls = self.tls.clone().map_or_else(|| connector(None), Ok);
+        let tls = self.tls.get_or_try_init(of_system).await;
         let tls = tls.map_err(|reason| WebError::Failed { host: target.host.clone(), reason })?;
         let stream = tls.connect(name, tcp).await.map_err(|error| target.failed(&error))?;
         self.ask(target, stream, request).await
@@ -203,6 +204,11 @@ fn connector(authorities: Option<&Path>) -> Result<TlsConnector, String> {
     let mut config = (*outside_client_config(authorities)?).clone();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+async fn of_system() -> Result<TlsConnector, String> {
+    let read = tokio::task::spawn_blocking(|| connector(None));
+    read.await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 /// Where a URL leads.

@@ -150,7 +150,7 @@ pub fn read_pem(
 }
 
 /// A client for a server outside the exchange, such as an MQTT broker or an OpenID provider: it trusts the authorities
-/// in a PEM file and no others, or those of the operating system. The error names the file.
+/// in a PEM file and no others, or those of the operating system. It reads files. The error names the file.
 pub fn outside_client_config(authorities: Option<&std::path::Path>) -> Result<Arc<rustls::ClientConfig>, String> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
@@ -181,8 +181,15 @@ pub fn outside_client_config(authorities: Option<&std::path::Path>) -> Result<Ar
 /// The authorities of the operating system. There are many, so they are read once, when they are first needed.
 static OF_SYSTEM: LazyLock<Arc<rustls::RootCertStore>> = LazyLock::new(|| {
     let mut roots = rustls::RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "some of the system's certificates cannot be read");
+    }
     // Some that the system keeps are no authorities by today's rules; the others are enough.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::warn!("the system has no certificates of authorities; no server outside the exchange is believed");
+    }
     Arc::new(roots)
 });
 
