@@ -22,6 +22,13 @@ pub(crate) struct Row<'l> {
     pub(crate) missing: Vec<Party>,
 }
 
+impl Row<'_> {
+    /// Where it stands among rows: time, log and number.
+    pub(crate) const fn position(&self) -> (u64, u8, u64) {
+        (self.lead.event.time, self.lead.party as u8, self.lead.number)
+    }
+}
+
 /// By what entries of different logs are about the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Subject {
@@ -104,7 +111,7 @@ pub(crate) fn join<'l>(
 
 /// The order in which rows are shown.
 pub(crate) fn newest_first(rows: &mut [Row<'_>]) {
-    rows.sort_unstable_by_key(|row| std::cmp::Reverse((row.lead.event.time, row.lead.party, row.lead.number)));
+    rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.position()));
 }
 
 fn decides(entry: &Entry) -> bool {

@@ -62,14 +62,13 @@ pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
     rows.retain(|row| spans.iter().all(|span| span.holds(row.lead.event.time)));
     let total = rows.len() as u64;
     let skip = match ask.parameter(PARAMETER)? {
+        // Not by count: what was entered since then, and logs that come and go between pages, stand before it and after.
         Some(text) => match Cursor::open(gateway, text)?.resume {
-            // What was entered since then stands before what was shown.
-            Resume::History { total: before, skip } => skip + total.saturating_sub(before),
-            Resume::Search(_) => return Err(super::cursor::unusable()),
+            Resume::Row(last) => rows.partition_point(|row| row.position() >= last),
+            Resume::Search(_) | Resume::History { .. } => return Err(super::cursor::unusable()),
         },
         None => 0,
     };
-    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
     let patient = ask.place.id()?.as_str();
     let scene = Scene { origins: [own, broker, archive], base: &gateway.base, patient: Some(patient) };
     let page: Vec<_> = rows.iter().skip(skip).take(count.clamp(1, COUNT_MAX)).collect();
@@ -93,8 +92,9 @@ pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
         let kept = borrowed(&ask.parameters).filter(|(name, _)| *name != PARAMETER);
         with_query(&format!("{}/Patient/{patient}/$access-log", gateway.base), kept.chain(extra))
     };
-    let next = (shown < rows.len()).then(|| {
-        let resume = Resume::History { total, skip: shown as u64 };
+    let last = page.last().filter(|_| shown < rows.len());
+    let next = last.map(|last| {
+        let resume = Resume::Row(last.position());
         link(Some((PARAMETER, &Cursor { parameters: Vec::new(), record: None, resume }.seal(gateway))))
     });
     let links = PageLinks { this: link(None), next };

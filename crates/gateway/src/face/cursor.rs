@@ -44,6 +44,9 @@ pub(crate) enum Resume {
         #[n(1)]
         skip: u64,
     },
+    /// After the row of an access log that stands there: time, log and number.
+    #[n(2)]
+    Row(#[n(0)] (u64, u8, u64)),
 }
 
 impl Cursor {

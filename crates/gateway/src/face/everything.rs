@@ -38,7 +38,7 @@ pub(super) async fn everything(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
     let from = match ask.parameter(PARAMETER)? {
         Some(text) => match Cursor::open(gateway, text)?.resume {
             Resume::History { skip, .. } => usize::try_from(skip).unwrap_or(usize::MAX),
-            Resume::Search(_) => return Err(super::cursor::unusable()),
+            Resume::Search(_) | Resume::Row(_) => return Err(super::cursor::unusable()),
         },
         None => 0,
     };

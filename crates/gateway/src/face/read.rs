@@ -132,7 +132,7 @@ fn page(
         Some(text) => match Cursor::open(gateway, text)?.resume {
             // What was written since then stands before what was shown.
             Resume::History { total, skip } => skip + (kept.len() as u64).saturating_sub(total),
-            Resume::Search(_) => return Err(super::cursor::unusable()),
+            Resume::Search(_) | Resume::Row(_) => return Err(super::cursor::unusable()),
         },
         None => 0,
     };
