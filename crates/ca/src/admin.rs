@@ -69,6 +69,8 @@ pub struct RevokeResponse {
     pub serials: Vec<SerialNumber>,
     /// The number of the list that says so.
     pub crl_number: u64,
+    /// Whether the entry about it is in the audit log.
+    pub entered: bool,
 }
 
 /// Which page of the list.
@@ -128,7 +130,9 @@ async fn revoke(State(authority): State<Arc<Authority>>, peer: Option<Extension<
     check_operator(&authority, peer, EventKind::CertificateRevoked).await?;
     let request: RevokeRequest = parse(&body(request).await?)?;
     let reason: RevocationReason = request.reason.parse().map_err(|_| MessageError::Field("reason"))?;
-    let revoked = authority.revoke(&request.target.into(), reason).await?;
+    // A task of its own, so that who goes away does not leave it half done.
+    let revoking = tokio::spawn(async move { authority.revoke(&request.target.into(), reason).await });
+    let revoked = revoking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
     Ok(answer(&RevokeResponse::from(revoked)))
 }
 
@@ -178,7 +182,7 @@ impl From<TargetJson> for Target {
 
 impl From<Revoked> for RevokeResponse {
     fn from(revoked: Revoked) -> Self {
-        Self { serials: revoked.serials, crl_number: revoked.crl_number }
+        Self { serials: revoked.serials, crl_number: revoked.crl_number, entered: revoked.entered }
     }
 }
 

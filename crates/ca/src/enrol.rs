@@ -16,10 +16,8 @@ impl Authority {
     pub async fn enrol(&self, request: &EnrolRequest) -> Result<JoinResponse, CaError> {
         self.check_log()?;
         let entry = self.entry(EventKind::CertificateEnrolled, Some(&request.identity));
-        match self.admit(request).await {
-            Err(error) if !self.enters_refusal() => Err(error),
-            outcome => self.entered_grant(entry, outcome).await,
-        }
+        let outcome = self.admit(request).await;
+        self.entered_grant(entry, outcome).await
     }
 
     async fn admit(&self, request: &EnrolRequest) -> Result<(JoinResponse, CertificateRecord), CaError> {

@@ -1,7 +1,10 @@
 //! The HTTP face: paths, statuses, bodies and who may ask what.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::future::{Future as _, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -109,6 +112,21 @@ async fn what_cannot_be_read_is_refused() {
 }
 
 #[tokio::test]
+async fn a_revocation_whose_operator_goes_away_is_done_all_the_same() {
+    let place = Place::new().await;
+    let own = place.authority.own().borrow().clone();
+    let member = place.join(Role::Broker, "main").await;
+    let body = json!({"target": {"party": member.identity.to_string()}, "reason": "key-compromise"}).to_string();
+    let mut served = place.authority.crl();
+    served.mark_unchanged();
+    let mut asked = Box::pin(send(&place, Some(&own), Method::POST, REVOKE_PATH, body));
+    let pending = poll_fn(|context| Poll::Ready(asked.as_mut().poll(context).is_pending())).await;
+    assert!(pending, "there is no answer yet");
+    drop(asked);
+    tokio::time::timeout(Duration::from_secs(20), served.changed()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn the_operator_alone_administers() {
     let place = Place::new().await;
     let own = place.authority.own().borrow().clone();
@@ -136,7 +154,7 @@ async fn the_operator_alone_administers() {
     let (status, answer) = send(&place, Some(&own), Method::POST, REVOKE_PATH, body.clone()).await;
     assert_eq!(status, StatusCode::OK);
     let revoked: RevokeResponse = serde_json::from_slice(&answer).unwrap();
-    assert_eq!((revoked.crl_number, revoked.serials.len()), (2, 2));
+    assert_eq!((revoked.crl_number, revoked.serials.len(), revoked.entered), (2, 2, false), "without a log");
     let nothing = send(&place, Some(&own), Method::POST, REVOKE_PATH, body).await;
     assert_eq!(refused(nothing), (404, "nothing-to-revoke".into()));
     for wrong in [

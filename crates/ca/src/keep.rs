@@ -16,7 +16,8 @@ use crate::exchange::ExchangeFolder;
 use crate::records::{CrlRecord, Records};
 
 impl Authority {
-    /// Renews what is due, and says when the next thing will be.
+    /// Renews what is due, and says when the next thing will be. Whoever revoked may have gone away between storing a
+    /// list and serving it, so the stored one is served.
     pub async fn keep(&self) -> Result<UnixTime, CaError> {
         let now = self.now();
         let _turn = self.turn.lock().await;
@@ -24,6 +25,9 @@ impl Authority {
         if crl.as_ref().is_none_or(|crl| crl_due(crl) <= now) {
             self.publish(&[], now).await?;
             crl = self.records.crl().await?;
+        }
+        if let Some(crl) = &crl {
+            self.serve_list(&crl.der);
         }
         let own = self.own.borrow().clone();
         if own_due(&own, &self.records, now).await? {
@@ -43,7 +47,6 @@ impl Authority {
     /// again; parties keep trusting the last list until it ends.
     pub async fn keep_fresh(&self, shutdown: Shutdown) {
         loop {
-            self.enter_refusals().await;
             let wait = match self.keep().await {
                 Ok(next) => next.since(self.now()).clamp(WAIT_MIN, WAIT_MAX),
                 Err(error) => {
@@ -52,8 +55,19 @@ impl Authority {
                 }
             };
             tokio::select! {
-                () = shutdown.wait() => return self.enter_refusals().await,
+                () = shutdown.wait() => return,
                 () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Enters the numbers of refusals until `shutdown`. Apart from the keeping, which waits for no log.
+    pub(crate) async fn count_refusals(&self, shutdown: Shutdown) {
+        loop {
+            self.enter_refusals().await;
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = tokio::time::sleep(WAIT_MAX) => {}
             }
         }
     }
@@ -61,11 +75,21 @@ impl Authority {
     /// Publishes the next list, with `new` on it. The caller has the turn.
     pub(crate) async fn publish(&self, new: &[Revocation], now: UnixTime) -> Result<u64, CaError> {
         let crl = next_crl(&self.folder, &self.records, &self.policy, new, now).await?;
-        self.crl
-            .send_replace(Arc::new(CrlResponse { crl: crl.der, issuing: self.folder.issuing.certificate().to_vec() }));
+        self.serve_list(&crl.der);
         let entry = self.entry(EventKind::RevocationListIssued, None).detail(Detail::Version, crl.number);
         self.enter_if_possible(entry).await;
         Ok(crl.number)
+    }
+
+    fn serve_list(&self, crl: &[u8]) {
+        let next = || CrlResponse { crl: crl.to_vec(), issuing: self.folder.issuing.certificate().to_vec() };
+        self.crl.send_if_modified(|served| {
+            let differs = served.crl != crl;
+            if differs {
+                *served = Arc::new(next());
+            }
+            differs
+        });
     }
 }
 

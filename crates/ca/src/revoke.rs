@@ -10,6 +10,7 @@ use sealwort_pki::{Identity, SerialNumber, UnixTime};
 use crate::authority::Authority;
 use crate::error::CaError;
 use crate::records::CertificateRecord;
+use crate::trail::ended;
 
 /// What to revoke.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +29,12 @@ pub struct Revoked {
     pub serials: Vec<SerialNumber>,
     /// The number of the list that says so.
     pub crl_number: u64,
+    /// Whether the entry about it is in the audit log.
+    pub entered: bool,
 }
 
 impl Authority {
-    /// Revokes what `target` names and publishes the list that says so.
+    /// Revokes what `target` names and publishes the list that says so. Whoever may go away in between lets a task do it.
     pub async fn revoke(&self, target: &Target, reason: RevocationReason) -> Result<Revoked, CaError> {
         // Revoking is done even where it cannot be entered: what is lost waits for nothing.
         let party = match target {
@@ -40,19 +43,16 @@ impl Authority {
         };
         let entry = self.entry(EventKind::CertificateRevoked, party).detail(Detail::Subject, target);
         let mut entry = entry.detail(Detail::Reason, reason);
-        let outcome = self.revoke_now(target, reason).await;
+        let mut outcome = self.revoke_now(target, reason).await;
         if let Ok(revoked) = &outcome {
             entry.note(Detail::Count, revoked.serials.len());
             entry.note(Detail::Version, revoked.crl_number);
         }
-        let revoked = outcome.as_ref().ok().cloned();
-        match (self.entered(entry, outcome).await, revoked) {
-            (Err(error), Some(revoked)) => {
-                tracing::error!(%error, "revoked, and that could not be entered in the audit log");
-                Ok(revoked)
-            }
-            (outcome, _) => outcome,
+        let entered = self.enter_if_possible(ended(entry, &outcome)).await;
+        if let Ok(revoked) = &mut outcome {
+            revoked.entered = entered;
         }
+        outcome
     }
 
     async fn revoke_now(&self, target: &Target, reason: RevocationReason) -> Result<Revoked, CaError> {
@@ -67,9 +67,11 @@ impl Authority {
         let crl_number = self.publish(&revocations, now).await?;
         drop(turn);
         tracing::warn!(%target, %reason, certificates = found.len(), crl_number, "revoked");
-        // The authority's own certificate may have been among them.
-        self.keep().await?;
-        Ok(Revoked { serials: found.iter().map(|found| found.serial).collect(), crl_number })
+        // The authority's own certificate may have been among them. The revocation is in force however that ends.
+        if let Err(error) = self.keep().await {
+            tracing::error!(%error, "could not renew what a revocation made due; it is tried again");
+        }
+        Ok(Revoked { serials: found.iter().map(|found| found.serial).collect(), crl_number, entered: false })
     }
 
     /// The certificates in force that `target` names.

@@ -5,20 +5,22 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sealwort_audit::{AtRest, Detail, Event, EventKind, Outcome};
-use sealwort_journal::{Journal, JournalError, Opening};
+use sealwort_journal::{Journal, JournalError, Opening, Speaker, Voice};
 use sealwort_net::TestClock;
 use sealwort_net::health::Readiness;
-use sealwort_pki::authority::{RevocationReason, make_csr};
+use sealwort_pki::authority::{Revocation, RevocationReason, make_csr};
 use sealwort_pki::enrolment::{EnrolRequest, Invitation, InvitationSecret, JoinRequest, Membership, RenewalRequest};
 use sealwort_pki::testing::TEST_NOW;
-use sealwort_pki::{Expected, Identity, KeyAlgorithm, KeyUse, Role, SerialNumber, SigningKey, UnixTime};
+use sealwort_pki::{Expected, Identity, KeyAlgorithm, KeyUse, Role, SerialNumber, SigningKey, Trust, UnixTime};
 use sealwort_store::sqlite::{SqliteAudit, SqliteStore};
 use sealwort_store::{AuditQuery, AuditStore, CaStore, CrlRow, DataFolder, StoreError};
 use tempfile::TempDir;
 
+use crate::keep::next_crl;
 use crate::{
     Authority, CaError, CertificateStatus, CreateError, ExchangeFolder, INVITATION_LIFETIME_MAX, Policy, Target,
     create_exchange,
@@ -66,11 +68,15 @@ impl Place {
 
     /// Has it keep an audit log from now on.
     async fn keep_log(&self) -> SqliteAudit {
+        self.keep_log_as(self.authority.voice().unwrap()).await
+    }
+
+    async fn keep_log_as(&self, voice: Arc<dyn Voice>) -> SqliteAudit {
         let audit = SqliteAudit::open(&self.data, self.data.path()).await.unwrap();
         let opening = Opening {
             store: Arc::new(audit.clone()),
             place: self.data.path().to_owned(),
-            voice: self.authority.voice().unwrap(),
+            voice,
             at_rest: AtRest::Clear,
             evidence: None,
             readiness: Readiness::new(),
@@ -475,18 +481,43 @@ async fn a_store_changed_from_outside_is_noticed() {
     assert_eq!(failed.message, "the authority could not do this");
 }
 
-/// The enrolments in a log, refused ones.
-async fn refused_enrolments(audit: &SqliteAudit) -> Vec<Event> {
-    let kind = Some(EventKind::CertificateEnrolled.number());
-    let rows = audit.audit_rows(AuditQuery { kind, ..AuditQuery::default() }, 1000).await.unwrap();
-    let events = rows.iter().map(|row| Event::from_bytes(&AtRest::Clear.open(&row.stored).unwrap()).unwrap());
-    events.filter(|event| event.outcome != Outcome::Done).collect()
+#[tokio::test]
+async fn a_revocation_that_was_stored_is_served_though_its_caller_went_away() {
+    let place = Place::new().await;
+    let member = place.join(Role::Gateway, "st-mary").await;
+    let authority = &place.authority;
+    let mut served = authority.crl();
+    served.mark_unchanged();
+    // What is left of a call that ended between the store's answer and the list's publication.
+    let reason = RevocationReason::KeyCompromise;
+    let revocation = [Revocation { serial: member.hop.serial, revoked_at: TEST_NOW, reason }];
+    let stored = next_crl(&authority.folder, &authority.records, &authority.policy, &revocation, TEST_NOW);
+    let stored = stored.await.unwrap();
+    authority.keep().await.unwrap();
+    assert!(served.has_changed().unwrap());
+    assert_eq!(served.borrow_and_update().crl, stored.der);
+    authority.keep().await.unwrap();
+    assert!(!served.has_changed().unwrap(), "the same list again");
+}
+
+/// What a log holds.
+async fn events(audit: &SqliteAudit) -> Vec<Event> {
+    let rows = audit.audit_rows(AuditQuery::default(), 1000).await.unwrap();
+    rows.iter().map(|row| Event::from_bytes(&AtRest::Clear.open(&row.stored).unwrap()).unwrap()).collect()
+}
+
+/// What a log holds of a kind that was refused or failed.
+async fn refused(audit: &SqliteAudit, kind: EventKind) -> Vec<Event> {
+    let mut events = events(audit).await;
+    events.retain(|event| event.kind == kind && event.outcome != Outcome::Done);
+    events
 }
 
 #[tokio::test]
 async fn strangers_cannot_fill_the_log() {
     let place = Place::new().await;
     let audit = place.keep_log().await;
+    let refused_enrolments = async |audit| refused(audit, EventKind::CertificateEnrolled).await;
     let invitation = place.invite(Role::Gateway, "st-mary").await;
     let good = JoinRequest::new(invitation, KeyAlgorithm::Ed25519, TEST_NOW).unwrap().message();
     let stranger = || EnrolRequest { secret: InvitationSecret::generate().unwrap(), ..good.clone() };
@@ -504,15 +535,86 @@ async fn strangers_cannot_fill_the_log() {
     place.authority.enter_refusals().await;
     let entered = refused_enrolments(&audit).await;
     assert_eq!((entered.len(), entered[10].get(Detail::Count)), (11, Some("190")));
-    assert_eq!(entered[10].outcome.code(), Some("enrolments-refused"));
-    // Who is invited is not in their way, and after a minute each has an entry again.
+    assert_eq!(entered[10].outcome, Outcome::Refused("invitation-unknown".into()));
+    // They are not in the way of who is invited, nor do they hide other refusals.
     place.authority.enrol(&good).await.unwrap();
+    assert_eq!(code(place.authority.enrol(&good).await), "invitation-used");
+    assert_eq!(refused_enrolments(&audit).await[11].outcome, Outcome::Refused("invitation-used".into()));
+    // After a minute each has an entry again.
     place.clock.advance(Duration::from_secs(59));
     knock(1).await;
-    assert_eq!(refused_enrolments(&audit).await.len(), 11);
+    assert_eq!(refused_enrolments(&audit).await.len(), 12);
     place.clock.advance(Duration::from_secs(1));
     knock(1).await;
-    assert_eq!(refused_enrolments(&audit).await.len(), 12);
+    assert_eq!(refused_enrolments(&audit).await.len(), 13);
+    // What was counted since is entered before the log closes.
+    place.authority.close_log().await;
+    assert_eq!(refused_enrolments(&audit).await[13].get(Detail::Count), Some("1"));
+}
+
+#[tokio::test]
+async fn members_cannot_fill_the_log() {
+    let place = Place::new().await;
+    let audit = place.keep_log().await;
+    let member = place.join(Role::Gateway, "st-mary").await;
+    let target = Target::Party(member.identity.clone());
+    assert!(place.authority.revoke(&target, RevocationReason::KeyCompromise).await.unwrap().entered);
+    for _ in 0..30 {
+        assert_eq!(code(place.renew(&member).await), "certificate-revoked");
+    }
+    assert_eq!(refused(&audit, EventKind::CertificateRenewed).await.len(), 10);
+    // Numbers that cannot be entered are kept until they can.
+    audit.close().await;
+    place.authority.enter_refusals().await;
+    assert_eq!(place.authority.refusals().counted()[0].2, 20);
+}
+
+/// Keeps a log from writing for as long as it is told to, as a disk does that hangs.
+struct Hanging {
+    voice: Arc<dyn Voice>,
+    hangs: Arc<AtomicBool>,
+}
+
+impl Voice for Hanging {
+    fn speaker(&self) -> Speaker {
+        while self.hangs.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.voice.speaker()
+    }
+
+    fn trust(&self) -> Arc<Trust> {
+        self.voice.trust()
+    }
+
+    fn now_millis(&self) -> u64 {
+        self.voice.now_millis()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_hangs_stops_neither_revoking_nor_lists() {
+    let place = Place::new().await;
+    let member = place.join(Role::Gateway, "st-mary").await;
+    let hangs = Arc::new(AtomicBool::new(false));
+    let voice = Hanging { voice: place.authority.voice().unwrap(), hangs: hangs.clone() };
+    let audit = place.keep_log_as(Arc::new(voice)).await;
+    hangs.store(true, Ordering::Relaxed);
+    let target = Target::Party(member.identity.clone());
+    let revoking = place.authority.revoke(&target, RevocationReason::KeyCompromise);
+    let revoked = tokio::time::timeout(Duration::from_secs(60), revoking).await.unwrap().unwrap();
+    assert_eq!((revoked.serials.len(), revoked.crl_number, revoked.entered), (2, 2, false));
+    hangs.store(false, Ordering::Relaxed);
+    // The entries follow in their order, and before the log is closed.
+    place.authority.close_log().await;
+    let kinds: Vec<_> = events(&audit).await.iter().map(|event| event.kind).collect();
+    let expected = [
+        EventKind::ServiceStarted,
+        EventKind::RevocationListIssued,
+        EventKind::CertificateRevoked,
+        EventKind::ServiceStopped,
+    ];
+    assert_eq!(kinds, expected);
 }
 
 #[tokio::test]
@@ -528,7 +630,10 @@ async fn without_its_log_the_authority_revokes_and_refuses_the_rest() {
     assert_eq!(code(place.renew(&member).await), "audit-unavailable");
     let target = Target::Party(member.identity.clone());
     let revoked = place.authority.revoke(&target, RevocationReason::KeyCompromise).await.unwrap();
-    assert_eq!(revoked.serials.len(), 2);
+    assert_eq!((revoked.serials.len(), revoked.entered), (2, false));
+    // What a refusal was about is told, not that it could not be entered.
+    let again = place.authority.revoke(&target, RevocationReason::KeyCompromise).await;
+    assert_eq!(code(again), "nothing-to-revoke");
     let listed = place.authority.list(None, 100).await.unwrap();
     let of_member = listed.iter().filter(|listed| listed.identity == member.identity);
     assert!(

@@ -47,6 +47,10 @@ impl Authority {
             let (authority, shutdown) = (Arc::clone(self), shutdown.clone());
             tokio::spawn(async move { authority.keep_fresh(shutdown).await })
         };
+        let count = {
+            let (authority, shutdown) = (Arc::clone(self), shutdown.clone());
+            tokio::spawn(async move { authority.count_refusals(shutdown).await })
+        };
         let shutdown = shutdown.clone();
         let follow = tokio::spawn(async move {
             loop {
@@ -64,7 +68,7 @@ impl Authority {
                 }
             }
         });
-        Ok((tls, vec![keep, follow]))
+        Ok((tls, vec![keep, count, follow]))
     }
 }
 

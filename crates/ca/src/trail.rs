@@ -1,7 +1,8 @@
 //! The authority's audit log: whom it was asked to invite, enrol, renew and revoke, and how that ended, on disk before the
 //! answer leaves. Lists of revoked certificates go out in any case: parties that cannot fetch them believe nobody any more.
-//! Anybody can have an enrolment refused, so such entries are bounded in number.
+//! Anybody can have something refused, so such entries are bounded in number, those of each kind and reason by themselves.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use sealwort_net::Clock;
 use sealwort_net::tls::SharedTrust;
 use sealwort_pki::enrolment::{CrlResponse, Membership};
 use sealwort_pki::{Identity, Trust, TrustError, UnixTime};
+use sealwort_store::StoreError;
 use tokio::sync::watch;
 
 use crate::authority::Authority;
@@ -88,35 +90,69 @@ impl Authority {
         }
     }
 
-    /// Keeps how something ended, and passes that on when it is on disk.
-    pub(crate) async fn entered<T>(&self, mut entry: Event, outcome: Result<T, CaError>) -> Result<T, CaError> {
-        if let Err(error) = &outcome {
-            let code = error.code().into();
-            let ours = error.fault() == Fault::Ours;
-            entry.outcome = if ours { Outcome::Failed(code) } else { Outcome::Refused(code) };
+    /// Keeps how something ended, and passes that on when it is on disk. What was refused or failed already is told by its
+    /// own reason, also where the log fails, too.
+    pub(crate) async fn entered<T>(&self, entry: Event, outcome: Result<T, CaError>) -> Result<T, CaError> {
+        let entry = ended(entry, &outcome);
+        if let Err(error) = &outcome
+            && !self.refusals().takes(&entry, error.code(), self.now())
+        {
+            return outcome;
         }
-        self.append(entry).await?;
-        outcome
+        match (self.append(entry).await, outcome) {
+            (Err(error), Ok(_)) => Err(error.into()),
+            (Err(error), Err(first)) => {
+                tracing::error!(%error, code = first.code(), "a refusal could not be entered in the audit log");
+                Err(first)
+            }
+            (Ok(()), outcome) => outcome,
+        }
     }
 
-    /// Whether one more refused enrolment is entered by itself, or only counted.
-    pub(crate) fn enters_refusal(&self) -> bool {
-        self.refusals().takes(self.now())
-    }
-
-    /// Enters how many enrolments were refused without an entry of their own.
+    /// Enters how often something was refused without an entry of its own.
     pub(crate) async fn enter_refusals(&self) {
-        let Some(count) = self.refusals().counted() else { return };
-        let entry = self.entry(EventKind::CertificateEnrolled, None).refused("enrolments-refused");
-        let reason = format!("beyond {REFUSALS_MAX} in {} s", REFUSALS_EVERY.as_secs());
-        self.enter_if_possible(entry.detail(Detail::Count, count).detail(Detail::Reason, reason)).await;
+        let counted = self.refusals().counted();
+        for (reason @ (kind, _), outcome, count) in counted {
+            let mut entry = self.entry(kind, None).detail(Detail::Count, count);
+            entry.note(Detail::Reason, format!("beyond {REFUSALS_MAX} in {} s", REFUSALS_EVERY.as_secs()));
+            entry.outcome = outcome;
+            if let Err(error) = self.append(entry).await {
+                tracing::error!(%error, %kind, "the number of refusals could not be entered; it is tried again");
+                self.refusals().give_back(reason, count);
+            }
+        }
     }
 
-    /// Enters what goes out in any case.
-    pub(crate) async fn enter_if_possible(&self, entry: Event) {
+    /// Enters what goes out in any case, and says whether that is on disk. A disk that hangs is not waited for long; the
+    /// entry follows when it goes on.
+    pub(crate) async fn enter_if_possible(&self, entry: Event) -> bool {
         let kind = entry.kind;
-        if let Err(error) = self.append(entry).await {
+        let appended = match self.log() {
+            Ok(Some(journal)) => {
+                let journal = journal.clone();
+                let appending = tokio::spawn(async move { journal.append(entry).await });
+                match tokio::time::timeout(APPEND_PATIENCE, appending).await {
+                    Ok(appended) => appended.unwrap_or(Err(JournalError::Closed)),
+                    Err(_) => Err(StoreError::Io(format!("nothing after {} s", APPEND_PATIENCE.as_secs())).into()),
+                }
+            }
+            Ok(None) => {
+                tracing::warn!(%kind, "the authority keeps no audit log");
+                return false;
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &appended {
             tracing::error!(%error, %kind, "an entry of the audit log could not be kept");
+        }
+        appended.is_ok()
+    }
+
+    /// Enters what is still to be entered, and that the authority stops.
+    pub async fn close_log(&self) {
+        if let Ok(Some(journal)) = self.log() {
+            self.enter_refusals().await;
+            journal.close().await;
         }
     }
 
@@ -128,15 +164,33 @@ impl Authority {
         Ok(())
     }
 
-    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+    pub(crate) fn refusals(&self) -> MutexGuard<'_, Refusals> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Refused enrolments of the last while.
+/// An entry with how what it is about ended.
+pub(crate) fn ended<T>(mut entry: Event, outcome: &Result<T, CaError>) -> Event {
+    if let Err(error) = outcome {
+        let code = error.code().into();
+        let ours = error.fault() == Fault::Ours;
+        entry.outcome = if ours { Outcome::Failed(code) } else { Outcome::Refused(code) };
+    }
+    entry
+}
+
+/// What was refused or failed in the last while, by kind and code: who knocks in vain hides nothing else. Both are closed
+/// lists, so there are never many.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals {
-    since: Option<UnixTime>,
+pub(crate) struct Refusals(BTreeMap<Reason, Refused>);
+
+pub(crate) type Reason = (EventKind, &'static str);
+
+/// What was refused by one reason.
+#[derive(Debug)]
+struct Refused {
+    outcome: Outcome,
+    since: UnixTime,
     /// Since then.
     entered: u32,
     /// Without an entry of their own yet.
@@ -144,26 +198,40 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    /// Whether one more gets an entry of its own.
-    fn takes(&mut self, now: UnixTime) -> bool {
+    /// Whether one more gets an entry of its own, or is only counted.
+    fn takes(&mut self, entry: &Event, code: &'static str, now: UnixTime) -> bool {
+        let new = || Refused { outcome: entry.outcome.clone(), since: now, entered: 0, counted: 0 };
+        let refused = self.0.entry((entry.kind, code)).or_insert_with(new);
         // A clock that was set back begins anew, too.
-        if self.since.is_none_or(|since| now < since || now.since(since) >= REFUSALS_EVERY) {
-            (self.since, self.entered) = (Some(now), 0);
+        if now < refused.since || now.since(refused.since) >= REFUSALS_EVERY {
+            (refused.since, refused.entered) = (now, 0);
         }
-        let takes = self.entered < REFUSALS_MAX;
+        let takes = refused.entered < REFUSALS_MAX;
         if takes {
-            self.entered += 1;
+            refused.entered += 1;
         } else {
-            self.counted += 1;
+            refused.counted += 1;
         }
         takes
     }
 
-    fn counted(&mut self) -> Option<u64> {
-        Some(std::mem::take(&mut self.counted)).filter(|count| *count > 0)
+    /// What was only counted; from now on that is the caller's.
+    pub(crate) fn counted(&mut self) -> Vec<(Reason, Outcome, u64)> {
+        let counted = self.0.iter_mut().filter(|(_, refused)| refused.counted > 0);
+        counted
+            .map(|(reason, refused)| (*reason, refused.outcome.clone(), std::mem::take(&mut refused.counted)))
+            .collect()
+    }
+
+    fn give_back(&mut self, reason: Reason, count: u64) {
+        if let Some(refused) = self.0.get_mut(&reason) {
+            refused.counted += count;
+        }
     }
 }
 
-/// Refused enrolments that are entered one by one in [`REFUSALS_EVERY`].
+/// What is entered one by one in [`REFUSALS_EVERY`], of each kind and code.
 const REFUSALS_MAX: u32 = 10;
 const REFUSALS_EVERY: Duration = Duration::from_mins(1);
+/// How long what goes out in any case waits for its entry. Two of these are less than the operator's patience.
+const APPEND_PATIENCE: Duration = Duration::from_secs(3);

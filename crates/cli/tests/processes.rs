@@ -6,8 +6,13 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::Method;
+use sealwort_net::SystemClock;
+use sealwort_net::client::{Body, HopClient};
+use sealwort_net::tls::pinned_root_client_config;
 use serde_json::{Value, json};
 use support::{Party, World, bundle, errors, exit, identifier, json_of, run, succeeded, text};
 
@@ -117,7 +122,7 @@ fn the_operator_invites_lists_and_revokes_with_and_without_the_service() {
     let again = run(&["ca", "invite", "lhc", "hospital-c", "--out", &file, "--config", &config]);
     assert_eq!(exit(&again), 1);
     entered_and_closed(&world, &config);
-    without_its_log_the_authority_only_revokes(&world, &config);
+    without_its_log_the_authority_only_revokes(&mut world, &config, &root);
     world.restart(Party::Ca);
     let url = format!("https://{}", world.address(Party::Ca));
     let other = root.chars().rev().collect::<String>();
@@ -162,8 +167,8 @@ fn entered_and_closed(world: &World, config: &str) {
     assert_eq!(starts("service-started"), starts("service-stopped"), "also where the command was refused");
 }
 
-/// Where the log cannot be opened, nobody is invited; who must go goes.
-fn without_its_log_the_authority_only_revokes(world: &World, config: &str) {
+/// Where the log cannot be opened, nobody is invited; who must go goes, without the service and with it.
+fn without_its_log_the_authority_only_revokes(world: &mut World, config: &str, root: &str) {
     let log = world.folder(Party::Ca).join("audit.sqlite");
     let kept = std::fs::read(&log).unwrap();
     std::fs::write(&log, b"nothing of a database").unwrap();
@@ -176,10 +181,43 @@ fn without_its_log_the_authority_only_revokes(world: &World, config: &str) {
     let revoked = run(&["ca", "revoke", "archive", "--config", config]);
     succeeded(&revoked);
     assert!(errors(&revoked).contains("in force and was not entered"), "{}", errors(&revoked));
-    let listed = json_of(&run(&["ca", "list", "--json", "--config", config]));
-    let of_archive = |one: &&Value| one["identity"].as_str().unwrap().ends_with("/archive/archive");
-    assert!(listed.as_array().unwrap().iter().filter(of_archive).all(|one| one["status"] == "revoked"), "{listed}");
+    let list = || json_of(&run(&["ca", "list", "--json", "--config", config]));
+    let is_revoked = |list: &Value, name: &str| {
+        let of_party = |one: &&Value| one["identity"].as_str().unwrap().ends_with(name);
+        let mut found = list.as_array().unwrap().iter().filter(of_party).peekable();
+        found.peek().is_some() && found.all(|one| one["status"] == "revoked")
+    };
+    assert!(is_revoked(&list(), "/archive/archive"), "{}", list());
+
+    world.restart(Party::Ca);
+    let (status, told) = got_from_authority(world, root, "/readyz");
+    assert!(status == 503 && told.contains("audit log") && told.contains("start again"), "{status} {told}");
+    let served = got_from_authority(world, root, "/v1/crl");
+    assert_eq!(served.0, 200);
+    let refused = run(&["ca", "invite", "lhc", "hospital-d", "--out", text(&file), "--config", config, "--json"]);
+    assert_eq!(exit(&refused), 2);
+    assert!(errors(&refused).contains("audit-unavailable"), "{}", errors(&refused));
+    let revoked = run(&["ca", "revoke", "hospital-a", "--config", config, "--json"]);
+    succeeded(&revoked);
+    assert_eq!(json_of(&revoked)["entered"], false);
+    assert!(errors(&revoked).contains("in force and was not entered"), "{}", errors(&revoked));
+    assert!(is_revoked(&list(), "/gateway/hospital-a"), "{}", list());
+    assert_ne!(got_from_authority(world, root, "/v1/crl").1, served.1, "the list is another one");
+    assert!(world.stop(Party::Ca).success());
     std::fs::write(&log, kept).unwrap();
+}
+
+/// What the running authority answers whoever knows no more than its root certificate's fingerprint.
+fn got_from_authority(world: &World, root: &str, path: &str) -> (u16, String) {
+    let tls = pinned_root_client_config(root.parse().unwrap(), Arc::new(SystemClock)).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let connection = HopClient::new(tls).connect(&world.address(Party::Ca).try_into().unwrap()).await.unwrap();
+        let asked = connection.request(Method::GET, path, Body::empty(), Duration::from_secs(20)).await.unwrap();
+        let status = asked.status.as_u16();
+        let body = asked.read(1024 * 1024).await.unwrap();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    })
 }
 
 #[test]

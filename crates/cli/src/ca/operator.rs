@@ -11,7 +11,7 @@ use sealwort_ca::admin::{
     INVITE_PATH, InviteRequest, LIST_PATH, ListResponse, ListedJson, REVOKE_PATH, RevokeRequest, RevokeResponse,
 };
 use sealwort_ca::{Authority, ExchangeFolder, PAGE_CERTIFICATES_MAX};
-use sealwort_journal::{Journal, JournalError};
+use sealwort_journal::JournalError;
 use sealwort_net::client::{Body, Connection, Endpoint, HopClient};
 use sealwort_net::health::Readiness;
 use sealwort_net::tls::{Credentials, SharedTrust, authority_client_config};
@@ -46,7 +46,7 @@ enum Way {
 struct Folder {
     authority: Authority,
     store: SqliteStore,
-    log: Result<(Journal, SqliteAudit), JournalError>,
+    log: Result<SqliteAudit, JournalError>,
     /// Locked until all is closed.
     _data: DataFolder,
 }
@@ -132,8 +132,8 @@ impl Operator {
 
     async fn close(self) {
         if let Way::Folder(folder) = self.way {
-            if let Ok((journal, audit)) = folder.log {
-                journal.close().await;
+            folder.authority.close_log().await;
+            if let Ok(audit) = folder.log {
                 audit.close().await;
             }
             folder.store.close().await;
@@ -170,6 +170,7 @@ async fn in_folder(config: &CaServiceConfig, exchange: ExchangeFolder, mut data:
     let authority = Authority::open(exchange, Arc::new(store.clone()), policy, Arc::new(SystemClock)).await?;
     let log = open_log(&data, authority.voice()?, config, Readiness::new()).await;
     authority.keep_log(log.clone().map(|(journal, _)| journal));
+    let log = log.map(|(_, audit)| audit);
     Ok(Way::Folder(Box::new(Folder { authority, store, log, _data: data })))
 }
 

@@ -29,8 +29,10 @@ pub(super) async fn run(args: RevokeArgs, output: Output) -> Result<(), CliError
     let revoked = Operator::work(&args.settings, async |operator| {
         let target = target(&args.target, operator.identity(), &operator.list().await?)?;
         let revoked = operator.revoke(RevokeRequest { target, reason: args.reason.to_string() }).await?;
-        if let Some(error) = operator.without_log() {
-            output.notice(format!("{error}; the revocation is in force and was not entered"));
+        if !revoked.entered {
+            let late = || "the audit log could not be written in time".to_owned();
+            let why = operator.without_log().map_or_else(late, ToString::to_string);
+            output.notice(format!("{why}; the revocation is in force and was not entered"));
         }
         Ok(revoked)
     });

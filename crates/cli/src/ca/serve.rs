@@ -89,7 +89,8 @@ pub(crate) struct RunningCa {
     /// The authority.
     pub(crate) authority: Arc<Authority>,
     store: SqliteStore,
-    audit: SqliteAudit,
+    /// None where it could not be opened.
+    audit: Option<SqliteAudit>,
     serving: JoinHandle<()>,
     /// Locked until the store is closed.
     data: DataFolder,
@@ -100,12 +101,15 @@ impl RunningCa {
     pub(crate) async fn stopped(self) {
         let _ = self.serving.await;
         self.store.close().await;
-        self.audit.close().await;
+        if let Some(audit) = self.audit {
+            audit.close().await;
+        }
         drop(self.data);
     }
 }
 
-/// Opens the folder and serves until `shutdown`.
+/// Opens the folder and serves until `shutdown`. A log that cannot be opened keeps nobody from revoking, nor the lists
+/// from going out.
 pub(crate) async fn start(
     config: &CaServiceConfig,
     clock: Arc<dyn Clock>,
@@ -121,19 +125,34 @@ pub(crate) async fn start(
     let authority = Authority::open(exchange, Arc::new(store.clone()), config.policy(address), clock).await?;
     let authority = Arc::new(authority);
     let readiness = Readiness::new();
-    let (journal, audit) = open_log(&data, authority.voice()?, config, readiness.clone()).await?;
-    authority.keep_log(Ok(journal.clone()));
+    let log = open_log(&data, authority.voice()?, config, readiness.clone()).await;
+    authority.keep_log(log.clone().map(|(journal, _)| journal));
     let (tls, tasks) = authority.start(&shutdown)?;
-    let routes = router(Arc::clone(&authority)).merge(health::router(readiness)).merge(cosigning(journal.clone()));
+    let mut routes = router(Arc::clone(&authority)).merge(health::router(readiness.clone()));
+    let audit = match log {
+        Ok((journal, audit)) => {
+            routes = routes.merge(cosigning(journal));
+            Some(audit)
+        }
+        Err(error) => {
+            let place = config.audit.folder_in(&config.folder).display();
+            tracing::error!(%error, audit.folder = %place, "nobody is invited or gets certificates; revoking goes on");
+            readiness.not_ready("audit log", format!("{error} (audit.folder is {place}); mend that and start again"));
+            None
+        }
+    };
     let server = Server::new(routes).tls(tls).limits(Limits::from(&config.limits));
     tracing::info!(%address, exchange = %authority.folder().exchange(), "the certificate authority listens");
-    let serving = tokio::spawn(async move {
-        server.serve(listener, shutdown).await;
-        for task in tasks {
-            let _ = task.await;
-        }
-        journal.close().await;
-    });
+    let serving = {
+        let authority = Arc::clone(&authority);
+        tokio::spawn(async move {
+            server.serve(listener, shutdown).await;
+            for task in tasks {
+                let _ = task.await;
+            }
+            authority.close_log().await;
+        })
+    };
     Ok(RunningCa { address, authority, store, audit, serving, data })
 }
 
