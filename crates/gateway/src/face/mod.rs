@@ -129,7 +129,7 @@ async fn serve(State(gateway): Shared, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let mut format = Format::default();
     let mut entry = None;
-    let outcome = answer(&gateway, &parts, body, &mut format, &mut entry).await;
+    let outcome = Box::pin(answer(&gateway, &parts, body, &mut format, &mut entry)).await;
     let trail = entry.as_ref().map(|(_, trail)| trail.clone());
     let outcome = match entry {
         Some((entry, trail)) => match gateway.keep_entry(entry, &trail, outcome.as_ref().err()).await {
