@@ -69,6 +69,8 @@ async fn keep(
 ) -> Result<Arc<Delegation>, GatewayError> {
     let mut entry = gateway.entry(EventKind::DelegateChanged, asking).detail(Detail::Action, action);
     if let Ok(one) = &outcome {
+        // The delegation stays with the identity for which it was made.
+        asking.trail.touches(one.patient);
         entry.note(Detail::Delegate, &one.id);
         entry.note(Detail::Subject, &one.account);
         entry.note(Detail::Reason, &one.relationship);
