@@ -246,7 +246,7 @@ impl Gateway {
         let delegation = checked.as_ref().map_or(Ok(None), |token| self.delegation_of(token.access()));
         let mut asking = let_in(checked, &parts.headers).map_err(|error| match fault {
             Some(TokenFault::Foreign | TokenFault::Signature) => {
-                self.tried_badly("token", None, source(parts), "not a token of this gateway").unwrap_or(error)
+                self.token_failed(source(parts), "not a token of this gateway").unwrap_or(error)
             }
             _ => error,
         })?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use minicbor::{Decode, Encode};
-use sealwort_audit::{Detail, EventKind};
+use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_fhir::IssueCode;
 use sealwort_passkeys::{ALGORITHMS, Assertion, CHALLENGE_BYTES, RelyingParty};
 use sealwort_pki::{PublicKey, UnixTime};
@@ -29,6 +29,7 @@ use crate::error::GatewayError;
 use crate::people::TREATMENT;
 use crate::persons::Own;
 use crate::roster::Roster;
+use crate::sign_in::Refusal;
 use crate::sign_in::sessions::{Person, Present, Who};
 use crate::user::Asking;
 
@@ -237,6 +238,7 @@ impl Gateway {
     pub(crate) async fn invite_to_passkey(&self, named: &str, asking: &Asking) -> Result<Invited, GatewayError> {
         self.passkeys.site()?;
         let patient = self.identity_named(named, TREATMENT).await?;
+        asking.trail.touches(patient);
         let patient_id = self.patient_id_of(patient).await?.to_string();
         let now = self.sessions.now();
         let code = code();
@@ -258,8 +260,6 @@ impl Gateway {
         }
         self.roster.put_row(RosterKind::PasskeyInvitation, &fingerprint, &to_bytes(&invitation)).await?;
         lock(&self.passkeys.invitations).insert(fingerprint, invitation);
-        let entry = self.entry(EventKind::PasskeyChanged, asking).patient(patient);
-        self.journal.append(entry.detail(Detail::Action, "invite").detail(Detail::Until, expires)).await?;
         let letters: Vec<&str> =
             code.as_bytes().chunks(CODE_GROUP).filter_map(|part| str::from_utf8(part).ok()).collect();
         let url = format!("{}{}/passkey", self.root(), crate::authorization::AUTH);
@@ -267,12 +267,7 @@ impl Gateway {
     }
 
     /// Begins to make a passkey: by an invitation's code, or for somebody who is signed in with their own record.
-    pub(crate) fn begin_passkey(
-        &self,
-        code: Option<&str>,
-        present: Option<&Present>,
-        source: Option<IpAddr>,
-    ) -> Result<Begun, GatewayError> {
+    pub(crate) fn begin_passkey(&self, code: Option<&str>, present: Option<&Present>) -> Result<Begun, Refusal> {
         let (site, now) = (self.passkeys.site()?, self.sessions.now());
         let (own, invitation) = match (code, present.map(|present| &present.who)) {
             (Some(code), _) => {
@@ -282,16 +277,18 @@ impl Gateway {
                 let own = invitation
                     .filter(|one| !self.roster.is_erased(one.patient))
                     .and_then(|one| Some(Own { patient: one.patient, id: one.patient_id.parse().ok()? }));
-                let wrong = || self.passkey_refused(None, source, "no such invitation waits: it was used, or is over");
+                let wrong = || refused("no such invitation waits: it was used, or is over");
                 (own.ok_or_else(wrong)?, Some(fingerprint))
             }
             (None, Some(Who::Private(Some(own)))) => (own.clone(), None),
-            _ => return Err(self.passkey_refused(None, source, "a passkey is made by an invitation, or by its owner")),
+            _ => return Err(refused("a passkey is made by an invitation, or by its owner")),
         };
         let there = self.passkeys.those(|one| self.roster.are_one(one, own.patient));
         if there.len() >= PASSKEYS_PER_PATIENT_MAX {
             let text = "this patient has as many passkeys as there may be";
-            return Err(GatewayError::request(409, IssueCode::Conflict, "passkeys-many", text, "remove one first"));
+            return Err(
+                GatewayError::request(409, IssueCode::Conflict, "passkeys-many", text, "remove one first").into()
+            );
         }
         let user = URL_SAFE_NO_PAD.encode(self.passkey_user(own.patient));
         let name = format!("Your record at {}", self.member.identity().name);
@@ -313,9 +310,8 @@ impl Gateway {
         answer: &MadeAnswer,
         cookie: Option<&str>,
         source: Option<IpAddr>,
-    ) -> Result<Zeroizing<String>, GatewayError> {
+    ) -> Result<Zeroizing<String>, Refusal> {
         let (site, now) = (self.passkeys.site()?, self.sessions.now());
-        let refused = |reason: &str| self.passkey_refused(None, source, reason);
         let Some(Ceremony { challenge, purpose: Purpose::Make { own, invitation }, .. }) =
             self.passkeys.take(cookie, now)
         else {
@@ -326,7 +322,7 @@ impl Gateway {
         let registered = registered.map_err(|fault| refused(&fault.to_string()))?;
         let _one_at_a_time = self.passkeys.changing.lock().await;
         if self.roster.is_erased(own.patient) {
-            return Err(GatewayError::erased_patient());
+            return Err(GatewayError::erased_patient().into());
         }
         if lock(&self.passkeys.known).contains_key(&registered.credential_id) {
             return Err(refused("this passkey is registered already"));
@@ -346,8 +342,9 @@ impl Gateway {
             used: now.as_secs(),
         };
         self.keep_passkey(&passkey).await?;
-        self.note_passkey("add", &passkey, None).await?;
-        self.begin_session(self.passkey_person(&passkey, own, source)?)
+        let entry = self.journal.event(EventKind::PasskeyChanged);
+        self.note_passkey("add", &passkey, entry.user(&self.passkey_account(&passkey), PATIENT_ROLE)).await?;
+        Ok(self.begin_session(self.passkey_person(&passkey, own, source)?)?)
     }
 
     /// Begins a sign-in. Which passkey is shown is the authenticator's and its user's to choose.
@@ -367,9 +364,8 @@ impl Gateway {
         answer: &ShownAnswer,
         cookie: Option<&str>,
         source: Option<IpAddr>,
-    ) -> Result<Zeroizing<String>, GatewayError> {
+    ) -> Result<Zeroizing<String>, Refusal> {
         let (site, now) = (self.passkeys.site()?, self.sessions.now());
-        let refused = |reason: &str| self.passkey_refused(None, source, reason);
         let Some(Ceremony { challenge, purpose: Purpose::Show, .. }) = self.passkeys.take(cookie, now) else {
             return Err(refused("this browser did not begin to sign in just now"));
         };
@@ -379,14 +375,14 @@ impl Gateway {
         let mut passkey = known.ok_or_else(|| refused("this passkey is not registered here"))?;
         let account = passkey_name(&passkey.id.0);
         self.may_try(&account, source)?;
-        let refused = |reason: &str| self.passkey_refused(Some(&account), source, reason);
+        let refused = |reason: &str| Refusal::Failed(Some(account.clone()), reason.to_owned());
         let owner = self.passkey_user(passkey.patient);
         let named: Option<[u8; 32]> = answer.user.as_ref().and_then(|user| decoded(user).try_into().ok());
         if !named.is_some_and(|named| mac_matches(&owner, &named)) {
             return Err(refused("the authenticator names another user than the passkey's owner"));
         }
         if self.roster.is_erased(passkey.patient) {
-            return Err(GatewayError::erased_patient());
+            return Err(GatewayError::erased_patient().into());
         }
         let key = PublicKey::from_bytes(&passkey.public_key.0);
         let key = key.map_err(|_| GatewayError::Kept("a passkey's public key cannot be read"))?;
@@ -401,7 +397,7 @@ impl Gateway {
         self.tried_well(&account, source);
         let id = passkey.patient_id.parse().map_err(|_| GatewayError::unknown_patient())?;
         let own = Own { patient: passkey.patient, id };
-        self.begin_session(self.passkey_person(&passkey, own, source)?)
+        Ok(self.begin_session(self.passkey_person(&passkey, own, source)?)?)
     }
 
     /// A patient's passkeys, by whichever identity they were made.
@@ -422,16 +418,17 @@ impl Gateway {
         lock(&self.passkeys.known).get(&decoded(id)).map(|one| self.roster.surviving(one.patient))
     }
 
-    /// Removes a passkey, and ends the sessions that it began.
-    pub(crate) async fn remove_passkey(&self, id: &str, by: (&str, Option<&Asking>)) -> Result<(), GatewayError> {
+    /// Removes a passkey, and ends the sessions that it began. The entry says who does that.
+    pub(crate) async fn remove_passkey(&self, id: &str, entry: Event) -> Result<(), GatewayError> {
         let _one_at_a_time = self.passkeys.changing.lock().await;
         let known = lock(&self.passkeys.known).get(&decoded(id)).cloned();
-        let Some(passkey) = known else { return Ok(()) };
+        let passkey = known.ok_or_else(unknown_passkey)?;
         self.roster.remove_row(RosterKind::Passkey, &passkey.id.0).await?;
         lock(&self.passkeys.known).remove(&passkey.id.0);
         let name = passkey_name(&passkey.id.0);
-        self.end_sessions_where(|person| person.passkey.as_deref() == Some(name.as_str()), by.0);
-        self.note_passkey("remove", &passkey, by.1).await
+        let by = entry.user.as_ref().map(|user| user.as_str()).unwrap_or_default();
+        self.end_sessions_where(|person| person.passkey.as_deref() == Some(name.as_str()), by);
+        self.note_passkey("remove", &passkey, entry).await
     }
 
     /// A patient was erased: nobody signs in for that record any more.
@@ -469,11 +466,7 @@ impl Gateway {
     }
 
     /// The entry about a change of somebody's passkeys, before anybody is told.
-    async fn note_passkey(&self, action: &str, passkey: &Passkey, by: Option<&Asking>) -> Result<(), GatewayError> {
-        let mut entry = match by {
-            Some(asking) => self.entry(EventKind::PasskeyChanged, asking),
-            None => self.journal.event(EventKind::PasskeyChanged).user(&self.passkey_account(passkey), PATIENT_ROLE),
-        };
+    async fn note_passkey(&self, action: &str, passkey: &Passkey, mut entry: Event) -> Result<(), GatewayError> {
         entry.note(Detail::Action, action);
         entry.note(Detail::Subject, passkey_name(&passkey.id.0));
         Ok(self.journal.append(entry.patient(passkey.patient)).await?)
@@ -507,10 +500,26 @@ impl Gateway {
         mac(&self.keys.roster, "sealwort passkey user v1", &[patient.as_bytes()])
     }
 
-    fn passkey_refused(&self, account: Option<&str>, source: Option<IpAddr>, reason: &str) -> GatewayError {
-        self.tried_badly("passkey", account, source, reason)
-            .unwrap_or_else(|| GatewayError::request(401, IssueCode::Login, "passkey-refused", reason, "begin again"))
+    /// What is answered to whom a ceremony does not let in, when that is on disk.
+    pub(crate) async fn passkey_refused(&self, refusal: Refusal, source: Option<IpAddr>) -> GatewayError {
+        match refusal {
+            Refusal::Failed(account, reason) => {
+                let waits = self.tried_badly("passkey", account.as_deref(), source, &reason).await;
+                let refused = || GatewayError::request(401, IssueCode::Login, "passkey-refused", reason, "begin again");
+                waits.unwrap_or_else(refused)
+            }
+            Refusal::Other(error) => error,
+        }
     }
+}
+
+fn refused(reason: &str) -> Refusal {
+    Refusal::Failed(None, reason.to_owned())
+}
+
+pub(crate) fn unknown_passkey() -> GatewayError {
+    let (text, remedy) = ("there is no such passkey", "look at: sealwort passkey list PATIENT");
+    GatewayError::request(404, IssueCode::NotFound, "passkey-unknown", text, remedy)
 }
 
 /// A passkey in logs and counters: the beginning of its id's fingerprint.

@@ -100,7 +100,8 @@ async fn sign_in_with_token(State(gateway): Shared, parts: Parts, body: Bytes) -
         return told(StatusCode::BAD_REQUEST, "the form is not complete");
     };
     if user_of(&gateway, token.trim()).is_none() {
-        if let Some(wait) = gateway.tried_badly("sign-in", None, source(&parts), "not a user's token of this gateway") {
+        let reason = "not a user's token of this gateway";
+        if let Some(wait) = gateway.tried_badly("sign-in", None, source(&parts), reason).await {
             return oauth_wait(&wait);
         }
         let wrong = "This token is not one of this gateway's, or its time is over.";
@@ -216,17 +217,17 @@ async fn token(State(gateway): Shared, parts: Parts, body: Bytes) -> Response {
             json(StatusCode::OK, &response.to_json())
         }
         Err(error) if error.code() == ErrorCode::InvalidClient => {
-            let wait = gateway.tried_badly("app", app.as_deref(), from, error.description());
+            let wait = gateway.tried_badly("app", app.as_deref(), from, error.description()).await;
             wait.map_or_else(|| oauth_error(&error), |wait| oauth_wait(&wait))
         }
         Err(error) => oauth_error(&error),
     }
 }
 
-/// Too many failures, in OAuth's words (RFC 6585, section 4).
+/// Too many failures (RFC 6585, section 4), or an audit log that cannot be written, in OAuth's words.
 fn oauth_wait(wait: &GatewayError) -> Response {
     let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, wait);
-    let mut response = json(StatusCode::TOO_MANY_REQUESTS, &error.to_json());
+    let mut response = json(super::status(wait.status()), &error.to_json());
     if let GatewayError::Throttled { seconds } = wait {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
     }

@@ -10,20 +10,23 @@ use axum::{Json, Router};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::html;
-use sealwort_audit::{Detail, EventKind};
+use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_fhir::IssueCode;
 use sealwort_pki::UnixTime;
+use sealwort_proto::Pseudonym;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::authorize::{frame, only, page, pairs, see_other, told};
-use super::sign_in::{SESSION, cookie, posted, present, with_cookie};
+use super::sign_in::{SESSION, cookie, posted, present, shown, with_cookie};
 use super::{LetIn, LetInAbout, Shared, failed};
 use crate::Gateway;
 use crate::authorization::{AUTH, source};
 use crate::error::GatewayError;
-use crate::passkeys::{Begun, MadeAnswer, ShownAnswer};
-use crate::sign_in::sessions::Who;
+use crate::passkeys::{Begun, MadeAnswer, ShownAnswer, unknown_passkey};
+use crate::sign_in::Refusal;
+use crate::sign_in::sessions::{Present, Who};
+use crate::trail::Trail;
 
 /// Cookie that a browser keeps during a ceremony.
 const CEREMONY: &str = "passkey";
@@ -55,17 +58,23 @@ async fn show(State(gateway): Shared, headers: HeaderMap) -> Response {
     }
     let here = present(&gateway, &headers);
     let own = here.as_ref().and_then(|here| match &here.who {
-        Who::Private(Some(own)) => Some((own, &here.form)),
+        Who::Private(Some(own)) => Some((own, here)),
         _ => None,
     });
+    if let Some((own, here)) = own {
+        let entry = entry_of(&gateway, EventKind::ListRead, here).detail(Detail::Subject, "passkeys");
+        if let Err(error) = gateway.keep_entry(entry, &touching(own.patient), None).await {
+            return shown(&error);
+        }
+    }
     let content = html! {
         p #told role="status" {}
-        @if let Some((own, form)) = own {
+        @if let Some((own, here)) = own {
             h2 { "Your passkeys" }
             ul { @for one in gateway.passkeys_of(own.patient) { li {
                 "Made " (UnixTime::from_secs(one.added).to_string()) ", used " (UnixTime::from_secs(one.used).to_string())
                 form method="post" action={(AUTH) "/passkey/remove"} {
-                    input type="hidden" name="form" value=(form);
+                    input type="hidden" name="form" value=(here.form);
                     input type="hidden" name="id" value=(one.id);
                     button type="submit" { "Remove" }
                 }
@@ -111,8 +120,12 @@ struct Make {
 async fn make(State(gateway): Shared, parts: Parts, Json(asked): Json<Make>) -> Response {
     let present = present(&gateway, &parts.headers);
     let begun = check_origin(&gateway, &parts.headers)
-        .and_then(|()| gateway.begin_passkey(asked.code.as_deref(), present.as_ref(), source(&parts)));
-    begins(&gateway, begun)
+        .map_err(Refusal::from)
+        .and_then(|()| gateway.begin_passkey(asked.code.as_deref(), present.as_ref()));
+    match begun {
+        Ok(begun) => begins(&gateway, begun),
+        Err(refusal) => failed(&gateway.passkey_refused(refusal, source(&parts)).await),
+    }
 }
 
 async fn made(State(gateway): Shared, parts: Parts, Json(answer): Json<MadeAnswer>) -> Response {
@@ -120,12 +133,14 @@ async fn made(State(gateway): Shared, parts: Parts, Json(answer): Json<MadeAnswe
         return failed(&error);
     }
     let cookie = cookie(&gateway, &parts.headers, CEREMONY);
-    ends(&gateway, &parts, gateway.finish_passkey(&answer, cookie.as_deref(), source(&parts)).await)
+    ends(&gateway, &parts, gateway.finish_passkey(&answer, cookie.as_deref(), source(&parts)).await).await
 }
 
 async fn sign_in(State(gateway): Shared, headers: HeaderMap) -> Response {
-    let begun = check_origin(&gateway, &headers).and_then(|()| gateway.begin_passkey_sign_in());
-    begins(&gateway, begun)
+    match check_origin(&gateway, &headers).and_then(|()| gateway.begin_passkey_sign_in()) {
+        Ok(begun) => begins(&gateway, begun),
+        Err(error) => failed(&error),
+    }
 }
 
 async fn signed_in(State(gateway): Shared, parts: Parts, Json(answer): Json<ShownAnswer>) -> Response {
@@ -133,20 +148,15 @@ async fn signed_in(State(gateway): Shared, parts: Parts, Json(answer): Json<Show
         return failed(&error);
     }
     let cookie = cookie(&gateway, &parts.headers, CEREMONY);
-    ends(&gateway, &parts, gateway.finish_passkey_sign_in(&answer, cookie.as_deref(), source(&parts)).await)
+    ends(&gateway, &parts, gateway.finish_passkey_sign_in(&answer, cookie.as_deref(), source(&parts)).await).await
 }
 
-fn begins(gateway: &Gateway, begun: Result<Begun, GatewayError>) -> Response {
-    match begun {
-        Ok(Begun { cookie, options }) => {
-            let response = ([(header::CACHE_CONTROL, "no-store")], Json(options)).into_response();
-            with_cookie(gateway, response, CEREMONY, &cookie)
-        }
-        Err(error) => failed(&error),
-    }
+fn begins(gateway: &Gateway, Begun { cookie, options }: Begun) -> Response {
+    let response = ([(header::CACHE_CONTROL, "no-store")], Json(options)).into_response();
+    with_cookie(gateway, response, CEREMONY, &cookie)
 }
 
-fn ends(gateway: &Gateway, parts: &Parts, done: Result<zeroize::Zeroizing<String>, GatewayError>) -> Response {
+async fn ends(gateway: &Gateway, parts: &Parts, done: Result<zeroize::Zeroizing<String>, Refusal>) -> Response {
     match done {
         Ok(session) => {
             if let Some(before) = present(gateway, &parts.headers) {
@@ -156,7 +166,7 @@ fn ends(gateway: &Gateway, parts: &Parts, done: Result<zeroize::Zeroizing<String
             let response = with_cookie(gateway, response, CEREMONY, "");
             with_cookie(gateway, response, SESSION, &session)
         }
-        Err(error) => failed(&error),
+        Err(refusal) => failed(&gateway.passkey_refused(refusal, source(parts)).await),
     }
 }
 
@@ -182,21 +192,55 @@ fn check_origin(gateway: &Gateway, headers: &HeaderMap) -> Result<(), GatewayErr
 }
 
 /// `POST /auth/passkey/remove`: by a form of the owner's own page.
-async fn remove_own(State(gateway): Shared, headers: HeaderMap, body: axum::body::Bytes) -> Response {
-    let Some(here) = posted(&gateway, &headers, &body) else {
-        return told(StatusCode::FORBIDDEN, "The session is over, or the form is not of its pages. Sign in again.");
+async fn remove_own(State(gateway): Shared, parts: Parts, body: axum::body::Bytes) -> Response {
+    let Some(here) = posted(&gateway, &parts.headers, &body) else {
+        let (text, remedy) = ("The session is over, or the form is not of its pages. Sign in again.", "sign in again");
+        let refusal = GatewayError::request(403, IssueCode::Forbidden, "form-foreign", text, remedy);
+        return shown(&gateway.turned_away(&parts, None, refusal).await);
     };
     let form = pairs(&body);
     let id = only(&form, "id").unwrap_or_default();
-    let owner = gateway.passkey_owner(id);
-    let own = matches!(&here.who, Who::Private(Some(own)) if owner == Some(gateway.roster.surviving(own.patient)));
-    if !own {
-        return told(StatusCode::NOT_FOUND, "You have no such passkey.");
-    }
-    match gateway.remove_passkey(id, (here.user.name.as_str(), None)).await {
+    let own = match &here.who {
+        Who::Private(own) => own.as_ref().map(|own| own.patient),
+        Who::Staff => None,
+    };
+    let trail = own.map(touching).unwrap_or_default();
+    let is_theirs = |owner| own.is_some_and(|own| gateway.roster.are_one(owner, own));
+    let entry = entry_of(&gateway, EventKind::PasskeyChanged, &here);
+    match removed(&gateway, id, entry, &trail, is_theirs).await {
         Ok(()) => see_other(&format!("{AUTH}/passkey")),
-        Err(error) => told(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        Err(error) if error.status() == 404 => told(StatusCode::NOT_FOUND, "You have no such passkey."),
+        Err(error) => shown(&error),
     }
+}
+
+/// An entry about what somebody does on the pages of their own session.
+fn entry_of(gateway: &Gateway, kind: EventKind, here: &Present) -> Event {
+    gateway.journal.event(kind).user(here.user.name.as_str(), here.user.role.as_str())
+}
+
+fn touching(patient: Pseudonym) -> Trail {
+    let trail = Trail::default();
+    trail.touches(patient);
+    trail
+}
+
+/// Removes a passkey for whom it is theirs to remove, as `entry` names them; a refusal has its entry as well.
+async fn removed(
+    gateway: &Gateway,
+    id: &str,
+    entry: Event,
+    trail: &Trail,
+    is_theirs: impl FnOnce(Pseudonym) -> bool,
+) -> Result<(), GatewayError> {
+    let outcome = match gateway.passkey_owner(id) {
+        Some(owner) if is_theirs(owner) => gateway.remove_passkey(id, entry.clone()).await,
+        _ => Err(unknown_passkey()),
+    };
+    if let Err(error) = &outcome {
+        gateway.keep_entry(entry.detail(Detail::Action, "remove"), trail, Some(error)).await?;
+    }
+    outcome
 }
 
 /// Whose.
@@ -208,7 +252,13 @@ struct OfPatient {
 
 /// `POST /passkeys/invitations`
 async fn invite(State(gateway): Shared, LetIn(asking): LetIn, Json(of): Json<OfPatient>) -> Response {
-    match gateway.invite_to_passkey(&of.patient, &asking).await {
+    let outcome = gateway.invite_to_passkey(&of.patient, &asking).await;
+    let mut entry = gateway.entry(EventKind::PasskeyChanged, &asking).detail(Detail::Action, "invite");
+    if let Ok(invited) = &outcome {
+        entry.note(Detail::Until, invited.expires);
+    }
+    let kept = gateway.keep_entry(entry, &asking.trail, outcome.as_ref().err()).await;
+    match kept.and(outcome) {
         Ok(invited) => (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(invited)).into_response(),
         Err(error) => failed(&error),
     }
@@ -227,14 +277,8 @@ async fn list(State(gateway): Shared, about: LetInAbout, Query(of): Query<OfPati
 /// `DELETE /passkeys/{id}`
 async fn remove(State(gateway): Shared, about: LetInAbout, Path(id): Path<String>) -> Response {
     let asking = &about.0;
-    if gateway.passkey_owner(&id).is_none_or(|owner| !about.looks_after(owner)) {
-        let (text, remedy) = ("there is no such passkey", "look at: sealwort passkey list PATIENT");
-        let unknown = GatewayError::request(404, IssueCode::NotFound, "passkey-unknown", text, remedy);
-        let entry = gateway.entry(EventKind::PasskeyChanged, asking).detail(Detail::Action, "remove");
-        let kept = gateway.keep_entry(entry, &asking.trail, Some(&unknown)).await;
-        return failed(&kept.err().unwrap_or(unknown));
-    }
-    match gateway.remove_passkey(&id, (asking.user.as_str(), Some(asking))).await {
+    let entry = gateway.entry(EventKind::PasskeyChanged, asking);
+    match removed(&gateway, &id, entry, &asking.trail, |owner| about.looks_after(owner)).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => failed(&error),
     }

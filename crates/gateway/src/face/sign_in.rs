@@ -89,7 +89,7 @@ async fn callback(State(gateway): Shared, RawQuery(query): RawQuery, parts: Part
             let response = with_cookie(&gateway, response, DEPARTURE, "");
             with_cookie(&gateway, response, SESSION, &arrival.cookie)
         }
-        Err(error) => shown(&error),
+        Err(refusal) => shown(&gateway.sign_in_refused(refusal, source(&parts)).await),
     }
 }
 
@@ -278,7 +278,7 @@ pub(super) fn with_cookie(gateway: &Gateway, mut response: Response, name: &str,
 }
 
 /// A failure as a page.
-fn shown(error: &GatewayError) -> Response {
+pub(super) fn shown(error: &GatewayError) -> Response {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = told(status, &error.to_string());
     if let GatewayError::Throttled { seconds } = error {

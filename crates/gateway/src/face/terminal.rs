@@ -153,7 +153,7 @@ async fn token(State(gateway): Shared, parts: Parts, Json(brought): Json<Brought
     let (Some(waiting), Some(present)) = (waiting, present) else {
         let (text, remedy) = ("the code was used, is over, or is another program's", "run sealwort login again");
         let refusal = GatewayError::request(401, IssueCode::Login, "login-refused", text, remedy);
-        return failed(&gateway.tried_badly("terminal", None, source(&parts), text).unwrap_or(refusal));
+        return failed(&gateway.tried_badly("terminal", None, source(&parts), text).await.unwrap_or(refusal));
     };
     match session_token(&gateway, &present, waiting.patient.as_deref()) {
         Ok(answer) => answer_json(StatusCode::OK, &answer),

@@ -114,13 +114,14 @@ impl Gateway {
             self.tried_well(id, from);
             return Ok(());
         }
-        let waits = self.tried_badly("device", Some(id), from, "the device is not enrolled, or its secret is another");
+        let text = "the device is not enrolled, or its secret is another";
+        let waits = self.tried_badly("device", Some(id), from, text).await;
         Err(waits.unwrap_or_else(|| {
             GatewayError::request(
                 401,
                 IssueCode::Login,
                 DEVICE_UNKNOWN,
-                "the device is not enrolled, or its secret is another",
+                text,
                 "send Authorization: Basic with the device's id and the password that enrolment gave",
             )
         }))

@@ -39,15 +39,20 @@ pub(crate) enum Ending<'a> {
 }
 
 impl Gateway {
-    /// Every such event passes here.
+    /// Tells of it, and keeps its entry when there is time.
     pub(crate) fn note_access(&self, event: &PersonEvent<'_>) {
+        self.access_entry(event).into_iter().for_each(|entry| self.journal.note(entry));
+    }
+
+    /// Every such event passes here. Its entry, if it has one of its own.
+    pub(super) fn access_entry(&self, event: &PersonEvent<'_>) -> Option<Event> {
         let about = |kind, account: Option<&str>, source: &Option<IpAddr>| {
             let mut entry: Event = self.journal.event(kind);
             entry.user = account.map(Into::into);
             entry.note(Detail::Address, source.map(|address| address.to_string()).unwrap_or_default());
             entry
         };
-        let entry = match event {
+        Some(match event {
             PersonEvent::SignedIn { user, source } => {
                 let session = user.session.as_ref().map(ToString::to_string);
                 let mut entry = about(EventKind::SignedIn, Some(&user.name.to_string()), source);
@@ -60,7 +65,7 @@ impl Gateway {
                 tracing::warn!(what, account, ?source, reason, "access was refused");
                 if *what == "token" {
                     // Who is turned away with a bad token has an entry before the answer.
-                    return;
+                    return None;
                 }
                 about(EventKind::SignedIn, *account, source)
                     .refused("access-refused")
@@ -92,7 +97,6 @@ impl Gateway {
                     .detail(Detail::Subject, user)
                     .detail(Detail::Reason, why)
             }
-        };
-        self.journal.note(entry);
+        })
     }
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use sealwort_audit::Event;
 use sealwort_fhir::IssueCode;
 use sealwort_net::client::web::{Reach, WebClient};
 use sealwort_net::config::Interval;
@@ -138,6 +139,19 @@ pub(crate) enum Next {
 pub(crate) struct Departure {
     pub(crate) url: String,
     pub(crate) cookie: Zeroizing<String>,
+}
+
+/// Why somebody is not let in.
+pub(crate) enum Refusal {
+    /// What was shown does not count, for this account where it is known. It counts as a failure.
+    Failed(Option<String>, String),
+    Other(GatewayError),
+}
+
+impl From<GatewayError> for Refusal {
+    fn from(error: GatewayError) -> Self {
+        Self::Other(error)
+    }
 }
 
 /// A sign-in that is done: the session's cookie, and where the user goes.
@@ -304,17 +318,17 @@ impl Gateway {
     }
 
     /// A user comes back.
-    pub(crate) async fn arrive(&self, returned: Returned<'_>, source: Option<IpAddr>) -> Result<Arrival, GatewayError> {
+    pub(crate) async fn arrive(&self, returned: Returned<'_>, source: Option<IpAddr>) -> Result<Arrival, Refusal> {
         let now = self.sessions.now();
         let provider = self.sign_in.provider()?;
-        let refused = |reason: &str| self.refused("sign-in", None, source, reason);
+        let refused = |reason: &str| Refusal::Failed(None, reason.to_owned());
         let Some(waiting) = self.sign_in.take(returned.state, returned.cookie, now) else {
             return Err(refused("this sign-in is not one that this browser began, was used before, or is over"));
         };
         // What the provider said may be the fault of whoever came with its answer.
         let failed = |error: ProviderError| match error {
             ProviderError::Fault(fault) => refused(&fault.to_string()),
-            away @ ProviderError::Away(_) => provider_failed(&away),
+            away @ ProviderError::Away(_) => provider_failed(&away).into(),
         };
         if !provider.answers_as(returned.iss, now).await.map_err(failed)? {
             return Err(refused("the answer names another issuer"));
@@ -461,25 +475,50 @@ impl Gateway {
         }
     }
 
-    /// A failure. The wait that follows it, if one does.
-    pub(crate) fn tried_badly(
+    /// A failure, told when its entries are on disk. The wait that follows it, if one does.
+    pub(crate) async fn tried_badly(
         &self,
         what: &'static str,
         account: Option<&str>,
         source: Option<IpAddr>,
         reason: &str,
     ) -> Option<GatewayError> {
-        self.note_access(&PersonEvent::Refused { what, account, source, reason });
-        let address = source?;
-        let wait = self.sign_in.attempts().failed(account, Source::from(address), self.sessions.now())?;
-        self.note_access(&PersonEvent::LockedOut { account, source, wait });
-        Some(GatewayError::throttled(wait))
+        let (entries, wait) = self.count_failure(what, account, source, reason);
+        self.journal.append_all(entries).await.err().map(GatewayError::from).or(wait)
     }
 
-    fn refused(&self, what: &'static str, account: Option<&str>, source: Option<IpAddr>, reason: &str) -> GatewayError {
-        let waits = self.tried_badly(what, account, source, reason);
-        let refusal = GatewayError::request(401, IssueCode::Login, "sign-in-refused", reason, "sign in again");
-        waits.unwrap_or(refusal)
+    /// The same of a bad token. Its entry is kept with the request that it came with; that of a wait, when there is time.
+    pub(crate) fn token_failed(&self, source: Option<IpAddr>, reason: &str) -> Option<GatewayError> {
+        let (entries, wait) = self.count_failure("token", None, source, reason);
+        entries.into_iter().for_each(|entry| self.journal.note(entry));
+        wait
+    }
+
+    fn count_failure(
+        &self,
+        what: &'static str,
+        account: Option<&str>,
+        source: Option<IpAddr>,
+        reason: &str,
+    ) -> (Vec<Event>, Option<GatewayError>) {
+        let refused = self.access_entry(&PersonEvent::Refused { what, account, source, reason });
+        let failed = |address| self.sign_in.attempts().failed(account, Source::from(address), self.sessions.now());
+        let wait = source.and_then(failed);
+        let locked = wait.and_then(|wait| self.access_entry(&PersonEvent::LockedOut { account, source, wait }));
+        (refused.into_iter().chain(locked).collect(), wait.map(GatewayError::throttled))
+    }
+
+    /// What is answered to whom is not let in, when that is on disk.
+    pub(crate) async fn sign_in_refused(&self, refusal: Refusal, source: Option<IpAddr>) -> GatewayError {
+        match refusal {
+            Refusal::Failed(account, reason) => {
+                let waits = self.tried_badly("sign-in", account.as_deref(), source, &reason).await;
+                let refused =
+                    || GatewayError::request(401, IssueCode::Login, "sign-in-refused", reason, "sign in again");
+                waits.unwrap_or_else(refused)
+            }
+            Refusal::Other(error) => error,
+        }
     }
 }
 
