@@ -377,11 +377,13 @@ impl LetInAbout {
     /// Refuses who may not decide about this patient. To others than the patient's delegates the patient is unknown.
     pub(crate) async fn check_decides_for(&self, gateway: &Gateway, patient: &str) -> Result<(), GatewayError> {
         let asking = &self.0;
+        let named = gateway.patient_named(patient, crate::people::TREATMENT).await;
+        // Whom it was about stands in the log however it ends.
+        named.iter().for_each(|named| asking.trail.touches(*named));
         if asking.is_whole_user() {
             return Ok(());
         }
-        let named = gateway.patient_named(patient, crate::people::TREATMENT).await?;
-        asking.trail.touches(named);
+        let named = named?;
         if asking.may_decide_for(named) {
             return Ok(());
         }
