@@ -372,7 +372,9 @@ impl Gateway {
                     waiting.records.into_iter().map(WaitingRecord::labelled).collect::<Result<_, _>>()?;
                 let (records, written) = (Arc::new(records), (Basis::Unread, self.sessions.now()));
                 let outcome = self.store_records(&waiting.locators, id, records, &asking, written).await;
-                if outcome.as_ref().err().is_some_and(|error| error.is_away() || error.is_session_lost()) {
+                let waits = outcome.as_ref().err().is_some_and(|error| error.is_away() || error.is_session_lost());
+                // What was read for it stands in the logs of broker and archive, and so it does here.
+                if waits && !asking.trail.has_grants() {
                     return outcome.map(|_| ());
                 }
                 // That it was taken has its entry from then; this one says that it went out.

@@ -68,6 +68,11 @@ impl Trail {
         all.push(granted);
     }
 
+    /// Whether broker and archive were asked for anything: their logs tell of it.
+    pub(crate) fn has_grants(&self) -> bool {
+        self.touched().patients.values().any(|access| !access.granted.is_empty())
+    }
+
     /// A resource of a patient is shown.
     pub(crate) fn shows(&self, patient: Pseudonym, kind: ResourceType, id: &str) {
         let mut touched = self.touched();
