@@ -43,10 +43,8 @@ pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
         Some(count) => count.parse::<usize>().map_err(|_| bad_parameter("_count", "it is a whole number"))?,
         None => COUNT,
     };
-    let mut all = Vec::new();
-    for identity in gateway.roster.identities(named(gateway, &ask.asking, ask.place.id()?).await?) {
-        all.push(gateway.access_log(identity, &ask.asking.trail).await?);
-    }
+    let holding = named(gateway, &ask.asking, ask.place.id()?).await?;
+    let all = logs_of(gateway, &ask.asking, holding).await?;
     let first = all.first().map(|log| log.logs.as_slice()).unwrap_or_default();
     let origins: Vec<&str> = first.iter().map(|log| log.origin.as_str()).collect();
     let &[own, broker, archive] = origins.as_slice() else {
@@ -70,9 +68,13 @@ pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
         None => 0,
     };
     let patient = ask.place.id()?.as_str();
-    let scene = Scene { origins: [own, broker, archive], base: &gateway.base, patient: Some(patient) };
+    let ids = gateway.ids_of_identities(holding, patient).await?;
+    let event = |row: &Row<'_>| {
+        let patient = row.lead.event.patient.and_then(|patient| ids.get(&patient)).map(String::as_str);
+        audit_event(row, &Scene { origins: [own, broker, archive], base: &gateway.base, patient }).to_string()
+    };
     let page: Vec<_> = rows.iter().skip(skip).take(count.clamp(1, COUNT_MAX)).collect();
-    let written: Vec<_> = page.iter().map(|row| (url(gateway, row), audit_event(row, &scene).to_string())).collect();
+    let written: Vec<_> = page.iter().map(|row| (url(gateway, row), event(row))).collect();
     let shown = skip.saturating_add(written.len());
     let outcome = Outcome::of(standing(&all, &rows)).map(|outcome| outcome.to_bytes());
     let mut entries: Vec<_> = written
@@ -105,14 +107,32 @@ pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
 /// `sealwort audit verify`.
 pub(super) async fn proof(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
     ask.knows(&[])?;
-    let content = proof_file(gateway, &ask.asking, ask.place.id()?).await?;
+    let holding = named(gateway, &ask.asking, ask.place.id()?).await?;
+    let content = written(&gateway.access_log(holding, &ask.asking.trail).await?)?;
     Ok(Reply { status: StatusCode::OK, content: content.into(), kind: Content::Json, ..Reply::default() })
 }
 
-/// The same as a file.
-pub(super) async fn proof_file(gateway: &Gateway, asking: &Asking, id: &ResourceId) -> Result<Vec<u8>, GatewayError> {
-    let log = gateway.access_log(named(gateway, asking, id).await?, &asking.trail).await?;
+/// The same of all identities of a patient, a file each; first the one that stands for them.
+pub(super) async fn proof_files(
+    gateway: &Gateway,
+    asking: &Asking,
+    id: &ResourceId,
+) -> Result<Vec<Vec<u8>>, GatewayError> {
+    let logs = logs_of(gateway, asking, named(gateway, asking, id).await?).await?;
+    logs.iter().map(written).collect()
+}
+
+fn written(log: &AccessLog) -> Result<Vec<u8>, GatewayError> {
     serde_json::to_vec_pretty(&log.to_file()).map_err(|_| GatewayError::Kept("a log cannot be written down"))
+}
+
+/// What is known of all identities of a patient.
+async fn logs_of(gateway: &Gateway, asking: &Asking, patient: Pseudonym) -> Result<Vec<AccessLog>, GatewayError> {
+    let mut all = Vec::new();
+    for identity in gateway.roster.identities(patient) {
+        all.push(gateway.access_log(identity, &asking.trail).await?);
+    }
+    Ok(all)
 }
 
 /// The identity named, for who may see the logs about it.
@@ -181,11 +201,12 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
         (Some(id), _) | (None, Some(PatientNamed::Id(id))) => Some(id.as_str().to_owned()),
         _ => None,
     };
-    let (mut within, mut whose) = (AuditQuery::default(), vec![None]);
+    let (mut within, mut whose, mut ids) = (AuditQuery::default(), vec![None], HashMap::new());
     if let Some(id) = &named {
         let patient = gateway.patient_holding(ResourceType::PATIENT, id, &ask.asking.purpose).await?;
         // Of nobody known here there is no entry.
         let patient = patient.ok_or_else(super::read::not_found)?;
+        ids = gateway.ids_of_identities(patient, id).await?;
         whose.clear();
         for identity in gateway.roster.identities(patient) {
             ask.asking.trail.touches(identity);
@@ -212,14 +233,14 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
             "name a patient or a shorter time: date=ge2026-01-01&date=lt2026-02-01",
         ));
     }
-    let shown = gateway.events_of(entries, named).await?;
+    let shown = gateway.events_of(entries, ids, named).await?;
     let found = query.run(&shown.corpus, &Visible::Everything, asked.position.as_ref());
     let path = path(ask);
     let position = asked.position.as_ref();
     let page = Page { gateway, query: &query, position, path: &path, subset: subset(&asked.parameters)? };
     let content = |at: u32| {
         let entry = shown.entries.get(usize::try_from(at).ok()?)?;
-        Some((ResourceType::AUDIT_EVENT, id(entry), shown.writing.event(entry).to_string().into()))
+        Some((ResourceType::AUDIT_EVENT, id(entry), shown.writing.event(entry, None).to_string().into()))
     };
     Ok(Reply::resource(StatusCode::OK, page.answer(&found, None, content, Vec::new())))
 }
@@ -236,9 +257,9 @@ pub(super) async fn read(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Gat
     if let Some(patient) = entries.first().and_then(|entry| entry.event.patient) {
         ask.asking.trail.touches(patient);
     }
-    let shown = gateway.events_of(entries, None).await?;
+    let shown = gateway.events_of(entries, HashMap::new(), None).await?;
     let entry = shown.entries.first().ok_or_else(super::read::not_found)?;
-    Ok(Reply::resource(StatusCode::OK, shown.writing.event(entry).to_string()))
+    Ok(Reply::resource(StatusCode::OK, shown.writing.event(entry, None).to_string()))
 }
 
 /// Entries of the gateway's own log, and what searches for them as AuditEvents run over.
@@ -257,8 +278,10 @@ struct Writing {
 }
 
 impl Writing {
-    fn event(&self, entry: &Entry) -> Value {
-        let patient = entry.event.patient.and_then(|patient| self.patients.get(&patient)).map(String::as_str);
+    /// As an access to this Patient, or to the one that stands for the identity which the entry is about.
+    fn event(&self, entry: &Entry, named: Option<&str>) -> Value {
+        let own = || self.patients.get(&entry.event.patient?).map(String::as_str);
+        let patient = named.or_else(own);
         let row = Row { lead: entry, others: Vec::new(), missing: Vec::new() };
         audit_event(&row, &Scene { origins: [&self.own, "", ""], base: &self.base, patient })
     }
@@ -286,13 +309,35 @@ impl Gateway {
         opened.ok_or(GatewayError::Kept("an entry of the audit log was altered: run sealwort audit verify"))
     }
 
-    /// Reads entries as AuditEvents, away from the threads that serve connections. `named` is the id by which the one
-    /// patient of all of them was asked for.
-    async fn events_of(&self, entries: Vec<Entry>, named: Option<String>) -> Result<Shown, GatewayError> {
-        let mut patients: HashMap<Pseudonym, String> = HashMap::new();
+    /// Ids of the Patients that stand for the identities of one patient: each has its own, though they were merged. The
+    /// one that was named has this id.
+    async fn ids_of_identities(&self, named: Pseudonym, id: &str) -> Result<HashMap<Pseudonym, String>, GatewayError> {
+        let mut ids = HashMap::new();
+        for source in self.roster.merged_into(self.roster.surviving(named)) {
+            if let Some(merge) = self.roster.merge(source).await? {
+                ids.extend([(merge.source, merge.source_id), (merge.target, merge.target_id)]);
+            }
+        }
+        ids.insert(named, id.to_owned());
+        Ok(ids)
+    }
+
+    /// Reads entries as AuditEvents, away from the threads that serve connections. Ids of Patients are looked up beside
+    /// those that are known. `named` is the id by which the one patient of all of them was asked for: by it they are found,
+    /// whichever identity they are about.
+    async fn events_of(
+        &self,
+        entries: Vec<Entry>,
+        mut patients: HashMap<Pseudonym, String>,
+        named: Option<String>,
+    ) -> Result<Shown, GatewayError> {
         for patient in entries.iter().filter_map(|entry| entry.event.patient) {
             if let std::collections::hash_map::Entry::Vacant(place) = patients.entry(patient) {
-                let known = named.clone().or_else(|| self.people.of(patient).first().map(|id| id.as_str().to_owned()));
+                let known = match self.people.of(patient).first() {
+                    Some(id) => Some(id.as_str().to_owned()),
+                    // Who was given up is not among the people.
+                    None => self.patient_id_of(patient).await.ok().map(|id| id.to_string()),
+                };
                 known.map(|id| place.insert(id));
             }
         }
@@ -301,7 +346,7 @@ impl Gateway {
             let mut corpus = Corpus::new(&[&writing.base]);
             for (at, entry) in (0..).zip(&entries) {
                 let changed = i64::try_from(entry.event.time).unwrap_or(i64::MAX);
-                let event = writing.event(entry);
+                let event = writing.event(entry, named.as_deref().filter(|_| entry.event.patient.is_some()));
                 let document = Document::read(ResourceType::AUDIT_EVENT, &id(entry), changed, &event);
                 if let Some(at) = Ordinal::new(at) {
                     corpus.put(at, Arc::new(document));

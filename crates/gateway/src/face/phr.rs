@@ -16,7 +16,7 @@ use sealwort_smart::Action;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::access_log::proof_file;
+use super::access_log::proof_files;
 use super::everything::{summarised, whole};
 use super::reply::{Content, Reply, date};
 use super::request::{Ask, bad_parameter};
@@ -138,8 +138,9 @@ struct Leaving {
     consent: Option<Vec<u8>>,
     /// The summary.
     summary: Vec<u8>,
-    /// Who had to do with the record, with what proves it; where who asks may see that, and this hospital may ask for it.
-    access_log: Option<Vec<u8>>,
+    /// Who had to do with the record, with what proves it, for each identity of the patient; where who asks may see that,
+    /// and this hospital may ask for it.
+    access_logs: Vec<Vec<u8>>,
 }
 
 impl Leaving {
@@ -162,14 +163,13 @@ impl Leaving {
             }
             Err(_) => None,
         };
-        let access_log = match form {
-            Form::Sphr => match proof_file(gateway, asking, &id).await {
-                Ok(file) => Some(file),
+        let access_logs = match form {
+            Form::Sphr => match proof_files(gateway, asking, &id).await {
                 // Nobody gets it by an export who may not see it otherwise.
-                Err(error) if error.status() < 500 => None,
-                Err(error) => return Err(error),
+                Err(error) if error.status() < 500 => Vec::new(),
+                files => files?,
             },
-            Form::Bundle | Form::Summary => None,
+            Form::Bundle | Form::Summary => Vec::new(),
         };
         let mut leaving = Self {
             gateway: Arc::clone(gateway),
@@ -181,7 +181,7 @@ impl Leaving {
             missing: BTreeSet::new(),
             consent,
             summary,
-            access_log,
+            access_logs,
         };
         leaving.follow().await?;
         Ok(leaving)

@@ -30,8 +30,9 @@ pub(super) async fn write(leaving: &Leaving, outlet: Outlet) -> Result<(), Gatew
     if let Some(consent) = &leaving.consent {
         folder.whole("consent.json", "application/json", consent).await?;
     }
-    if let Some(log) = &leaving.access_log {
-        folder.whole("access-log.json", "application/json", log).await?;
+    for (number, log) in (1..).zip(&leaving.access_logs) {
+        let which = if number == 1 { String::new() } else { format!("-{number}") };
+        folder.whole(&format!("access-log{which}.json"), "application/json", log).await?;
     }
     documents(leaving, &mut folder).await?;
     let manifest = manifest(leaving, &folder, lines, provenances);
