@@ -10,7 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use minicbor::{Decode, Encode};
-use sealwort_audit::{Detail, Event, EventKind};
+use sealwort_audit::{Detail, Event, EventKind, Line};
 use sealwort_fhir::IssueCode;
 use sealwort_passkeys::{ALGORITHMS, Assertion, CHALLENGE_BYTES, RelyingParty};
 use sealwort_pki::{PublicKey, UnixTime};
@@ -426,7 +426,7 @@ impl Gateway {
         self.roster.remove_row(RosterKind::Passkey, &passkey.id.0).await?;
         lock(&self.passkeys.known).remove(&passkey.id.0);
         let name = passkey_name(&passkey.id.0);
-        let by = entry.user.as_ref().map(|user| user.as_str()).unwrap_or_default();
+        let by = entry.user.as_ref().map(Line::as_str).unwrap_or_default();
         self.end_sessions_where(|person| person.passkey.as_deref() == Some(name.as_str()), by);
         self.note_passkey("remove", &passkey, entry).await
     }

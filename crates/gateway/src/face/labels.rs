@@ -11,6 +11,7 @@ use sealwort_audit::{Detail, EventKind};
 use sealwort_fhir::Resource;
 use serde::{Deserialize, Serialize};
 
+use super::pace::Pace;
 use super::{LetIn, Shared, failed};
 use crate::Gateway;
 use crate::error::GatewayError;
@@ -28,7 +29,9 @@ struct Named {
 }
 
 async fn held(State(gateway): Shared, LetIn(asking): LetIn, Query(named): Query<Named>) -> Response {
+    let pace = Pace::begin(&asking.trail);
     let outcome = gateway.explain_label_held(&named.resource, &asking).await;
+    pace.keep(&asking.trail).await;
     answered(&gateway, EventKind::Read, &asking, "explain label", outcome).await
 }
 

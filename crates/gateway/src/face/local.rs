@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use sealwort_audit::{Detail, Event, EventKind};
 use serde::{Deserialize, Serialize};
 
+use super::pace::Pace;
 use super::{Administrator, LetIn, LetInAbout, Shared, failed};
 use crate::Gateway;
 use crate::consent::explain::ExplainRequest;
@@ -108,7 +109,9 @@ pub(super) async fn explain(
     LetIn(asking): LetIn,
     Json(request): Json<ExplainRequest>,
 ) -> Response {
+    let pace = Pace::begin(&asking.trail);
     let outcome = gateway.explain(request, &asking).await;
+    pace.keep(&asking.trail).await;
     let entry = gateway.entry(EventKind::ConsentRead, &asking).detail(Detail::Action, "explain");
     if let Err(error) = gateway.keep_entry(entry, &asking.trail, outcome.as_ref().err()).await {
         return failed(&error);
