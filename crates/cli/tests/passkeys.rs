@@ -251,4 +251,22 @@ fn patients_sign_in_with_passkeys() {
     assert_eq!(actions, ["invite", "add", "add", "remove", "remove", "invite", "add", "remove"]);
     let wrong = site.staff(&["passkey", "remove", &one]);
     assert!(errors(&wrong).contains("no such passkey"), "{}", errors(&wrong));
+
+    // The owner's look at the list has its entry, and so has what was refused.
+    let foreign = browser.tell(&json!({"send": ["/auth/passkey/remove", {"id": one}]}));
+    assert_eq!(foreign["status"], 403);
+    let has = |kind: &str, role: &str, detail: &str, value: &str, code: &str| {
+        let search = ["audit", "search", "--folder", text(&folder), "--kind", kind, "--json"];
+        let all = json_of(&support::run(&search));
+        let is_it = |entry: &Value| {
+            entry["details"][detail] == value
+                && entry["role"].as_str().unwrap_or_default() == role
+                && entry["code"].as_str().unwrap_or_default() == code
+        };
+        assert!(all.as_array().unwrap().iter().any(is_it), "{kind}: {all:#}");
+    };
+    has("list-read", "patient", "subject", "passkeys", "");
+    has("passkey-changed", "physician", "action", "remove", "passkey-unknown");
+    has("signed-in", "", "method", "passkey", "access-refused");
+    has("signed-in", "", "action", "POST /auth/passkey/remove", "form-foreign");
 }

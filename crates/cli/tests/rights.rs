@@ -654,7 +654,31 @@ fn what_belongs_to_either_identity_follows_the_merge() {
     let events = |id: &str| auditor.get(&format!("/fhir/AuditEvent?patient={id}&_count=1000")).with(200).text();
     for id in ["p1", "p2"] {
         assert!(log(id).contains("dr-before") && events(id).contains("dr-before"), "{id}");
+        // An access is to the Patient whose record it was, by whichever id it is asked for.
+        for found in [log(id), events(id)] {
+            let found: Value = serde_json::from_str(&found).unwrap();
+            let of_doctor = |event: &&Value| event["agent"].to_string().contains("dr-before");
+            let all = found["entry"].as_array().unwrap().iter().map(|entry| &entry["resource"]);
+            let whose: Vec<_> = all.clone().filter(of_doctor).map(|event| &event["entity"][0]["what"]).collect();
+            assert!(whose.iter().all(|what| what["reference"] == "Patient/p1"), "{id}: {whose:?}");
+            assert!(all.clone().any(|event| event["entity"][0]["what"]["reference"] == "Patient/p2"), "{id}");
+        }
+        let folder = auditor.get(&format!("/fhir/Patient/{id}/$phr-export")).with(200).body;
+        let mut folder = zip::ZipArchive::new(std::io::Cursor::new(folder)).unwrap();
+        let patients = ["access-log.json", "access-log-2.json"].map(|name| {
+            let part = folder.by_name(&format!("{id}/{name}")).unwrap();
+            serde_json::from_reader::<_, Value>(part).unwrap()["patient"].clone()
+        });
+        assert_ne!(patients[0], patients[1]);
+        assert!(folder.by_name(&format!("{id}/access-log-3.json")).is_err());
     }
+    let delegate = json!({
+        "patient": "p1", "account": "erin", "name": "Erin", "relationship": "PRN", "rights": ["read"], "days": 30,
+    });
+    world.request(here, "POST", "/delegates", delegate.to_string().as_bytes()).unwrap().with(201);
+    let wrong = json!({"patient": "p1", "to": "hospital-b", "labels": ["nonsense"]});
+    assert_eq!(world.request(here, "POST", "/consent/grant", wrong.to_string().as_bytes()).unwrap().refusal().0, 422);
+    assert!(events("p1").contains("word-unknown"), "what was refused names whom it was about");
     let proof =
         |id: &str| auditor.get(&format!("/fhir/Patient/{id}/$access-log-proof")).with(200).json()["patient"].clone();
     assert_ne!(proof("p1"), proof("p2"));
@@ -699,4 +723,5 @@ fn what_belongs_to_either_identity_follows_the_merge() {
     merged(&world, here, "$unmerge", two("p1", "p2")).with(200);
     assert!(log("p1").contains("dr-before") && events("p1").contains("dr-before"));
     assert!(!log("p2").contains("dr-before") && !events("p2").contains("dr-before"));
+    assert!(log("p1").contains("delegate-changed"), "whose delegate it is");
 }
