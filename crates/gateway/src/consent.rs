@@ -387,7 +387,7 @@ pub(crate) fn authority_elsewhere() -> GatewayError {
     )
 }
 
-fn directive_digest(directive: &Directive) -> [u8; 32] {
+pub(crate) fn directive_digest(directive: &Directive) -> [u8; 32] {
     *hash("sealwort directive v1", &directive.to_bytes()).as_bytes()
 }
 

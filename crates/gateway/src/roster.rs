@@ -160,11 +160,14 @@ impl Roster {
         self.read(RosterKind::Merge, source.as_bytes()).await?.map(|row| Merge::read(&row)).transpose()
     }
 
-    /// Keeps a merge. Where it holds, everything of the one leads to the other.
+    /// Keeps a merge. Where it holds, and only there, everything of the one leads to the other.
     pub(crate) async fn put_merge(&self, merge: &Merge) -> Result<(), GatewayError> {
         self.store.put_roster(vec![self.row(RosterKind::Merge, merge.source.as_bytes(), &merge.row())]).await?;
+        let mut merged = self.merged();
         if merge.holds {
-            self.merged().insert(merge.source, merge.target);
+            merged.insert(merge.source, merge.target);
+        } else {
+            merged.remove(&merge.source);
         }
         Ok(())
     }
@@ -174,7 +177,6 @@ impl Roster {
         match self.merge(source).await? {
             Some(mut merge) if merge.before.is_some() => {
                 merge.holds = false;
-                self.merged().remove(&source);
                 self.put_merge(&merge).await
             }
             _ => self.remove_merge(source).await,

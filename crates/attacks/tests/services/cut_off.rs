@@ -1,5 +1,6 @@
 //! A merge of two identities that is cut off: the stores of gateway and archive fail from one write on, from each in turn,
-//! and the gateway starts anew. Asked again it is completed, and nothing of it is done twice.
+//! and the gateway starts anew. Asked again it is completed, and nothing of it is done twice. So is undoing it, which gives
+//! back no consent that was withdrawn meanwhile.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -264,6 +265,86 @@ async fn a_merge_that_is_cut_off_anywhere_is_completed() {
         assert!(!hospital.shows(&format!("/fhir/Patient/p{source}")).await.contains("replaced-by"), "cut {cut}");
         if whole {
             break;
+        }
+        cut += 1;
+    }
+    assert!(cut > 10, "it was cut off {cut} times");
+    trigger.fire();
+}
+
+/// What becomes of another hospital's consent before an unmerge that is cut off is completed.
+#[derive(Debug, Clone, Copy)]
+enum Decided {
+    /// Only one had granted it. While they are merged it is granted for both, and withdrawn from both.
+    AndBack,
+    /// Both had granted it; it is withdrawn after the cut.
+    Since,
+}
+
+impl Hospital {
+    /// Grants or withdraws what the other hospital may see of a patient.
+    async fn decide(&self, change: &str, number: i64) -> u16 {
+        let body = format!(r#"{{"patient":"urn:cut|{number}","to":"{OTHER}"}}"#);
+        self.ask("POST", &format!("/consent/{change}"), &body).await.0
+    }
+
+    async fn grants(&self, number: i64) -> bool {
+        self.shows(&format!("/consent?patient=p{number}")).await.contains(OTHER)
+    }
+}
+
+const OTHER: &str = "sealwort://demo/gateway/other";
+
+#[tokio::test]
+async fn an_unmerge_that_is_cut_off_anywhere_gives_back_nothing_that_was_withdrawn() {
+    let place = tempfile::tempdir().unwrap();
+    let left = Arc::new(AtomicI64::new(NEVER));
+    let (trigger, shutdown) = Shutdown::channel();
+    let (mut hospital, _log) = start(place.path(), &left, &shutdown).await;
+    let (mut cut, mut wholes) = (0, 0);
+    while wholes < 2 {
+        wholes = 0;
+        for decided in [Decided::AndBack, Decided::Since] {
+            let source = 4 * cut + if matches!(decided, Decided::Since) { 3 } else { 1 };
+            let target = source + 1;
+            for number in [source, target] {
+                hospital.patient(number).await;
+            }
+            assert_eq!(hospital.decide("grant", source).await, 200);
+            if matches!(decided, Decided::Since) {
+                assert_eq!(hospital.decide("grant", target).await, 200);
+            }
+            let side = |name: &str, number: i64| {
+                format!(r#"{{"name":"{name}","valueReference":{{"reference":"Patient/p{number}"}}}}"#)
+            };
+            let (one, other) = (side("source-patient", source), side("target-patient", target));
+            let both = format!(r#"{{"resourceType":"Parameters","parameter":[{one},{other}]}}"#);
+            let (status, answer) = hospital.ask("POST", "/fhir/Patient/$merge", &both).await;
+            assert_eq!(status, 200, "{answer}");
+            if matches!(decided, Decided::AndBack) {
+                for change in ["grant", "withdraw"] {
+                    assert_eq!(hospital.decide(change, target).await, 200);
+                }
+            }
+
+            left.store(cut, Ordering::SeqCst);
+            let (first, answer) = hospital.ask("POST", "/fhir/Patient/$unmerge", &both).await;
+            wholes += i32::from(left.swap(NEVER, Ordering::SeqCst) > 0);
+            assert!(first == 200 || first >= 500, "cut {cut}, {decided:?}: {answer}");
+            hospital.restart().await;
+            if matches!(decided, Decided::Since) {
+                for number in [target, source] {
+                    // The two are parted by now, or not yet: then it is withdrawn from both at once.
+                    if hospital.grants(number).await {
+                        assert_eq!(hospital.decide("withdraw", number).await, 200, "cut {cut}");
+                    }
+                }
+            }
+            let (again, answer) = hospital.ask("POST", "/fhir/Patient/$unmerge", &both).await;
+            assert!(again == 200 || first == 200, "cut {cut}, {decided:?}: {answer}");
+            for number in [source, target] {
+                assert!(!hospital.grants(number).await, "cut {cut}, {decided:?}: p{number} has consent again");
+            }
         }
         cut += 1;
     }

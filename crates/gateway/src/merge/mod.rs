@@ -23,19 +23,21 @@ use sealwort_proto::{DepositId, Pseudonym};
 
 use crate::Gateway;
 use crate::change::{Does, Unresolved, Wanted, single};
+use crate::consent::directive_digest;
 use crate::consent::statements::Book;
 use crate::deposit::{Basis, Labelled};
 use crate::emergency::Access;
 use crate::error::GatewayError;
 use crate::open::unexpected;
+use crate::patients::wrong;
 use crate::people::TREATMENT;
 use crate::roster::Known;
 use crate::user::Asking;
 use crate::view::PatientView;
 use note::{MergeNote, Side, Standing, fresh_linkage};
 
-/// Largest row, in bytes: two directives, two books of Consents.
-const MERGE_BYTES_MAX: usize = 2 * STATEMENT_BYTES_MAX + (2 << 20) + 4096;
+/// Largest row, in bytes: three directives, two books of Consents.
+const MERGE_BYTES_MAX: usize = 3 * STATEMENT_BYTES_MAX + (2 << 20) + 4096;
 
 /// A merge that this hospital knows of.
 #[derive(Debug, Clone, Encode, Decode)]
@@ -74,6 +76,23 @@ pub(crate) struct Before {
     /// The surviving Patient before it was replaced with the merge, and what replaced it; absent where nothing did.
     #[n(3)]
     patient: Option<(Blob, Blob)>,
+    /// Set when their consents are parted, and with it that the merge does not hold any more.
+    #[n(4)]
+    parting: Option<Parting>,
+}
+
+/// How consent stood when it was parted: whoever completes that tells by it what is done already.
+#[derive(Debug, Clone, Encode, Decode)]
+#[cbor(array)]
+struct Parting {
+    /// Versions of the two directives. A later one was given back already, and may have been changed since.
+    #[n(0)]
+    source: u64,
+    #[n(1)]
+    target: u64,
+    /// The surviving one's directive, where the patient decided anew while they were merged.
+    #[n(2)]
+    decided: Option<Blob>,
 }
 
 #[derive(Debug, Clone, Encode, Decode)]
@@ -88,10 +107,13 @@ struct Consented {
 
 impl Consented {
     fn terms(&self) -> Result<Vec<Terms>, GatewayError> {
-        let directive = Directive::from_bytes(self.directive.as_ref());
-        let directive = directive.map_err(|_| GatewayError::Kept("a kept directive cannot be read"))?;
-        Ok(terms_of(&directive))
+        kept_terms(&self.directive)
     }
+}
+
+fn kept_terms(directive: &Blob) -> Result<Vec<Terms>, GatewayError> {
+    let directive = Directive::from_bytes(directive.as_ref());
+    Ok(terms_of(&directive.map_err(|_| GatewayError::Kept("a kept directive cannot be read"))?))
 }
 
 impl Merge {
@@ -166,6 +188,14 @@ impl Gateway {
         if begun.as_ref().is_some_and(|begun| begun.target != target.patient) {
             return Err(refused(409, "patient-merged", "the source is merged into another patient already", UNDO));
         }
+        if begun.as_ref().and_then(|begun| begun.before.as_ref()).is_some_and(|before| before.parting.is_some()) {
+            return Err(refused(
+                409,
+                "patient-merged",
+                "undoing the merge of these two was cut off",
+                "complete that first: sealwort patient unmerge",
+            ));
+        }
         self.check_mergeable(&source, &target).await?;
         let (from, to) = (self.own(source.patient).await?, self.own(target.patient).await?);
         let mut merge = match begun {
@@ -182,6 +212,7 @@ impl Gateway {
                     target: self.consented(&to).await?,
                     agreed: 0,
                     patient: None,
+                    parting: None,
                 }),
             },
         };
@@ -405,10 +436,12 @@ impl Gateway {
 
     /// Signs terms, and keeps them as what stands beside Consents: they may limit this hospital's own users.
     async fn stand(&self, patient: Pseudonym, terms: Vec<Terms>) -> Result<u64, GatewayError> {
-        let version = self.sign_terms(patient, terms).await?;
-        let known = self.roster.known(patient).await?.ok_or_else(GatewayError::unknown_patient)?;
-        self.roster.put_consents(patient, &Book::beginning(&self.newest_directive(&known).await?)).await?;
-        Ok(version)
+        let current = self.newest_directive(&self.own(patient).await?).await?;
+        let issued = crate::consent::dated(&current, self.sessions.now().as_secs());
+        let next = current.replace(issued, directive_digest(&current), terms.clone()).map_err(|error| wrong(&error))?;
+        // Kept first: who is asked again after a directive was signed has no more to do.
+        self.roster.put_consents(patient, &Book::beginning(&next)).await?;
+        self.sign_terms(patient, terms).await
     }
 
     /// Whether a record says already what is to be told it.

@@ -3,9 +3,10 @@
 use sealwort_consent::in_common;
 use sealwort_fhir::{Resource, ResourceType, parse_token, same_content};
 use sealwort_proto::Pseudonym;
+use sealwort_proto::codec::Blob;
 
 use super::note::Standing;
-use super::{Consented, Doing, Merge, Merged, refused, terms_of};
+use super::{Before, Consented, Doing, Merge, Merged, Parting, kept_terms, refused};
 use crate::Gateway;
 use crate::error::GatewayError;
 use crate::people::TREATMENT;
@@ -28,7 +29,7 @@ impl Gateway {
             None => self.patient_holding(ResourceType::PATIENT, source, TREATMENT).await?,
         };
         let patient = patient.ok_or_else(GatewayError::unknown_patient)?;
-        let merge = self.roster.merge(patient).await?.ok_or_else(|| {
+        let mut merge = self.roster.merge(patient).await?.ok_or_else(|| {
             refused(
                 409,
                 "patient-not-merged",
@@ -60,9 +61,7 @@ impl Gateway {
                 self.tell(patient, &undone, asking).await?;
             }
         }
-        // The surviving one's consent is no more the other's.
-        self.roster.merge_undone(merge.source).await?;
-        self.part_consents(&merge, &before.source, &before.target, before.agreed).await?;
+        self.part_consents(&mut merge, &before).await?;
         for patient in [merge.target, merge.source] {
             self.patients.consent_changed(patient);
         }
@@ -87,24 +86,33 @@ impl Gateway {
     }
 
     /// Each has the consent again that it had. Where the patient decided anew meanwhile, that stays with the surviving one,
-    /// and the other one has no more of its own back than was decided.
-    async fn part_consents(
-        &self,
-        merge: &Merge,
-        source: &Consented,
-        target: &Consented,
-        agreed: u64,
-    ) -> Result<(), GatewayError> {
+    /// and the other one has no more of its own back than was decided. Again it completes what was cut off, and gives
+    /// nothing back a second time.
+    async fn part_consents(&self, merge: &mut Merge, before: &Before) -> Result<(), GatewayError> {
         let _one_at_a_time = self.consenting.lock().await;
-        let known = self.own(merge.target).await?;
-        let now = self.newest_directive(&known).await?;
-        // 0 where the merge was cut off while consent was agreed. Where this was cut off, the surviving one has its own back.
-        if agreed == 0 || now.version() == agreed || terms_of(&now) == target.terms()? {
-            self.restore(merge.target, target).await?;
-            return self.restore(merge.source, source).await;
+        let source = self.newest_directive(&self.own(merge.source).await?).await?;
+        let target = self.newest_directive(&self.own(merge.target).await?).await?;
+        let parting = before.parting.clone().unwrap_or_else(|| {
+            // 0 where the merge was cut off while consent was agreed.
+            let anew = before.agreed != 0 && target.version() != before.agreed;
+            let decided = anew.then(|| Blob(target.to_bytes()));
+            Parting { source: source.version(), target: target.version(), decided }
+        });
+        if before.parting.is_none() {
+            // The surviving one's consent is no more the other's: what is decided from now on is of one of them alone.
+            merge.before = Some(Before { parting: Some(parting.clone()), ..before.clone() });
+            merge.holds = false;
+            self.roster.put_merge(merge).await?;
         }
-        let decided = self.retagged(&terms_of(&now), merge.target, merge.source);
-        self.stand(merge.source, in_common(&source.terms()?, &decided)).await.map(drop)
+        if parting.decided.is_none() && target.version() == parting.target {
+            self.restore(merge.target, &before.target).await?;
+        }
+        if source.version() != parting.source {
+            return Ok(());
+        }
+        let Some(decided) = parting.decided else { return self.restore(merge.source, &before.source).await };
+        let decided = self.retagged(&kept_terms(&decided)?, merge.target, merge.source);
+        self.stand(merge.source, in_common(&before.source.terms()?, &decided)).await.map(drop)
     }
 
     async fn restore(&self, patient: Pseudonym, before: &Consented) -> Result<(), GatewayError> {
