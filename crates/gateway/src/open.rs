@@ -69,13 +69,21 @@ impl Gateway {
         let view = Box::pin(self.open_under(patient, asking, emergency.as_ref())).await?;
         // Who was merged into another one is shown with that one, as long as it says so.
         if let Some(target) = self.led_on(&view).await? {
+            self.check_delegate(asking)?;
             return Box::pin(self.open(target, asking)).await;
         }
         let view = Box::pin(self.with_merged(view, asking, emergency.as_ref())).await?;
+        self.check_delegate(asking)?;
         if let Some(access) = emergency {
             self.note_opened(&access.id, &view).await?;
         }
         Ok(view)
+    }
+
+    /// Refuses who was let in as a delegate for one identity, where this very request found that it is merged with another.
+    fn check_delegate(&self, asking: &Asking) -> Result<(), GatewayError> {
+        let rests = asking.delegation.as_ref().is_some_and(|delegation| self.rests(delegation));
+        if rests { Err(GatewayError::delegation_ended()) } else { Ok(()) }
     }
 
     /// The emergency access by which a request goes, to whichever identity of the patient it was given.
