@@ -177,11 +177,13 @@ impl Gateway {
         let (patient, told) = (one.patient()?, one.told()?);
         let view = self.open(patient, asking).await?;
         let (here, end) = (view.patient, view.at.sequence);
-        // Once it is merged or parted, another log goes on, from where that is said in it.
+        // Once it is merged or parted, another log goes on, from where that is said in it, or from where the subscriber was
+        // told of it before. Who may not see what is said, and was told of nothing, begins with what comes.
         let begin = if told.log == here {
             told.place
         } else {
-            view.merge_told(&self.registered_by(here).await?, patient).unwrap_or(end)
+            let said = view.merge_told(&self.registered_by(here).await?, patient);
+            said.max(one.elsewhere.get(&here.to_string()).copied()).unwrap_or(end)
         };
         if told.log == here && end <= begin {
             return Ok((Vec::new(), told));
@@ -248,7 +250,7 @@ impl Gateway {
         if let Some(mut now) =
             self.current(one).filter(|now| changes > 0 || now.told().is_ok_and(|told| told != reached))
         {
-            (now.log, now.told) = (reached.log.to_string(), reached.place);
+            now.reaches(reached);
             now.events += changes;
             now.failed = 0;
             self.write_subscription(&now).await?;

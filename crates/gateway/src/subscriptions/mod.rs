@@ -119,6 +119,9 @@ struct Subscription {
     log: String,
     /// The place in it up to which the subscriber was told.
     told: u64,
+    /// The same of logs that told of changes before: what merged the patient may be in doubt, and found again.
+    #[serde(default)]
+    elsewhere: BTreeMap<String, u64>,
     /// Changes told so far.
     events: u64,
     /// How often the notice that is due was not taken.
@@ -136,6 +139,16 @@ impl Subscription {
     fn told(&self) -> Result<Told, GatewayError> {
         let log = self.log.parse().map_err(|_| GatewayError::Kept("a Subscription names no log"))?;
         Ok(Told { log, place: self.told })
+    }
+
+    /// Its subscriber was told up to this place. How far that was in another log is kept.
+    fn reaches(&mut self, told: Told) {
+        let (log, place) = (told.log.to_string(), told.place);
+        if log != self.log {
+            self.elsewhere.remove(&log);
+            self.elsewhere.insert(std::mem::replace(&mut self.log, log), self.told);
+        }
+        self.told = place;
     }
 
     /// The resource as this server shows it.
@@ -359,9 +372,9 @@ impl Gateway {
                 && known.patient == patient
                 && known.resource.get("criteria") == tree.get("criteria")
         });
-        let (log, told) = match goes_on {
-            Some(known) => (known.log.clone(), known.told),
-            None => (view.patient.to_string(), view.at.sequence),
+        let (log, told, elsewhere) = match goes_on {
+            Some(known) => (known.log.clone(), known.told, known.elsewhere.clone()),
+            None => (view.patient.to_string(), view.at.sequence, BTreeMap::new()),
         };
         let subscription = Subscription {
             id: id.as_str().to_owned(),
@@ -374,6 +387,7 @@ impl Gateway {
             right,
             log,
             told,
+            elsewhere,
             events: goes_on.map_or(0, |known| known.events),
             failed: 0,
             due: now,
