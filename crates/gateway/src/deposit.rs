@@ -16,7 +16,7 @@ use sealwort_proto::message::{
 use sealwort_proto::receipt::{VerifiedReceipt, Witness};
 use sealwort_proto::record::{Change, EntryHeader, Record, VerifiedEntry, seal};
 use sealwort_proto::transmission::gateway::Authority;
-use sealwort_proto::{DepositId, EntryId, ErrorKind, Pseudonym, SUITE, TokenId};
+use sealwort_proto::{DepositId, EntryId, ErrorKind, LabelTag, Pseudonym, SUITE, TokenId};
 
 use crate::Gateway;
 use crate::error::GatewayError;
@@ -171,7 +171,9 @@ impl Gateway {
                 }
                 let at_once = verified.witness() == head;
                 if !at_once {
-                    self.stored_before(session, id, witness, &verified, records.len() as u64).await?;
+                    let versions = records.iter().filter(|one| one.record.change != Change::Move);
+                    let tags: Vec<_> = versions.map(|one| self.directory.tag(patient, one.label)).collect();
+                    self.stored_before(session, id, witness, &verified, &tags).await?;
                 }
                 self.have_witnessed(session, receipt).await?;
                 Ok(Attempt::Stored { after: at_once.then_some(after) })
@@ -227,36 +229,40 @@ impl Gateway {
     }
 
     /// A receipt of another head than the one just sealed: an earlier attempt stored this deposit, or the archive
-    /// passes off another receipt and keeps nothing. So the log must hold `count` entries of this deposit, by this
-    /// hospital, up to the receipt's head, and lead from there to the witnessed one or from it.
+    /// passes off another receipt and keeps nothing. So the log must hold the whole of this deposit, by this hospital, up
+    /// to the receipt's head, and lead from there to the witnessed one or from it. Whole are its versions, under these
+    /// labels: what went away from under another label may have been something else at the earlier attempt.
     async fn stored_before(
         &self,
         session: &Arc<Session>,
         authority: TokenId,
         witness: Witness,
         receipt: &VerifiedReceipt,
-        count: u64,
+        versions: &[LabelTag],
     ) -> Result<(), GatewayError> {
         let missing = || archive_fault(ErrorKind::Rollback("the log does not hold the deposit that the receipt names"));
         let (patient, stored) = (receipt.receipt().patient, receipt.witness());
-        let before = stored.sequence.checked_sub(count).ok_or_else(missing)?;
+        let before = stored.sequence.saturating_sub(2 * versions.len() as u64);
         let from = if before >= witness.sequence {
             (witness.sequence, Some(witness))
         } else {
             (before, (before == 0).then(|| empty(patient)))
         };
         let identity = session.party.identity.to_string();
-        let (mut own, mut reached) = (0, false);
+        let (mut own, mut reached) = (Vec::new(), false);
         self.walk(session, authority, patient, from, witness, |entry| {
             let header = entry.header();
             if header.sequence > before && header.sequence <= stored.sequence {
-                let of_deposit = header.author == identity && Some(header.deposit) == receipt.receipt().deposit;
-                own += u64::from(of_deposit);
+                if header.author == identity && Some(header.deposit) == receipt.receipt().deposit {
+                    own.push(header.tag);
+                } else {
+                    own.clear();
+                }
             }
             reached |= Witness { sequence: header.sequence, head: entry.hash() } == stored;
         })
         .await?;
-        if own == count && reached { Ok(()) } else { Err(missing()) }
+        if is_whole(&own, versions) && reached { Ok(()) } else { Err(missing()) }
     }
 
     /// Walks the log after a sequence number to its end, envelope by envelope. Where the head there is not known,
@@ -351,6 +357,14 @@ impl Gateway {
     }
 }
 
+/// Whether entries under these labels are all versions of a deposit. Before each may stand that it went away, which is
+/// never under the label of the version itself: so no part of a deposit is taken for the whole.
+fn is_whole(entries: &[LabelTag], versions: &[LabelTag]) -> bool {
+    let mut entries = entries.iter();
+    let all = versions.iter().all(|version| entries.next() == Some(version) || entries.next() == Some(version));
+    all && entries.next().is_none()
+}
+
 /// Entries in messages of a handy size.
 fn in_messages(entries: Vec<WireEntry>) -> Vec<ToArchive> {
     let (mut messages, mut page, mut bytes) = (Vec::new(), Vec::new(), 0);
@@ -367,4 +381,24 @@ fn in_messages(entries: Vec<WireEntry>) -> Vec<ToArchive> {
         messages.push(ToArchive::Entries(page));
     }
     messages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_deposit_is_taken_for_the_whole() {
+        let [a, b, c] = [1, 2, 3].map(|byte| LabelTag::new([byte; LabelTag::LEN]));
+        // The second and the third version went away from under another label, or from under none.
+        let versions = [a, b, b];
+        for whole in [&[a, b, b][..], &[a, c, b, b], &[a, b, a, b], &[c, a, a, b, c, b]] {
+            assert!(is_whole(whole, &versions));
+            for part in 0..whole.len() {
+                assert!(!is_whole(&whole[..part], &versions));
+            }
+        }
+        assert!(!is_whole(&[a, b, b, b], &versions));
+        assert!(!is_whole(&[c, c, a, b, b], &versions));
+    }
 }
