@@ -167,6 +167,17 @@ impl GatewayError {
         )
     }
 
+    /// What would be written over is not shown to who writes.
+    pub fn withheld_resource() -> Self {
+        Self::request(
+            403,
+            IssueCode::Forbidden,
+            "consent-label-not-granted",
+            "the patient's consent withholds this resource from this hospital",
+            "ask the patient's consent authority to grant it",
+        )
+    }
+
     /// The record was erased.
     pub fn erased_patient() -> Self {
         Self::request(

@@ -85,6 +85,9 @@ pub(crate) struct WaitingDeposit {
     /// For which purpose.
     #[n(4)]
     pub(crate) purpose: String,
+    /// What was there before, and not read when this was written: `type/id`.
+    #[n(5)]
+    pub(crate) unread: Option<Vec<String>>,
 }
 
 /// A record that waits.
@@ -371,7 +374,8 @@ impl Gateway {
                 let records: Vec<Labelled> =
                     waiting.records.into_iter().map(WaitingRecord::labelled).collect::<Result<_, _>>()?;
                 let (records, written) = (Arc::new(records), (Basis::Unread, self.sessions.now()));
-                let outcome = self.store_records(&waiting.locators, id, records, &asking, written).await;
+                let unread = waiting.unread.unwrap_or_default();
+                let outcome = self.store_records(&waiting.locators, id, (records, &unread), &asking, written).await;
                 let waits = outcome.as_ref().err().is_some_and(|error| error.is_away() || error.is_session_lost());
                 // What was read for it stands in the logs of broker and archive, and so it does here.
                 if waits && !asking.trail.has_grants() {

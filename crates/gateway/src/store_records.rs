@@ -46,6 +46,7 @@ impl Gateway {
         let locators = home.locators.as_slice();
         let id = DepositId::random();
         let records = Arc::new(records);
+        let unread = if basis == Basis::Unread { self.known_of(&records).await? } else { Vec::new() };
         // What waits already goes first.
         let key = self.patient_key(locators).await?;
         let waits = asking.turn == Turn::Queued && self.waits(&key, locators).await?;
@@ -59,7 +60,7 @@ impl Gateway {
             ));
         }
         if !waits {
-            match self.store_records(locators, id, Arc::clone(&records), asking, (basis, now)).await {
+            match self.store_records(locators, id, (Arc::clone(&records), &unread), asking, (basis, now)).await {
                 Ok(Some((patient, after))) => return Ok(Written::Stored { patient, after }),
                 Ok(None) => return Ok(Written::Moved),
                 Err(error)
@@ -78,18 +79,19 @@ impl Gateway {
             user: asking.user.clone(),
             user_role: asking.role.clone(),
             purpose: asking.purpose.clone(),
+            unread: Some(unread).filter(|unread| !unread.is_empty()),
         };
         self.outbox.put(id, &key, &Outgoing::Deposit(waiting)).await?;
         Ok(Written::Queued)
     }
 
     /// Finds or registers the patient, deposits, and notes which resource is whose. `None` where the record has moved
-    /// on from the basis.
+    /// on from the basis. `unread` are those of them that were there before and were not read.
     pub(crate) async fn store_records(
         &self,
         locators: &[Locator],
         id: DepositId,
-        records: Arc<Vec<Labelled>>,
+        (records, unread): (Arc<Vec<Labelled>>, &[String]),
         asking: &Asking,
         (basis, now): (Basis, UnixTime),
     ) -> Result<Option<(Pseudonym, Option<Witness>)>, GatewayError> {
@@ -109,7 +111,7 @@ impl Gateway {
             }
         }
         let records = match basis {
-            Basis::Unread => self.with_moves(&known, records, asking).await?,
+            Basis::Unread => self.with_moves(&known, (records, unread), asking).await?,
             _ => records,
         };
         let names = records.iter().map(|r| (r.record.resource_type.as_str(), r.record.id.as_str()));
@@ -126,11 +128,23 @@ impl Gateway {
         }
     }
 
-    /// Records that were made without knowing what is there, with what goes away from under another label.
+    /// The names under which something is known here already, of what is to be put. This very write is noted later.
+    async fn known_of(&self, records: &[Labelled]) -> Result<Vec<String>, GatewayError> {
+        let mut known = Vec::new();
+        for record in records.iter().map(|one| &one.record).filter(|record| record.change == Change::Put) {
+            if self.roster.by_resource(&record.resource_type, &record.id).await?.is_some() {
+                known.push(name(record));
+            }
+        }
+        Ok(known)
+    }
+
+    /// Records that were made without knowing what is there, with what goes away from under another label. As online,
+    /// nobody writes over what is withheld from them.
     async fn with_moves(
         &self,
         known: &Known,
-        records: Arc<Vec<Labelled>>,
+        (records, unread): (Arc<Vec<Labelled>>, &[String]),
         asking: &Asking,
     ) -> Result<Arc<Vec<Labelled>>, GatewayError> {
         let view = match self.open(known.patient, asking).await {
@@ -143,6 +157,15 @@ impl Gateway {
             let kind = record.resource_type.parse().ok()?;
             view.get(kind, &record.id).map(|held| held.newest().label)
         };
+        for record in records.iter().map(|one| &one.record).filter(|record| unread.contains(&name(record))) {
+            if view.withheld == 0 || label_before(record).is_some() {
+                continue;
+            }
+            let owner = self.roster.by_resource(&record.resource_type, &record.id).await?;
+            if owner.is_some_and(|owner| view.stands_for(owner)) {
+                return Err(GatewayError::withheld_resource());
+            }
+        }
         let versions = records.iter().filter(|one| one.record.change != Change::Move);
         Ok(Arc::new(versions.flat_map(|one| one.clone().after(label_before(&one.record))).collect()))
     }
@@ -170,4 +193,8 @@ impl Gateway {
         }
         Ok(locators.first().map(|locator| locator.as_bytes().to_vec()).unwrap_or_default())
     }
+}
+
+fn name(record: &Record) -> String {
+    format!("{}/{}", record.resource_type, record.id)
 }

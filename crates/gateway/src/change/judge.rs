@@ -153,13 +153,7 @@ impl Gateway {
         if !owner.is_some_and(|owner| view.stands_for(owner)) {
             return Ok(None);
         }
-        Ok(Some(GatewayError::request(
-            403,
-            IssueCode::Forbidden,
-            "consent-label-not-granted",
-            "the patient's consent withholds this resource from this hospital",
-            "ask the patient's consent authority to grant it",
-        )))
+        Ok(Some(GatewayError::withheld_resource()))
     }
 }
 
