@@ -66,6 +66,9 @@ enum Registrant {
 struct Message {
     id: String,
     browser: String,
+    /// Whose record it is about: the browser's patient, or one merged with them.
+    #[serde(default)]
+    patient: String,
     text: String,
     urgency: Urgency,
     failed: u32,
@@ -337,6 +340,7 @@ impl Gateway {
                     None => hex::encode(random::<16>()),
                 },
                 browser: browser.id,
+                patient: opening.patient.to_string(),
                 text: text.to_string(),
                 urgency: opening.urgency,
                 failed: 0,
@@ -353,6 +357,11 @@ impl Gateway {
     async fn send_message(&self, mut message: Message) -> Result<(), GatewayError> {
         let browser = lock(&self.web_push.browsers).get(&message.browser).cloned();
         let Some(browser) = browser else { return self.done_with(&message.id).await };
+        // What waited since before the two were parted is of another patient's now.
+        let parted = |own| message.patient.parse().is_ok_and(|of| !self.roster.are_one(own, of));
+        if browser.patient.parse().is_ok_and(parted) {
+            return self.done_with(&message.id).await;
+        }
         let now = self.sessions.now();
         let delegation = browser.right.delegation().and_then(|id| self.any_delegation(id.as_str()));
         if delegation.is_some_and(|one| self.rests(&one)) {
