@@ -220,7 +220,7 @@ fn dispatch_entry<'a>(gateway: &'a Arc<Gateway>, ask: &'a Ask) -> BoxFuture<'a, 
 /// Does what is asked, in step.
 async fn dispatch(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, GatewayError> {
     let pace = Pace::begin(&ask.asking.trail);
-    let outcome = done(gateway, ask).await;
+    let outcome = Box::pin(done(gateway, ask)).await;
     if pace::may_hide(ask, &outcome) {
         pace.keep(&ask.asking.trail).await;
     }
@@ -379,7 +379,9 @@ impl LetInAbout {
         let asking = &self.0;
         let named = gateway.patient_named(patient, crate::people::TREATMENT).await;
         // Whom it was about stands in the log however it ends.
-        named.iter().for_each(|named| asking.trail.touches(*named));
+        if let Ok(named) = &named {
+            asking.trail.touches(*named);
+        }
         if asking.is_whole_user() {
             return Ok(());
         }

@@ -56,7 +56,7 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, listener: Listener, config: Mll
         let limit = usize::try_from(config.message_bytes_max.0).unwrap_or(usize::MAX);
         tokio::spawn(async move {
             let connection = Connection { gateway, paused: 0, decoder: Decoder::with_limit(limit), from };
-            connection.run(socket, idle, shutdown).await;
+            Box::pin(connection.run(socket, idle, shutdown)).await;
             drop(place);
         });
     }

@@ -490,7 +490,9 @@ impl Gateway {
     /// The same of a bad token. Its entry is kept with the request that it came with; that of a wait, when there is time.
     pub(crate) fn token_failed(&self, source: Option<IpAddr>, reason: &str) -> Option<GatewayError> {
         let (entries, wait) = self.count_failure("token", None, source, reason);
-        entries.into_iter().for_each(|entry| self.journal.note(entry));
+        for entry in entries {
+            self.journal.note(entry);
+        }
         wait
     }
 
