@@ -21,7 +21,7 @@ const PRODUCT: [&str; 15] = [
 ];
 /// Types that never leave a gateway: its roster, its outbox and what it refused, wrapped at rest, and the handles that
 /// it gives to clients, which it alone reads.
-const LOCAL: [&str; 21] = [
+const LOCAL: [&str; 22] = [
     "Before",
     "Book",
     "Consented",
@@ -33,6 +33,7 @@ const LOCAL: [&str; 21] = [
     "Known",
     "Merge",
     "Outgoing",
+    "Parting",
     "Passkey",
     "Person",
     "Refused",
