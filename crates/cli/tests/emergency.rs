@@ -262,15 +262,8 @@ fn record(patient: usize) -> Vec<u8> {
     bundle.to_string().into_bytes()
 }
 
-fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < PATIENCE, "it did not come within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+fn until<T>(look: impl FnMut() -> Option<T>) -> T {
+    support::until_within(PATIENCE, look)
 }
 
 /// The hospital's mail system: not there at first, then it refuses once, then it takes what comes.

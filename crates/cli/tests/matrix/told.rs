@@ -110,6 +110,7 @@ fn told(receiver: &Receiver) -> BTreeSet<(String, String)> {
     let of_one = |told: &Told| {
         let to = told.head.split(' ').nth(1).unwrap().strip_prefix("/hook").unwrap().to_owned();
         let notice: Value = serde_json::from_str(&told.body).unwrap();
+        // The first entry is the Subscription's status.
         let entries = notice["entry"].as_array().unwrap().iter().skip(1);
         let names = entries.map(|entry| entry["request"]["url"].as_str().unwrap().to_owned());
         names.map(|name| (to.clone(), name)).collect::<Vec<_>>()

@@ -525,13 +525,18 @@ const LOG_TAIL_BYTES: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Looks until something is found.
-pub(crate) fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(look: impl FnMut() -> Option<T>) -> T {
+    until_within(PATIENCE, look)
+}
+
+/// The same, for so long.
+pub(crate) fn until_within<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begun.elapsed() < PATIENCE, "it did not come within {PATIENCE:?}");
+        assert!(begun.elapsed() < patience, "it did not come within {patience:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
