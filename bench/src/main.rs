@@ -16,6 +16,7 @@ mod plain;
 mod processes;
 mod report;
 mod seal;
+mod showing;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -61,6 +62,8 @@ enum Benchmark {
     Gateway,
     /// Being told of nothing: of a hidden resource beside an absent one, at a running gateway.
     Hidden,
+    /// Showing resources beside reading them.
+    Showing,
     /// A decision by a patient's consent.
     Consent,
     /// Entries of the audit log beside plain inserts, and verifying them.
@@ -124,6 +127,7 @@ async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> 
             Benchmark::Append => append::run(thoroughness, folder, report).await?,
             Benchmark::Gateway => gateway::run(thoroughness, folder, &binary, report).await?,
             Benchmark::Hidden => gateway::hidden::run(thoroughness, folder, &binary, report).await?,
+            Benchmark::Showing => showing::run(thoroughness, report)?,
             Benchmark::Consent => consent::run(thoroughness, report)?,
             Benchmark::Audit => audit::run(thoroughness, folder, report).await?,
             Benchmark::Memory => memory::run(thoroughness, folder, &binary, report).await?,

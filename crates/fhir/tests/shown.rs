@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Instant;
 
 use bytes::Bytes;
 use sealwort_fhir::html::{Page, page};
@@ -12,7 +11,7 @@ use sealwort_fhir::{
     VersionId, logical_id, parse_any_bundle, parse_bundle, patch, present, references, rewrite_references,
     same_content, same_content_but_id, samples, summary,
 };
-use sealwort_published::{data, files, unpacked};
+use sealwort_published::{data, files};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -279,40 +278,4 @@ fn files_of_one_resource() {
         println!("{name}: {count} resources shown, patched, laid out");
         assert!(count > 0);
     }
-}
-
-/// Measures in the profile it runs in; `--release` gives the figures of the documents.
-#[test]
-fn showing_costs_less_than_parsing() {
-    let Some(folder) = unpacked("fhir-100-synthea-v2.5.tar.zst") else { return };
-    let mut resources = Vec::new();
-    for path in files(folder.path(), Some("json")).iter().take(12) {
-        if let Ok(bundle) = parse_any_bundle(std::fs::read(path).unwrap()) {
-            resources.extend(bundle.resources().map(|(_, resource)| resource.clone()));
-        }
-    }
-    let bytes: usize = resources.iter().map(|resource| resource.bytes().len()).sum();
-    let id: ResourceId = "x-1".parse().unwrap();
-    // The best of five: what else the machine does is not meant.
-    let best = |work: &dyn Fn() -> usize| {
-        let once = || {
-            let clock = Instant::now();
-            let done = work();
-            (clock.elapsed(), done)
-        };
-        (0..5).map(|_| once()).min().unwrap()
-    };
-    let showing = |r: &Resource| present(r, &id, VersionId::FIRST, NOW).bytes().len();
-    let (showing_time, shown) = best(&|| resources.iter().map(showing).sum());
-    let (parsing, read) = best(&|| resources.iter().filter(|r| r.json().is_ok()).count());
-    let rate = |time: std::time::Duration| bytes as u128 / time.as_micros().max(1);
-    println!(
-        "{} resources, {bytes} bytes: shown at {} MB/s, parsed by serde_json at {} MB/s",
-        resources.len(),
-        rate(showing_time),
-        rate(parsing)
-    );
-    assert!(shown > bytes && read == resources.len());
-    // Unoptimised code says nothing about the cost.
-    assert!(cfg!(debug_assertions) || showing_time * 4 < parsing, "{showing_time:?} {parsing:?}");
 }
