@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks: on Debian a C compiler, strace, valgrind, zstd, Python, Node,
-# Mosquitto and Chromium, and from crates.io cargo-nextest. Says loudly what it could not install; scripts/test.sh then
+# Mosquitto, PostgreSQL and Chromium, and from crates.io cargo-nextest. Says loudly what it could not install; scripts/test.sh then
 # does without where it can.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,6 +29,9 @@ lacks chromium && packages+=(chromium)
 # Node and Mosquitto: public clients against the gateway. Debian keeps mosquitto outside a user's path.
 lacks npm && packages+=(nodejs npm)
 lacks mosquitto && [[ ! -x /usr/sbin/mosquitto ]] && packages+=(mosquitto)
+
+# A PostgreSQL server: tests of broker and archive on one, which start their own. Debian keeps it outside every path.
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
 
 if ((${#packages[@]})); then
     as_root=()

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sealwort_net::config::{AuditConfig, CaConfig, LimitsConfig, ListenConfig, LogConfig};
+use sealwort_net::config::{AuditConfig, CaConfig, LimitsConfig, ListenConfig, LogConfig, StoreConfig};
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,8 @@ pub struct Config {
     pub listen: ListenConfig,
     /// The certificate authority.
     pub ca: CaConfig,
+    /// Where patients, logs and the audit log are kept.
+    pub store: StoreConfig,
     /// The audit log.
     pub audit: AuditConfig,
     /// How long the server waits and how much it takes.
@@ -31,6 +33,7 @@ impl Default for Config {
             folder: PathBuf::from("/var/lib/sealwort/archive"),
             listen: ListenConfig::on_loopback(8442),
             ca: CaConfig::default(),
+            store: StoreConfig::default(),
             audit: AuditConfig::default(),
             limits: LimitsConfig::from(&Limits::hop()),
             capture: PathBuf::new(),

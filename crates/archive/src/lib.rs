@@ -21,7 +21,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
 use futures::future::BoxFuture;
 use sealwort_audit::AtRest;
-use sealwort_custody::Custody;
+use sealwort_custody::{Custody, StorageError, audit_place, open_store};
 use sealwort_journal::{
     AUTHORITY_SELDOM, EVIDENCE_FOLDER, Journal, JournalError, Opening, Peer, routes, spawn_cosigning,
 };
@@ -41,8 +41,7 @@ use sealwort_proto::halves::Side;
 use sealwort_proto::holdings::Holdings;
 use sealwort_proto::message::{HANDSHAKE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use sealwort_proto::policy::Policies;
-use sealwort_store::sqlite::{SqliteAudit, SqliteStore};
-use sealwort_store::{AuditStore, DataFolder, LogStore, PatientStore, StoreError};
+use sealwort_store::{AuditStore, DataFolder, LogStore, PartyStore, PatientStore, StoreError};
 use tokio::task::JoinHandle;
 
 pub use config::Config;
@@ -55,9 +54,12 @@ pub enum StartError {
     /// Its place in the exchange.
     #[error(transparent)]
     Member(#[from] MemberError),
+    /// Its data folder.
+    #[error(transparent)]
+    Folder(#[from] StoreError),
     /// Its store.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] StorageError),
     /// Its audit log.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -95,11 +97,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its place in the exchange.
     pub member: Arc<Member>,
-    store: SqliteStore,
-    audit: SqliteAudit,
+    store: PartyStore,
     serving: Serving,
-    /// Locked until the store is closed.
-    folder: DataFolder,
 }
 
 impl Running {
@@ -114,8 +113,6 @@ impl Running {
     pub async fn stopped(self) {
         self.serving.stopped().await;
         self.store.close().await;
-        self.audit.close().await;
-        drop(self.folder);
     }
 }
 
@@ -143,14 +140,12 @@ pub fn start(
     shutdown: Shutdown,
 ) -> BoxFuture<'_, Result<Running, StartError>> {
     Box::pin(async move {
-        let mut folder = DataFolder::open(&config.folder, Role::Archive.as_str())?;
+        let folder = DataFolder::open(&config.folder, Role::Archive.as_str())?;
         let member = Arc::new(Member::load(&config.folder, Role::Archive, Policies::standard(), clock)?);
-        let store = SqliteStore::open(&mut folder).await?;
-        let audit = SqliteAudit::open(&folder, config.audit.folder_in(&config.folder)).await?;
-        let (patients, logs) = (Arc::new(store.clone()), Arc::new(store.clone()));
-        let log = Arc::new(audit.clone());
-        let serving = serve(config, Arc::clone(&member), patients, logs, log, steps, shutdown).await?;
-        Ok(Running { address: serving.address, member, store, audit, serving, folder })
+        let store = open_store(folder, &config.audit, &config.store).await?;
+        let (patients, kept, log) = (store.patients(), store.logs(), store.audit());
+        let serving = serve(config, Arc::clone(&member), patients, kept, log, steps, shutdown).await?;
+        Ok(Running { address: serving.address, member, store, serving })
     })
 }
 
@@ -175,7 +170,7 @@ pub fn serve(
         let readiness = Readiness::new();
         let journal = Journal::open(Opening {
             store: audit,
-            place: config.audit.folder_in(&config.folder).to_owned(),
+            place: audit_place(&config.folder, &config.audit, &config.store),
             voice: Arc::clone(&member) as _,
             at_rest: AtRest::Clear,
             evidence: Some(config.folder.join(EVIDENCE_FOLDER)),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sealwort_net::config::{AuditConfig, CaConfig, LimitsConfig, ListenConfig, LogConfig};
+use sealwort_net::config::{AuditConfig, CaConfig, LimitsConfig, ListenConfig, LogConfig, StoreConfig};
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ pub struct Config {
     pub archive: ArchiveConfig,
     /// The certificate authority.
     pub ca: CaConfig,
+    /// Where patients, logs and the audit log are kept.
+    pub store: StoreConfig,
     /// The audit log.
     pub audit: AuditConfig,
     /// How long the server waits and how much it takes.
@@ -51,6 +53,7 @@ impl Default for Config {
             listen: ListenConfig::on_loopback(8441),
             archive: ArchiveConfig::default(),
             ca: CaConfig::default(),
+            store: StoreConfig::default(),
             audit: AuditConfig::default(),
             limits: LimitsConfig::from(&Limits::hop()),
             cookie_above_runs: 1000,

@@ -39,6 +39,11 @@ impl WardCache {
         kept.wards.remove(&patient);
     }
 
+    /// Lets go of a patient of whom something else may be stored by now.
+    pub(crate) fn forget(&self, patient: Pseudonym) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).wards.remove(&patient);
+    }
+
     /// Keeps a ward unless a newer directive of the same patient is there already.
     pub(crate) fn put(&self, patient: Pseudonym, ward: Arc<Ward>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@ mod cache;
 mod erase;
 mod error;
 mod log_request;
+mod storage;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use sealwort_proto::{LabelTag, Locator, Pseudonym};
 use sealwort_store::{DirectiveUpdate, NewPatient, PatientStore, Registered, WrappedHalf};
 
 pub use error::CustodyError;
+pub use storage::{StorageError, audit_place, open_store};
 
 /// Seconds that a directive may be dated ahead of this party's clock.
 pub const DIRECTIVE_AHEAD_SECONDS_MAX: u64 = 300;
@@ -153,7 +155,9 @@ impl Custody {
                 epoch: next.epoch(),
                 half,
             })
-            .await?;
+            .await
+            // A failure may leave open whether it was stored; the next look asks the store.
+            .inspect_err(|_| self.wards.forget(patient))?;
         self.wards.put(patient, Arc::clone(&next));
         Ok((next, change))
     }

@@ -7,6 +7,15 @@ pub fn allowed(deny: &str) -> Vec<String> {
     list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
+/// The licences that `deny.toml` allows for one package besides.
+pub fn excepted(deny: &str, package: &str) -> Vec<String> {
+    let list =
+        deny.split_once("\nexceptions = [").and_then(|(_, rest)| rest.split_once("}]")).map_or("", |(list, _)| list);
+    let of_it = list.split('{').filter(|one| one.contains(&format!("crate = \"{package}\"")));
+    let licences = of_it.filter_map(|one| one.split_once("allow = [")?.1.split_once(']'));
+    licences.flat_map(|(licences, _)| licences.split('"').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
 /// Whether an expression can be met with these licences alone.
 pub fn is_met(expression: &str, allowed: &[String]) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
@@ -56,6 +65,9 @@ mod tests {
             "[licenses]\nallow = [\n  \"MIT\", # short\n  \"ISC\",\n  \"Apache-2.0 WITH LLVM-exception\",\n]\n",
         );
         assert_eq!(list, ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"]);
+        let deny = "[licenses]\nexceptions = [{ allow = [\"A\", \"B\"], crate = \"one\" }, { allow = [\"C\"], crate = \"two\" }]\n";
+        assert_eq!((excepted(deny, "one"), excepted(deny, "two")), (vec!["A".into(), "B".into()], vec!["C".into()]));
+        assert_eq!(excepted(deny, "three"), Vec::<String>::new());
         let cases = [
             ("MIT", true),
             ("MIT/Apache-2.0", true),

@@ -39,6 +39,18 @@ pub enum AuditAppended {
     },
 }
 
+/// A log as it stands while one process appends to it.
+pub struct Standing {
+    /// Entries.
+    pub size: u64,
+    /// The newest own checkpoint.
+    pub newest: Option<KeptCheckpoint>,
+    /// The hashes from which the tree is opened.
+    pub hashes: Vec<(u64, Hashes)>,
+    /// Certificates behind signatures.
+    pub chains: Vec<Vec<u8>>,
+}
+
 /// Which entries: all conditions hold together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuditQuery {

@@ -21,6 +21,12 @@ pub enum StoreError {
         /// The role that the folder has.
         found: String,
     },
+    /// The folder's data are in a database, and none was named.
+    #[error("{folder} keeps its data in a PostgreSQL database; name it in store.url")]
+    OnServer {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A file is missing or damaged. It is left as it is.
     #[error("{file} is damaged or incomplete: {reason}; it was left untouched; restore it from a backup")]
     Damaged {
@@ -51,12 +57,109 @@ pub enum StoreError {
     /// A write failed earlier; until a restart nothing more is written, because what the disk holds is unknown.
     #[error("an earlier write failed ({0}); restart the service after checking the disk")]
     Failed(String),
+    /// The database server, or what it was asked to be.
+    #[error("the database {0}")]
+    Database(#[from] DatabaseFault),
     /// The service is stopping.
     #[error("the store is closed")]
     Closed,
     /// Any other failure of file system or database.
     #[error("storage failed: {0}")]
     Io(String),
+}
+
+/// What is wrong with a database server. `at` is its place and the database's name, without user and password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DatabaseFault {
+    /// `store.url` cannot be used.
+    #[error("cannot be named by store.url: {reason}; write postgresql://user@host:5432/name")]
+    Url {
+        /// What is wrong with it. Never the URL itself, which may hold a password.
+        reason: String,
+    },
+    /// Nobody answers, or not as PostgreSQL does.
+    #[error("{at} cannot be reached: {reason}; start it, or correct store.url")]
+    Unreachable {
+        /// Which.
+        at: String,
+        /// The system's answer.
+        reason: String,
+    },
+    /// User or password is wrong.
+    #[error("{at} refused the login: {reason}; correct the user in store.url, or the password in store.password_file")]
+    Login {
+        /// Which.
+        at: String,
+        /// Its answer.
+        reason: String,
+    },
+    /// The connection is gone, perhaps in the middle of a commit.
+    #[error("was lost while it was at work ({reason}); whether a write is stored is unknown; repeat it")]
+    Lost {
+        /// The system's answer.
+        reason: String,
+    },
+    /// A standby, or a server that was told to take no writes.
+    #[error("takes no writes: it is a read-only standby; point store.url at the primary, or promote this one")]
+    ReadOnly,
+    /// Another process writes to it.
+    #[error("{at} is in use by {by}; stop that first, or choose another database")]
+    InUse {
+        /// Which.
+        at: String,
+        /// Process and address as the server knows them.
+        by: String,
+    },
+    /// It is another party's.
+    #[error("{at} holds the data of a {found}, not of a {expected}; each party needs a database of its own")]
+    WrongRole {
+        /// Which.
+        at: String,
+        /// The role that was asked for.
+        expected: String,
+        /// The role that it has.
+        found: String,
+    },
+    /// The data folder was used with another one, or with none.
+    #[error("{at} is not the one that the data folder {folder} was used with: {reason}; nothing was changed")]
+    Replaced {
+        /// Which.
+        at: String,
+        /// The folder.
+        folder: PathBuf,
+        /// What is known of both.
+        reason: String,
+    },
+    /// A setting makes acknowledged writes unsafe.
+    #[error("{at} runs with {setting} = {value}, so that what was acknowledged may be lost; set it to on")]
+    Unsafe {
+        /// Which.
+        at: String,
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The tables were made by a newer version.
+    #[error("{at} has tables of format {found}, this version reads up to {supported}; install the newer version")]
+    Newer {
+        /// Which.
+        at: String,
+        /// Format found.
+        found: i64,
+        /// Newest format known.
+        supported: i64,
+    },
+    /// Going back to an older format would lose data.
+    #[error(
+        "{at} cannot go back to an older format: table {table} holds data, which the older format has no place for"
+    )]
+    NotEmpty {
+        /// Which.
+        at: String,
+        /// The table.
+        table: String,
+    },
 }
 
 impl StoreError {

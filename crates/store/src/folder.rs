@@ -13,12 +13,23 @@ const MARKER_FILE: &str = "role";
 /// The embedded database; it never exists before the marker does.
 pub(crate) const DATABASE_FILE: &str = "store.sqlite";
 
+/// Where a folder's data are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Nowhere yet.
+    New,
+    /// In the folder itself.
+    Embedded,
+    /// In the database that has this id; the folder keeps keys and certificates.
+    Database(String),
+}
+
 /// An open, locked data folder. The lock lasts as long as this value; keep it until the store is closed.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
     role: String,
-    ready: bool,
+    content: Content,
     _lock: File,
 }
 
@@ -39,8 +50,8 @@ impl DataFolder {
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { folder: path.to_owned() }),
             Err(TryLockError::Error(e)) => return Err(StoreError::io("locking", &lock_path, &e)),
         }
-        let ready = read_marker(path, role)?;
-        Ok(Self { path: path.to_owned(), role: role.to_owned(), ready, _lock: lock })
+        let content = read_marker(path, role)?;
+        Ok(Self { path: path.to_owned(), role: role.to_owned(), content, _lock: lock })
     }
 
     /// Where it is.
@@ -48,19 +59,34 @@ impl DataFolder {
         &self.path
     }
 
-    /// Whether its database was finished before: then a missing one is damage, not a beginning.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.ready
+    /// Whose it is.
+    pub(crate) fn role(&self) -> &str {
+        &self.role
     }
 
-    pub(crate) fn mark_ready(&mut self) -> Result<(), StoreError> {
-        if !self.ready {
-            write_durably(&self.path.join(MARKER_FILE), format!("{} ready\n", self.role).as_bytes())?;
-            self.ready = true;
+    /// Where its data are. Where they were once, missing ones are damage, not a beginning.
+    pub(crate) fn content(&self) -> &Content {
+        &self.content
+    }
+
+    pub(crate) fn mark(&mut self, content: Content) -> Result<(), StoreError> {
+        if self.content != content {
+            let text = match &content {
+                Content::New => NEW.to_owned(),
+                Content::Embedded => READY.to_owned(),
+                Content::Database(id) => format!("{DATABASE}{id}"),
+            };
+            write_durably(&self.path.join(MARKER_FILE), format!("{} {text}\n", self.role).as_bytes())?;
+            self.content = content;
         }
         Ok(())
     }
 }
+
+/// What the marker says after the role.
+const NEW: &str = "new";
+const READY: &str = "ready";
+const DATABASE: &str = "database ";
 
 /// Makes a folder and those above it, mode 0700, so that they survive a crash.
 fn make(path: &Path) -> Result<(), StoreError> {
@@ -73,8 +99,8 @@ fn make(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether the folder was finished. Writes the marker where there is neither marker nor database.
-fn read_marker(folder: &Path, role: &str) -> Result<bool, StoreError> {
+/// What the folder was used for. Writes the marker where there is neither marker nor database.
+fn read_marker(folder: &Path, role: &str) -> Result<Content, StoreError> {
     let marker = folder.join(MARKER_FILE);
     let damaged = |reason: &str| StoreError::Damaged { file: marker.clone(), reason: reason.to_owned() };
     let bytes = match fs::read(&marker) {
@@ -83,16 +109,20 @@ fn read_marker(folder: &Path, role: &str) -> Result<bool, StoreError> {
             if folder.join(DATABASE_FILE).exists() {
                 return Err(damaged("it is missing, and there is a database"));
             }
-            write_durably(&marker, format!("{role} new\n").as_bytes())?;
-            return Ok(false);
+            write_durably(&marker, format!("{role} {NEW}\n").as_bytes())?;
+            return Ok(Content::New);
         }
         Err(e) => return Err(StoreError::io("reading", &marker, &e)),
     };
     let text = std::str::from_utf8(&bytes).map_err(|_| damaged("it names no role"))?;
-    let (found, ready) = match text.trim().split_once(' ') {
-        Some((found, "ready")) => (found, true),
-        Some((found, "new")) => (found, false),
-        _ => return Err(damaged("it names no role")),
+    let (found, content) = match text.trim().split_once(' ') {
+        Some((found, READY)) => (found, Content::Embedded),
+        Some((found, NEW)) => (found, Content::New),
+        Some((found, other)) => match other.strip_prefix(DATABASE) {
+            Some(id) if !id.is_empty() => (found, Content::Database(id.to_owned())),
+            _ => return Err(damaged("it names no role")),
+        },
+        None => return Err(damaged("it names no role")),
     };
     if found != role {
         return Err(StoreError::WrongRole {
@@ -101,7 +131,7 @@ fn read_marker(folder: &Path, role: &str) -> Result<bool, StoreError> {
             found: found.to_owned(),
         });
     }
-    Ok(ready)
+    Ok(content)
 }
 
 /// Writes a small file so that either the old or the new content survives a crash.
@@ -134,10 +164,13 @@ mod tests {
         drop(first);
         assert!(matches!(DataFolder::open(&path, "broker"), Err(StoreError::WrongRole { .. })));
         let mut again = DataFolder::open(&path, "archive").unwrap();
-        assert!(!again.is_ready());
-        again.mark_ready().unwrap();
+        for content in [Content::New, Content::Embedded, Content::Database("an-id".to_owned())] {
+            again.mark(content.clone()).unwrap();
+            drop(again);
+            again = DataFolder::open(&path, "archive").unwrap();
+            assert_eq!(*again.content(), content);
+        }
         drop(again);
-        assert!(DataFolder::open(&path, "archive").unwrap().is_ready());
         fs::write(path.join(MARKER_FILE), "").unwrap();
         assert!(matches!(DataFolder::open(&path, "archive"), Err(StoreError::Damaged { .. })));
     }

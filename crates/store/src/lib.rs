@@ -1,13 +1,18 @@
-//! Storage: small traits for what each party keeps, the embedded back end (SQLite), data folders, and one
-//! conformance suite that every back end runs. Nothing here knows what the stored bytes mean: halves arrive
+//! Storage: small traits for what each party keeps, the embedded back end (SQLite) and one on a PostgreSQL server, data
+//! folders, and one conformance suite that every back end runs. Nothing here knows what the stored bytes mean: halves arrive
 //! wrapped, records sealed, statements signed.
 //!
 //! A write that returned is on disk.
 
+// What both databases do in the same words stands once in `relational/`, and is compiled for each of them.
+#![allow(clippy::duplicate_mod, reason = "one text for two drivers, whose types have nothing in common")]
+
+mod append;
 mod audit;
 mod ca;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod database;
 mod emergency;
 mod error;
 mod folder;
@@ -15,17 +20,21 @@ mod gateway;
 mod log;
 #[cfg(feature = "testing")]
 pub mod memory;
+mod party;
 mod patient;
+pub mod postgres;
 pub mod sqlite;
 mod witness;
+mod writer;
 
-pub use audit::{AuditAppended, AuditBatch, AuditQuery, AuditStore, KeptCheckpoint};
+pub use audit::{AuditAppended, AuditBatch, AuditQuery, AuditStore, KeptCheckpoint, Standing};
 pub use ca::{CaStore, CertificateRow, CrlRow, InvitationRow, RevocationRow};
 pub use emergency::{EmergencyStore, KeptEmergency, NewEmergency};
-pub use error::StoreError;
+pub use error::{DatabaseFault, StoreError};
 pub use folder::DataFolder;
 pub use gateway::{GatewayStore, OutboxItem, RosterKind};
 pub use log::{Append, Appended, LogStore, NewEntry, StoredEntry};
+pub use party::{AuditLog, PartyStore};
 pub use patient::{DirectiveUpdate, NewErasure, NewPatient, Patient, PatientStore, Registered, Tombstone, WrappedHalf};
 pub use witness::{Advance, WitnessStore};
 

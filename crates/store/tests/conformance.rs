@@ -32,7 +32,9 @@ async fn sqlite_keeps_the_rules() {
 async fn what_was_written_outlives_closing() {
     let place = tempfile::tempdir().unwrap();
     let open = async || open(place.path()).await.1;
-    conformance::survives_reopening(open, async |store: SqliteStore| store.close().await).await;
+    let close = async |store: SqliteStore| store.close().await;
+    conformance::survives_reopening(open, close).await;
+    conformance::gateway_survives_reopening(open, close).await;
     let left: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert!(
         !left.iter().any(|name| name.to_string_lossy().ends_with("-wal")),

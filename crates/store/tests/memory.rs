@@ -26,4 +26,5 @@ async fn memory_keeps_the_rules() {
 async fn what_was_written_outlives_its_writer() {
     let place = yielding();
     conformance::survives_reopening(async || place.clone(), async |store| drop(store)).await;
+    conformance::gateway_survives_reopening(async || place.clone(), async |store| drop(store)).await;
 }

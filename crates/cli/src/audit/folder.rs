@@ -10,6 +10,7 @@ use sealwort_audit::{
     AtRest, Chains, Checkpoint, Detail, Event, EventKind, Hashes, Note, NoteError, Question, Row, SignedCheckpoint,
     Tree, Verdict,
 };
+use sealwort_net::config::StoreConfig;
 use sealwort_net::member::{AUDIT_KEY_FILE, audit_key};
 use sealwort_net::{Clock, SystemClock, secret_file};
 use sealwort_pki::enrolment::Membership;
@@ -18,8 +19,8 @@ use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
 use sealwort_proto::message::HANDSHAKE_BYTES_MAX;
 use sealwort_proto::peers::{chain_from_wire, chain_to_wire};
 use sealwort_proto::{Digest, Pseudonym};
-use sealwort_store::sqlite::{SqliteAudit, Standing};
-use sealwort_store::{AuditBatch, AuditQuery, AuditStore as _, KeptCheckpoint, StoreError};
+use sealwort_store::postgres::Database;
+use sealwort_store::{AuditBatch, AuditLog, AuditQuery, KeptCheckpoint, Standing, StoreError};
 
 use crate::error::CliError;
 
@@ -29,14 +30,36 @@ pub(super) struct LogArgs {
     /// Data folder of the party whose log it is.
     #[arg(long, value_name = "DIR")]
     pub(super) folder: PathBuf,
+    #[command(flatten)]
+    pub(super) place: PlaceArgs,
+}
+
+/// Where a log lies, where that is not the data folder.
+#[derive(Debug, Default, Args)]
+pub(super) struct PlaceArgs {
     /// Where the log lies, where that is not the data folder.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "folder")]
     pub(super) log: Option<PathBuf>,
+    /// The database that the log lies in, as store.url of the party's configuration has it.
+    #[arg(long, value_name = "URL", requires = "folder", conflicts_with = "log")]
+    pub(super) database: Option<String>,
+    /// File with the database user's password.
+    #[arg(long, value_name = "FILE", requires = "database")]
+    pub(super) password_file: Option<PathBuf>,
+}
+
+impl PlaceArgs {
+    fn database(&self) -> Result<Option<Database>, CliError> {
+        let Some(url) = &self.database else { return Ok(None) };
+        let password_file = self.password_file.clone().unwrap_or_default();
+        let password = StoreConfig { password_file, ..StoreConfig::default() }.password()?;
+        Ok(Some(Database::new(url, password.as_ref().map(|password| password.as_str()))?))
+    }
 }
 
 /// A party's log.
 pub(super) struct Log {
-    pub(super) store: SqliteAudit,
+    pub(super) store: AuditLog,
     pub(super) at_rest: Arc<AtRest>,
     pub(super) membership: Membership,
 }
@@ -51,17 +74,19 @@ pub(super) struct Cosigned {
 impl LogArgs {
     /// Opens it.
     pub(super) async fn open(&self) -> Result<Log, CliError> {
-        open(&self.folder, self.log.as_ref().unwrap_or(&self.folder)).await
+        open(&self.folder, &self.place).await
     }
 }
 
-/// Opens the log of the party with this data folder; `place` is where its file lies.
-pub(super) async fn open(folder: &Path, place: &Path) -> Result<Log, CliError> {
+/// Opens the log of the party with this data folder.
+pub(super) async fn open(folder: &Path, place: &PlaceArgs) -> Result<Log, CliError> {
+    let database = place.database()?;
+    let place = place.log.as_deref().unwrap_or(folder);
     let membership = Membership::from_json(&secret_file::read(&folder.join(MEMBERSHIP_FILE))?)?;
-    if !folder.join(BEGUN_FILE).exists() && !place.join(LOG_FILE).exists() {
+    if database.is_none() && !folder.join(BEGUN_FILE).exists() && !place.join(LOG_FILE).exists() {
         let place = place.display();
         return Err(CliError::Local(format!(
-            "{place} holds no audit log; a service begins one when it starts, in audit.folder of its configuration or in its data folder"
+            "{place} holds no audit log; a service begins one when it starts, in audit.folder of its configuration, in its data folder, or in the database of its store.url (--database)"
         )));
     }
     let at_rest = match membership.identity.role {
@@ -72,7 +97,7 @@ pub(super) async fn open(folder: &Path, place: &Path) -> Result<Log, CliError> {
         Role::Gateway => AtRest::sealed(&audit_key(folder)?),
         _ => AtRest::Clear,
     };
-    let store = SqliteAudit::open_beside(place).await.map_err(damage)?;
+    let store = AuditLog::open_beside(place, database.as_ref()).await.map_err(damage)?;
     Ok(Log { store, at_rest: Arc::new(at_rest), membership })
 }
 

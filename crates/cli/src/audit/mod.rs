@@ -46,7 +46,8 @@ pub(crate) async fn run(args: AuditArgs, output: Output) -> Result<(), CliError>
 
 /// How many entries a log has, whose newest checkpoint is its party's and fits them. It does not walk the log.
 pub(crate) async fn stands(folder: &Path, log: &Path) -> Result<u64, CliError> {
-    let log = folder::open(folder, log).await?;
+    let place = folder::PlaceArgs { log: Some(log.to_owned()), ..folder::PlaceArgs::default() };
+    let log = folder::open(folder, &place).await?;
     let stands = log.stands().await;
     log.store.close().await;
     stands

@@ -10,12 +10,12 @@ use sealwort_audit::{
     AccessLogFile, Checkpoint, Fault, Note, Passed, Verdict, Walk, WitnessFile, Witnessed, verify_export,
 };
 use sealwort_pki::Trust;
-use sealwort_store::{AuditQuery, AuditStore as _};
+use sealwort_store::AuditQuery;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::export::LEFT_OUT;
-use super::folder::{self, Log, PAGE, damage, tampered};
+use super::folder::{self, Log, PAGE, PlaceArgs, damage, tampered};
 use super::vouching;
 use crate::error::CliError;
 use crate::output::Output;
@@ -37,9 +37,8 @@ pub(super) struct VerifyArgs {
     /// In place of an export: the data folder of the party whose whole log is to be verified.
     #[arg(long, value_name = "DIR", conflicts_with = "export")]
     folder: Option<PathBuf>,
-    /// Where that log lies, where that is not the data folder.
-    #[arg(long, value_name = "DIR", requires = "folder")]
-    log: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
 }
 
 pub(super) async fn run(args: &VerifyArgs, output: Output) -> Result<(), CliError> {
@@ -47,7 +46,7 @@ pub(super) async fn run(args: &VerifyArgs, output: Output) -> Result<(), CliErro
         args.witness.iter().map(|file| Ok(WitnessFile::from_json(&read(file)?)?)).collect::<Result<_, CliError>>()?;
     let passed = match (&args.folder, &args.export, &args.proof, &args.root) {
         (Some(folder), ..) => {
-            let log = folder::open(folder, args.log.as_ref().unwrap_or(folder)).await?;
+            let log = folder::open(folder, &args.place).await?;
             let passed = whole(&log, &files).await;
             log.store.close().await;
             passed?

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use clap::Args;
 use sealwort_audit::{Chains, Note, WitnessFile};
 use sealwort_net::{Clock, SystemClock, secret_file};
-use sealwort_store::AuditStore as _;
 use serde_json::json;
 
 use super::folder::{LogArgs, PAGE, damage, tampered};

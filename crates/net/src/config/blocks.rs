@@ -1,8 +1,12 @@
 //! The sections that every service's configuration has in common.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::quantity::{ByteCount, Interval};
+use crate::secret_file::{self, SecretFileError};
 use crate::server::Limits;
 
 /// `[listen]`: where a service waits for connections.
@@ -60,6 +64,67 @@ impl AuditConfig {
 impl Default for AuditConfig {
     fn default() -> Self {
         Self { folder: std::path::PathBuf::new(), cosign_every: Interval::from_secs(10) }
+    }
+}
+
+/// `[store]`: where broker and archive keep what must not be lost.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StoreConfig {
+    /// `postgresql://user@host:5432/name`; empty for the embedded store in the data folder.
+    pub url: DatabaseUrl,
+    /// File with the database user's password; empty for none, or for the one in the URL.
+    pub password_file: std::path::PathBuf,
+}
+
+impl StoreConfig {
+    /// Reads the password file, if there is one.
+    pub fn password(&self) -> Result<Option<Zeroizing<String>>, SecretFileError> {
+        if self.password_file.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let bytes = secret_file::read(&self.password_file)?;
+        Ok(Some(Zeroizing::new(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned())))
+    }
+}
+
+/// A database's URL. It may hold a password, so that it shows itself without.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(from = "String")]
+pub struct DatabaseUrl(String);
+
+impl From<String> for DatabaseUrl {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl DatabaseUrl {
+    /// The whole URL, password and all; none where it is empty.
+    pub fn expose(&self) -> Option<&str> {
+        Some(self.0.as_str()).filter(|url| !url.is_empty())
+    }
+
+    /// All between the user and the last `@` is taken for the password, even where it is not written as URLs want it.
+    fn shown(&self) -> String {
+        let hidden = || {
+            let (scheme, rest) = self.0.split_once("://")?;
+            let (login, place) = rest.rsplit_once('@')?;
+            let (user, _) = login.split_once(':')?;
+            Some(format!("{scheme}://{user}:[redacted]@{place}"))
+        };
+        hidden().unwrap_or_else(|| self.0.clone())
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
+impl Serialize for DatabaseUrl {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.shown())
     }
 }
 

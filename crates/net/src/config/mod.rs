@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use blocks::{AuditConfig, CaConfig, Color, LimitsConfig, ListenConfig, LogConfig, LogFormat};
+pub use blocks::{
+    AuditConfig, CaConfig, Color, DatabaseUrl, LimitsConfig, ListenConfig, LogConfig, LogFormat, StoreConfig,
+};
 pub use error::{ConfigError, Origin};
 pub use quantity::{ByteCount, Interval};
 

@@ -27,7 +27,7 @@ pub use emergency::emergency_store;
 pub use gateway::gateway_store;
 pub use log::log_store;
 pub use patient::patient_store;
-pub use reopen::survives_reopening;
+pub use reopen::{gateway_survives_reopening, survives_reopening};
 pub use witness::witness_store;
 
 /// A patient that no store has seen.

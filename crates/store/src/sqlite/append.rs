@@ -5,18 +5,15 @@
 //! This runs inside the one writer's transaction, so nothing comes between reading and inserting. Any error takes
 //! the whole transaction down.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use sealwort_proto::log::empty;
-use sealwort_proto::receipt::Witness;
-use sealwort_proto::{DepositId, Pseudonym};
 use sqlx::{Row as _, SqliteConnection};
 
 use super::erase::tombstone;
-use super::log::witness;
-use super::signed;
-use crate::{Append, Appended, NewEntry, StoreError};
+use crate::append::{EntryRow, Logs, rows, stored};
+use crate::database::{signed, witness};
+use crate::{Append, Appended, StoreError};
 
 /// Rows that may travel together: a few fixed numbers, so that every statement stays prepared. Places left over
 /// are not bound, which makes them NULL, and a NULL patient has no log.
@@ -24,104 +21,41 @@ const TRIPS: [usize; 4] = [1, 4, 16, 64];
 /// Entries above this size, in bytes of ciphertext and envelope, travel alone, so that no trip copies much.
 const SHARED_TRIP_BYTES_MAX: usize = 64 * 1024;
 
-/// Runs appends that passed [`check`]; each sees the ones before it.
+/// Runs appends that passed [`crate::append::check`]; each sees the ones before it.
 pub(super) async fn run(c: &mut SqliteConnection, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {
-    let mut logs = Logs::load(c, appends).await?;
-    logs.find_erased(c, appends).await?;
-    let outcomes: Vec<Appended> = appends.iter().map(|append| logs.judge(append)).collect();
-    let stored = || appends.iter().zip(&outcomes).filter(|(_, o)| matches!(o, Appended::Stored(_))).map(|(a, _)| a);
-    let begun: Vec<_> = stored().filter(|append| append.after == empty(append.patient)).collect();
+    let outcomes = load(c, appends).await?.judge_all(appends);
+    let begun: Vec<_> = stored(appends, &outcomes).filter(|append| append.after == empty(append.patient)).collect();
     insert_logs(c, &begun).await?;
-    let rows: Vec<_> = stored().flat_map(rows).collect();
+    let rows: Vec<_> = stored(appends, &outcomes).flat_map(rows).collect();
     insert_entries(c, &rows).await?;
     Ok(outcomes)
 }
 
-/// What a deposit must be by itself; checked before it is queued.
-pub(super) fn check(append: &Append) -> Result<(), StoreError> {
-    if append.entries.is_empty() {
-        return Err(StoreError::Conflict("a deposit holds at least one entry"));
-    }
-    signed(append.after.sequence)?;
-    if (append.after.sequence + 1..).zip(&append.entries).any(|(expected, entry)| entry.sequence != expected) {
-        return Err(StoreError::Conflict("the entries of a deposit must follow each other"));
-    }
-    Ok(())
-}
-
-/// What is known of the logs that a transaction touches.
-struct Logs {
-    /// Logs without entries are absent.
-    heads: HashMap<Pseudonym, Witness>,
-    deposits: HashMap<(Pseudonym, DepositId), Witness>,
-    erased: HashSet<Pseudonym>,
-}
-
-impl Logs {
-    async fn load(c: &mut SqliteConnection, appends: &[Append]) -> Result<Self, StoreError> {
-        let mut logs = Self { heads: HashMap::new(), deposits: HashMap::new(), erased: HashSet::new() };
-        let mut left = appends;
-        while let Some((now, rest, statement)) = trip(left, &LOAD, |_| true) {
-            let mut query = sqlx::query(statement);
-            for (place, append) in (0i64..).zip(now) {
-                query = query.bind(place).bind(bytes(append.patient.as_bytes())).bind(bytes(append.deposit.as_bytes()));
-            }
-            for row in query.fetch_all(&mut *c).await? {
-                let append = usize::try_from(row.try_get::<i64, _>(0)?).ok().and_then(|place| now.get(place));
-                let Some(append) = append else { continue };
-                logs.heads.insert(append.patient, witness(row.try_get(1)?, row.try_get(2)?)?);
-                if let Some(sequence) = row.try_get::<Option<i64>, _>(3)? {
-                    logs.deposits.insert((append.patient, append.deposit), witness(sequence, row.try_get(4)?)?);
-                }
-            }
-            left = rest;
+async fn load(c: &mut SqliteConnection, appends: &[Append]) -> Result<Logs, StoreError> {
+    let mut logs = Logs::default();
+    let mut left = appends;
+    while let Some((now, rest, statement)) = trip(left, &LOAD, |_| true) {
+        let mut query = sqlx::query(statement);
+        for (place, append) in (0i64..).zip(now) {
+            query = query.bind(place).bind(bytes(append.patient.as_bytes())).bind(bytes(append.deposit.as_bytes()));
         }
-        Ok(logs)
-    }
-
-    /// Which of those without a log were erased. Only a first deposit asks.
-    async fn find_erased(&mut self, c: &mut SqliteConnection, appends: &[Append]) -> Result<(), StoreError> {
-        for append in appends {
-            if !self.heads.contains_key(&append.patient) && tombstone(&mut *c, append.patient).await?.is_some() {
-                self.erased.insert(append.patient);
+        for row in query.fetch_all(&mut *c).await? {
+            let append = usize::try_from(row.try_get::<i64, _>(0)?).ok().and_then(|place| now.get(place));
+            let Some(append) = append else { continue };
+            logs.heads.insert(append.patient, witness(row.try_get(1)?, row.try_get(2)?)?);
+            if let Some(sequence) = row.try_get::<Option<i64>, _>(3)? {
+                logs.deposits.insert((append.patient, append.deposit), witness(sequence, row.try_get(4)?)?);
             }
         }
-        Ok(())
+        left = rest;
     }
-
-    fn judge(&mut self, append: &Append) -> Appended {
-        if self.erased.contains(&append.patient) {
-            return Appended::Erased;
+    // Of those without a log, which were erased. Only a first deposit asks.
+    for append in appends {
+        if !logs.heads.contains_key(&append.patient) && tombstone(&mut *c, append.patient).await?.is_some() {
+            logs.erased.insert(append.patient);
         }
-        let deposit = (append.patient, append.deposit);
-        if let Some(head) = self.deposits.get(&deposit) {
-            return Appended::Known(*head);
-        }
-        let head = self.heads.get(&append.patient).copied().unwrap_or_else(|| empty(append.patient));
-        let Some(last) = append.entries.last().filter(|_| head == append.after) else {
-            return Appended::Conflict(head);
-        };
-        let head = Witness { sequence: last.sequence, head: last.hash };
-        self.heads.insert(append.patient, head);
-        self.deposits.insert(deposit, head);
-        Appended::Stored(head)
     }
-}
-
-/// An entry on its way; the last one of a deposit bears the deposit's id.
-struct EntryRow<'a> {
-    patient: Pseudonym,
-    deposit: Option<DepositId>,
-    entry: &'a NewEntry,
-}
-
-fn rows(append: &Append) -> impl Iterator<Item = EntryRow<'_>> {
-    let last = append.entries.len() - 1;
-    append.entries.iter().enumerate().map(move |(place, entry)| EntryRow {
-        patient: append.patient,
-        deposit: (place == last).then_some(append.deposit),
-        entry,
-    })
+    Ok(logs)
 }
 
 async fn insert_logs(c: &mut SqliteConnection, begun: &[&Append]) -> Result<(), StoreError> {

@@ -14,7 +14,8 @@ use sealwort_proto::Pseudonym;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Executor as _, Row as _, SqliteConnection};
 
-use super::audit::{SqliteAudit, rows};
+use super::SqliteAudit;
+use super::trail::rows;
 use crate::{AuditBatch, AuditQuery, AuditStore as _, DataFolder, KeptCheckpoint, StoreError};
 
 /// The whole size in a release build; a tenth of the log and a fifth of the manipulations without optimisation.

@@ -5,7 +5,8 @@ use futures::FutureExt as _;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{SqliteStore, fixed, signed, unsigned};
+use super::SqliteStore;
+use crate::database::{fixed, signed, unsigned};
 use crate::{CaStore, CertificateRow, CrlRow, InvitationRow, RevocationRow, StoreError};
 
 #[async_trait]

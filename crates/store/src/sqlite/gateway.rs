@@ -5,7 +5,8 @@ use futures::FutureExt as _;
 use sealwort_proto::DepositId;
 use sqlx::Row as _;
 
-use super::{SqliteStore, fixed, unsigned};
+use super::SqliteStore;
+use crate::database::{fixed, unsigned};
 use crate::{GatewayStore, OutboxItem, RosterKind, StoreError};
 
 #[async_trait]
@@ -77,7 +78,7 @@ impl GatewayStore for SqliteStore {
 
     async fn pending(&self, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
         let rows = sqlx::query("SELECT position, id, patient, sealed FROM outbox ORDER BY position LIMIT ?")
-            .bind(super::limit(limit))
+            .bind(crate::database::limit(limit))
             .fetch_all(&self.readers)
             .await?;
         rows.iter()

@@ -7,7 +7,8 @@ use sealwort_proto::receipt::Witness;
 use sealwort_proto::{Digest, LabelTag, Pseudonym};
 use sqlx::Row as _;
 
-use super::{SqliteStore, fixed, limit, signed, unsigned};
+use super::SqliteStore;
+use crate::database::{fixed, limit, signed, unsigned, witness};
 use crate::{Append, Appended, LogStore, StoreError, StoredEntry};
 
 #[async_trait]
@@ -88,8 +89,4 @@ impl LogStore for SqliteStore {
             .await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
-}
-
-pub(super) fn witness(sequence: i64, head: &[u8]) -> Result<Witness, StoreError> {
-    Ok(Witness { sequence: unsigned(sequence)?, head: fixed(head, Digest::from_slice)? })
 }

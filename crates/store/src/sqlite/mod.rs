@@ -6,25 +6,38 @@ mod audit;
 #[cfg(test)]
 mod audit_tampering;
 mod ca;
+mod destroy;
+#[path = "../relational/emergency.rs"]
 mod emergency;
+mod engine;
+#[path = "../relational/erase.rs"]
 mod erase;
 mod gateway;
 mod log;
+#[path = "../relational/patient.rs"]
 mod patient;
 mod schema;
+#[path = "../relational/audit.rs"]
+mod trail;
+#[path = "../relational/witness.rs"]
 mod witness;
-mod writer;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
-use crate::folder::DATABASE_FILE;
+use crate::folder::{Content, DATABASE_FILE};
 use crate::{DataFolder, StoreError};
-pub use audit::{SqliteAudit, Standing};
-use writer::Writer;
+use SqliteAudit as Audit;
+use SqliteStore as Store;
+use audit::FILE as AUDIT_PLACE;
+pub use audit::SqliteAudit;
+use engine::{SqliteEngine, Writer};
+use sqlx::Sqlite as Driver;
+use sqlx::SqliteConnection as Connection;
+use sqlx::sqlite::SqliteRow as DriverRow;
 
 /// Read connections.
 const READERS_MAX: u32 = 4;
@@ -43,11 +56,16 @@ impl SqliteStore {
     /// file is an error and stays as it is.
     pub async fn open(folder: &mut DataFolder) -> Result<Self, StoreError> {
         let file = folder.path().join(DATABASE_FILE);
-        if folder.is_ready() {
+        let ready = match folder.content() {
+            Content::New => false,
+            Content::Embedded => true,
+            Content::Database(_) => return Err(StoreError::OnServer { folder: folder.path().to_owned() }),
+        };
+        if ready {
             check_present(&file)?;
         }
         if file.exists() {
-            inspect(&file, folder.is_ready()).await?;
+            inspect(&file, ready).await?;
         }
         let options = SqliteConnectOptions::new()
             .filename(&file)
@@ -57,7 +75,7 @@ impl SqliteStore {
             .disable_statement_logging();
         let writing = options
             .clone()
-            .create_if_missing(!folder.is_ready())
+            .create_if_missing(!ready)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("cache_size", WRITER_CACHE)
@@ -67,9 +85,9 @@ impl SqliteStore {
             .pragma("temp_store", "MEMORY");
         let mut connection = SqliteConnection::connect_with(&writing).await.map_err(|e| damaged_or_io(&file, &e))?;
         schema::apply(&mut connection, &file).await?;
-        if !folder.is_ready() {
+        if !ready {
             sync_folder(folder.path())?;
-            folder.mark_ready()?;
+            folder.mark(Content::Embedded)?;
         }
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
@@ -79,7 +97,7 @@ impl SqliteStore {
             .await
             .map_err(|e| damaged_or_io(&file, &e))?;
         let wal = folder.path().join(format!("{DATABASE_FILE}-wal"));
-        Ok(Self { writer: Writer::spawn(connection, wal), readers })
+        Ok(Self { writer: Writer::spawn(SqliteEngine::new(connection, wal)), readers })
     }
 
     /// Waits for the reads under way, finishes the writes that were accepted, and closes the file.
@@ -159,7 +177,7 @@ fn code(error: &sqlx::Error) -> Option<i32> {
     Some(code & 0xff)
 }
 
-fn failed(error: &sqlx::Error) -> StoreError {
+pub(crate) fn failed(error: &sqlx::Error) -> StoreError {
     match code(error) {
         Some(SQLITE_FULL) => StoreError::Full,
         Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
@@ -167,29 +185,4 @@ fn failed(error: &sqlx::Error) -> StoreError {
         }
         _ => StoreError::Io(error.to_string()),
     }
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        failed(&error)
-    }
-}
-
-/// SQLite's integers are signed; every number here stays below their limit.
-fn signed(number: u64) -> Result<i64, StoreError> {
-    i64::try_from(number).map_err(|_| StoreError::Conflict("a number is larger than storage holds"))
-}
-
-fn unsigned(number: i64) -> Result<u64, StoreError> {
-    u64::try_from(number).map_err(|_| StoreError::Io("a stored number is negative".to_owned()))
-}
-
-/// A limit of the caller's; beyond the largest integer it limits nothing.
-fn limit(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Reads a stored byte string as an identifier of fixed length.
-fn fixed<T>(bytes: &[u8], read: impl FnOnce(&[u8]) -> Option<T>) -> Result<T, StoreError> {
-    read(bytes).ok_or_else(|| StoreError::Io("a stored identifier has the wrong length".to_owned()))
 }

@@ -5,19 +5,19 @@ use futures::FutureExt as _;
 use sealwort_proto::message::EmergencyNotice;
 use sealwort_proto::{EmergencyId, Pseudonym};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use super::erase::tombstone;
-use super::{SqliteStore, signed, unsigned};
+use super::{DriverRow, Store};
+use crate::database::{signed, unsigned};
 use crate::{EmergencyStore, KeptEmergency, NewEmergency, StoreError};
 
 const KEPT: &str =
-    "SELECT id, patient, hospital, user, user_role, purpose, reason, begun_at FROM emergency WHERE id = ?";
-const UNTOLD: &str = "SELECT id, patient, hospital, user, user_role, purpose, reason, begun_at FROM emergency
-     WHERE tell = ? ORDER BY begun_at, id LIMIT ?";
+    "SELECT id, patient, hospital, \"user\", user_role, purpose, reason, begun_at FROM emergency WHERE id = $1";
+const UNTOLD: &str = "SELECT id, patient, hospital, \"user\", user_role, purpose, reason, begun_at FROM emergency
+     WHERE tell = $1 ORDER BY begun_at, id LIMIT $2";
 
 #[async_trait]
-impl EmergencyStore for SqliteStore {
+impl EmergencyStore for Store {
     async fn keep_emergency(&self, emergency: NewEmergency) -> Result<(EmergencyNotice, KeptEmergency), StoreError> {
         let NewEmergency { notice, tell } = emergency;
         self.writer
@@ -30,7 +30,7 @@ impl EmergencyStore for SqliteStore {
                     if let Some(row) = sqlx::query(KEPT).bind(id.clone()).fetch_optional(&mut *c).await? {
                         return Ok((read(&row)?, KeptEmergency::Known));
                     }
-                    sqlx::query("INSERT INTO emergency VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+                    sqlx::query("INSERT INTO emergency VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
                         .bind(id)
                         .bind(notice.patient.as_bytes().to_vec())
                         .bind(notice.hospital.clone())
@@ -64,7 +64,7 @@ impl EmergencyStore for SqliteStore {
             .submit(move |c| {
                 async move {
                     for id in told {
-                        sqlx::query("UPDATE emergency SET tell = NULL WHERE id = ? AND tell = ?")
+                        sqlx::query("UPDATE emergency SET tell = NULL WHERE id = $1 AND tell = $2")
                             .bind(id.as_bytes().to_vec())
                             .bind(hospital.clone())
                             .execute(&mut *c)
@@ -82,7 +82,7 @@ impl EmergencyStore for SqliteStore {
         self.writer
             .submit(move |c| {
                 async move {
-                    let forget = sqlx::query("DELETE FROM emergency WHERE tell IS NULL AND begun_at < ?");
+                    let forget = sqlx::query("DELETE FROM emergency WHERE tell IS NULL AND begun_at < $1");
                     forget.bind(before).execute(c).await?;
                     Ok(())
                 }
@@ -92,7 +92,7 @@ impl EmergencyStore for SqliteStore {
     }
 }
 
-fn read(row: &SqliteRow) -> Result<EmergencyNotice, StoreError> {
+fn read(row: &DriverRow) -> Result<EmergencyNotice, StoreError> {
     let bytes = |at: usize| row.try_get::<Vec<u8>, _>(at);
     let damaged = || StoreError::Conflict("an emergency access cannot be read");
     Ok(EmergencyNotice {

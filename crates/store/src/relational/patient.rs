@@ -5,21 +5,22 @@ use std::cmp::Ordering;
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use sealwort_proto::{Locator, Pseudonym};
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::Row as _;
 
-use super::{SqliteStore, erase, fixed, signed, unsigned};
+use super::{Connection, Store, erase};
+use crate::database::{fixed, signed, unsigned};
 use crate::{
     DirectiveUpdate, NewErasure, NewPatient, Patient, PatientStore, Registered, StoreError, Tombstone, WrappedHalf,
 };
 
 #[async_trait]
-impl PatientStore for SqliteStore {
+impl PatientStore for Store {
     async fn register(&self, patient: NewPatient) -> Result<Registered, StoreError> {
         self.writer.submit(move |c| async move { register(c, &patient).await }.boxed()).await
     }
 
     async fn patient(&self, patient: Pseudonym) -> Result<Option<Patient>, StoreError> {
-        let row = sqlx::query("SELECT registration, directive, version, epoch FROM patient WHERE pseudonym = ?")
+        let row = sqlx::query("SELECT registration, directive, version, epoch FROM patient WHERE pseudonym = $1")
             .bind(patient.as_bytes().to_vec())
             .fetch_optional(&self.readers)
             .await?;
@@ -36,7 +37,7 @@ impl PatientStore for SqliteStore {
 
     async fn locate(&self, locators: &[Locator]) -> Result<Option<Pseudonym>, StoreError> {
         for locator in locators {
-            let row = sqlx::query("SELECT pseudonym FROM locator WHERE locator = ?")
+            let row = sqlx::query("SELECT pseudonym FROM locator WHERE locator = $1")
                 .bind(locator.as_bytes().to_vec())
                 .fetch_optional(&self.readers)
                 .await?;
@@ -52,7 +53,7 @@ impl PatientStore for SqliteStore {
     }
 
     async fn halves(&self, patient: Pseudonym) -> Result<Vec<WrappedHalf>, StoreError> {
-        let rows = sqlx::query("SELECT epoch, wrapped FROM half WHERE pseudonym = ? ORDER BY epoch")
+        let rows = sqlx::query("SELECT epoch, wrapped FROM half WHERE pseudonym = $1 ORDER BY epoch")
             .bind(patient.as_bytes().to_vec())
             .fetch_all(&self.readers)
             .await?;
@@ -71,12 +72,12 @@ impl PatientStore for SqliteStore {
     }
 }
 
-async fn register(c: &mut SqliteConnection, patient: &NewPatient) -> Result<Registered, StoreError> {
+async fn register(c: &mut Connection, patient: &NewPatient) -> Result<Registered, StoreError> {
     let pseudonym = patient.patient.as_bytes().to_vec();
     if erase::tombstone(&mut *c, patient.patient).await?.is_some() {
         return Err(StoreError::Erased);
     }
-    let known = sqlx::query("SELECT registration FROM patient WHERE pseudonym = ?")
+    let known = sqlx::query("SELECT registration FROM patient WHERE pseudonym = $1")
         .bind(&pseudonym)
         .fetch_optional(&mut *c)
         .await?;
@@ -88,7 +89,7 @@ async fn register(c: &mut SqliteConnection, patient: &NewPatient) -> Result<Regi
             Err(StoreError::Conflict("the patient is registered already"))
         };
     }
-    sqlx::query("INSERT INTO patient (pseudonym, registration, directive, version, epoch) VALUES (?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO patient (pseudonym, registration, directive, version, epoch) VALUES ($1, $2, $3, $4, $5)")
         .bind(&pseudonym)
         .bind(&patient.registration)
         .bind(&patient.directive)
@@ -99,8 +100,9 @@ async fn register(c: &mut SqliteConnection, patient: &NewPatient) -> Result<Regi
     for locator in &patient.locators {
         // A locator named twice is fine; one of another patient's changes no row.
         let done = sqlx::query(
-            "INSERT INTO locator (locator, pseudonym) VALUES (?, ?)
-             ON CONFLICT (locator) DO UPDATE SET pseudonym = excluded.pseudonym WHERE pseudonym = excluded.pseudonym",
+            "INSERT INTO locator (locator, pseudonym) VALUES ($1, $2)
+             ON CONFLICT (locator) DO UPDATE SET pseudonym = excluded.pseudonym
+             WHERE locator.pseudonym = excluded.pseudonym",
         )
         .bind(locator.as_bytes().to_vec())
         .bind(&pseudonym)
@@ -114,9 +116,9 @@ async fn register(c: &mut SqliteConnection, patient: &NewPatient) -> Result<Regi
     Ok(Registered::New)
 }
 
-async fn direct(c: &mut SqliteConnection, update: &DirectiveUpdate) -> Result<(), StoreError> {
+async fn direct(c: &mut Connection, update: &DirectiveUpdate) -> Result<(), StoreError> {
     let pseudonym = update.patient.as_bytes().to_vec();
-    let row = sqlx::query("SELECT directive, version, epoch FROM patient WHERE pseudonym = ?")
+    let row = sqlx::query("SELECT directive, version, epoch FROM patient WHERE pseudonym = $1")
         .bind(&pseudonym)
         .fetch_optional(&mut *c)
         .await?
@@ -136,7 +138,7 @@ async fn direct(c: &mut SqliteConnection, update: &DirectiveUpdate) -> Result<()
     if update.half.as_ref().map(|half| half.epoch) != new_epoch {
         return Err(StoreError::Conflict("a new epoch comes with its half, and only then"));
     }
-    sqlx::query("UPDATE patient SET directive = ?, version = ?, epoch = ? WHERE pseudonym = ?")
+    sqlx::query("UPDATE patient SET directive = $1, version = $2, epoch = $3 WHERE pseudonym = $4")
         .bind(&update.directive)
         .bind(version + 1)
         .bind(signed(update.epoch)?)
@@ -149,8 +151,8 @@ async fn direct(c: &mut SqliteConnection, update: &DirectiveUpdate) -> Result<()
     Ok(())
 }
 
-async fn put_half(c: &mut SqliteConnection, pseudonym: &[u8], half: &WrappedHalf) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO half (pseudonym, epoch, wrapped) VALUES (?, ?, ?)")
+async fn put_half(c: &mut Connection, pseudonym: &[u8], half: &WrappedHalf) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO half (pseudonym, epoch, wrapped) VALUES ($1, $2, $3)")
         .bind(pseudonym)
         .bind(signed(half.epoch)?)
         .bind(&half.wrapped)

@@ -6,13 +6,13 @@ use sealwort_proto::Pseudonym;
 use sealwort_proto::receipt::Witness;
 use sqlx::Row as _;
 
+use super::Store;
 use super::erase::tombstone;
-use super::log::witness;
-use super::{SqliteStore, signed};
+use crate::database::{signed, witness};
 use crate::{Advance, StoreError, WitnessStore};
 
 #[async_trait]
-impl WitnessStore for SqliteStore {
+impl WitnessStore for Store {
     async fn advance(&self, patient: Pseudonym, head: Witness) -> Result<Advance, StoreError> {
         self.writer
             .submit(move |c| {
@@ -23,7 +23,7 @@ impl WitnessStore for SqliteStore {
                     }
                     let patient = patient.as_bytes().to_vec();
                     let sequence = signed(head.sequence)?;
-                    let known = sqlx::query("SELECT sequence, head FROM witness WHERE patient = ? AND sequence = ?")
+                    let known = sqlx::query("SELECT sequence, head FROM witness WHERE patient = $1 AND sequence = $2")
                         .bind(&patient)
                         .bind(sequence)
                         .fetch_optional(&mut *c)
@@ -32,12 +32,12 @@ impl WitnessStore for SqliteStore {
                         let known = witness(row.try_get(0)?, row.try_get(1)?)?;
                         return Ok(if known.head == head.head { Advance::Known } else { Advance::Fork(known) });
                     }
-                    let newest: Option<i64> = sqlx::query("SELECT max(sequence) FROM witness WHERE patient = ?")
+                    let newest: Option<i64> = sqlx::query("SELECT max(sequence) FROM witness WHERE patient = $1")
                         .bind(&patient)
                         .fetch_one(&mut *c)
                         .await?
                         .try_get(0)?;
-                    sqlx::query("INSERT INTO witness (patient, sequence, head) VALUES (?, ?, ?)")
+                    sqlx::query("INSERT INTO witness (patient, sequence, head) VALUES ($1, $2, $3)")
                         .bind(&patient)
                         .bind(sequence)
                         .bind(head.head.as_bytes().to_vec())
@@ -51,7 +51,7 @@ impl WitnessStore for SqliteStore {
     }
 
     async fn witness(&self, patient: Pseudonym) -> Result<Option<Witness>, StoreError> {
-        let row = sqlx::query("SELECT sequence, head FROM witness WHERE patient = ? ORDER BY sequence DESC LIMIT 1")
+        let row = sqlx::query("SELECT sequence, head FROM witness WHERE patient = $1 ORDER BY sequence DESC LIMIT 1")
             .bind(patient.as_bytes().to_vec())
             .fetch_optional(&self.readers)
             .await?;
@@ -60,7 +60,7 @@ impl WitnessStore for SqliteStore {
 
     async fn heads(&self, patient: Pseudonym, after: u64, most: usize) -> Result<Vec<Witness>, StoreError> {
         let rows = sqlx::query(
-            "SELECT sequence, head FROM witness WHERE patient = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+            "SELECT sequence, head FROM witness WHERE patient = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
         )
         .bind(patient.as_bytes().to_vec())
         .bind(i64::try_from(after).unwrap_or(i64::MAX))

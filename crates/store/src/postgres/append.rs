@@ -1,0 +1,98 @@
+//! Appending to logs: the appends that queued up travel together, as arrays. The heads of all their logs are read, each
+//! append is judged in order, and what is to be stored is inserted. Any error takes the whole transaction down.
+
+use sealwort_proto::{DepositId, Pseudonym};
+use sqlx::{PgConnection, Row as _};
+
+use crate::append::{EntryRow, Logs, rows, stored};
+use crate::database::{signed, witness};
+use crate::{Append, Appended, StoreError};
+
+/// Bytes of envelopes and ciphertexts in one statement, unless a single entry is larger.
+const STATEMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Runs appends that passed [`crate::append::check`]; each sees the ones before it.
+pub(super) async fn run(c: &mut PgConnection, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {
+    if appends.is_empty() {
+        return Ok(Vec::new());
+    }
+    let outcomes = load(c, appends).await?.judge_all(appends);
+    let rows: Vec<_> = stored(appends, &outcomes).flat_map(rows).collect();
+    let mut left = rows.as_slice();
+    while !left.is_empty() {
+        let mut bytes = 0;
+        let fits = left.iter().take_while(|row| {
+            bytes += row.entry.envelope.len() + row.entry.ciphertext.len();
+            bytes <= STATEMENT_BYTES_MAX
+        });
+        let (now, rest) = left.split_at(fits.count().max(1));
+        insert(c, now).await?;
+        left = rest;
+    }
+    Ok(outcomes)
+}
+
+async fn load(c: &mut PgConnection, appends: &[Append]) -> Result<Logs, StoreError> {
+    let patients: Vec<&[u8]> = appends.iter().map(|append| append.patient.as_bytes().as_slice()).collect();
+    let deposits: Vec<&[u8]> = appends.iter().map(|append| append.deposit.as_bytes().as_slice()).collect();
+    let found = sqlx::query(LOAD).bind(patients).bind(deposits).fetch_all(c).await?;
+    let mut logs = Logs::default();
+    for row in found {
+        let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).ok();
+        let Some(append) = place.and_then(|place| appends.get(place)) else { continue };
+        if let Some(sequence) = row.try_get::<Option<i64>, _>(1)? {
+            logs.heads.insert(append.patient, witness(sequence, row.try_get(2)?)?);
+        }
+        if let Some(sequence) = row.try_get::<Option<i64>, _>(3)? {
+            logs.deposits.insert((append.patient, append.deposit), witness(sequence, row.try_get(4)?)?);
+        }
+        if row.try_get(5)? {
+            logs.erased.insert(append.patient);
+        }
+    }
+    Ok(logs)
+}
+
+async fn insert(c: &mut PgConnection, rows: &[EntryRow<'_>]) -> Result<(), StoreError> {
+    let sequences: Result<Vec<i64>, StoreError> = rows.iter().map(|row| signed(row.entry.sequence)).collect();
+    let column = |of: fn(&EntryRow<'_>) -> Vec<u8>| rows.iter().map(of).collect::<Vec<_>>();
+    let deposits: Vec<Option<Vec<u8>>> = rows.iter().map(|row| row.deposit.as_ref().map(deposit)).collect();
+    let done = sqlx::query(INSERT)
+        .bind(rows.iter().map(|row| patient(&row.patient)).collect::<Vec<_>>())
+        .bind(sequences?)
+        .bind(deposits)
+        .bind(column(|row| row.entry.hash.as_bytes().to_vec()))
+        .bind(column(|row| row.entry.tag.as_bytes().to_vec()))
+        .bind(column(|row| row.entry.author_key.as_bytes().to_vec()))
+        .bind(rows.iter().map(|row| row.entry.envelope.as_slice()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.entry.ciphertext.as_slice()).collect::<Vec<_>>())
+        .execute(c)
+        .await?;
+    if done.rows_affected() == rows.len() as u64 {
+        Ok(())
+    } else {
+        Err(StoreError::Io("an entry was not inserted".to_owned()))
+    }
+}
+
+fn patient(patient: &Pseudonym) -> Vec<u8> {
+    patient.as_bytes().to_vec()
+}
+
+fn deposit(deposit: &DepositId) -> Vec<u8> {
+    deposit.as_bytes().to_vec()
+}
+
+/// `LIMIT` keeps each of these a look into an index, whatever the planner thinks of the sizes.
+const LOAD: &str = "SELECT wanted.place, last.sequence, last.hash, known.sequence, known.hash, erased.it IS NOT NULL
+     FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS wanted (patient, deposit, place)
+     LEFT JOIN LATERAL (SELECT e.sequence, e.hash FROM entry AS e
+         WHERE e.patient = wanted.patient ORDER BY e.sequence DESC LIMIT 1) AS last ON true
+     LEFT JOIN LATERAL (SELECT e.sequence, e.hash FROM entry AS e
+         WHERE e.patient = wanted.patient AND e.deposit = wanted.deposit LIMIT 1) AS known ON true
+     LEFT JOIN LATERAL (SELECT true AS it FROM erased
+         WHERE erased.pseudonym = wanted.patient LIMIT 1) AS erased ON true";
+
+const INSERT: &str = "INSERT INTO entry (patient, sequence, deposit, hash, tag, author_key, envelope, ciphertext)
+     SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[],
+         $8::bytea[])";

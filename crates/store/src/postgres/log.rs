@@ -1,0 +1,87 @@
+//! Reading logs of sealed entries.
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use sealwort_proto::receipt::Witness;
+use sealwort_proto::{Digest, LabelTag, Pseudonym};
+use sqlx::Row as _;
+
+use super::PostgresStore;
+use crate::database::{fixed, limit, signed, unsigned, witness};
+use crate::{Append, Appended, LogStore, StoreError, StoredEntry};
+
+#[async_trait]
+impl LogStore for PostgresStore {
+    async fn append(&self, append: Append) -> Result<Appended, StoreError> {
+        self.writer.append(append).await
+    }
+
+    async fn head(&self, patient: Pseudonym) -> Result<Option<Witness>, StoreError> {
+        let row = sqlx::query("SELECT sequence, hash FROM entry WHERE patient = $1 ORDER BY sequence DESC LIMIT 1")
+            .bind(patient.as_bytes().to_vec())
+            .fetch_optional(&self.readers)
+            .await?;
+        row.map(|row| witness(row.try_get(0)?, row.try_get(1)?)).transpose()
+    }
+
+    async fn read(
+        &self,
+        patient: Pseudonym,
+        after: u64,
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredEntry>, StoreError> {
+        // The lengths stand in the rows themselves, so that of what does not fit nothing is read.
+        let rows = sqlx::query(
+            "WITH size AS MATERIALIZED (
+                 SELECT sequence, length(envelope)::bigint + length(ciphertext) AS bytes FROM entry
+                 WHERE patient = $1 AND sequence > $2 ORDER BY sequence LIMIT $3),
+             total AS (SELECT sequence, sum(bytes) OVER (ORDER BY sequence) AS bytes FROM size)
+             SELECT sequence, tag, author_key, envelope, ciphertext FROM entry
+             WHERE patient = $1 AND sequence > $2 AND sequence <= coalesce(
+                 (SELECT max(sequence) FROM total WHERE bytes <= $4), (SELECT min(sequence) FROM size))
+             ORDER BY sequence",
+        )
+        .bind(patient.as_bytes().to_vec())
+        .bind(signed(after)?)
+        .bind(limit(entries_max))
+        .bind(limit(bytes_max))
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(StoredEntry {
+                    sequence: unsigned(row.try_get(0)?)?,
+                    tag: fixed(row.try_get(1)?, LabelTag::from_slice)?,
+                    author_key: fixed(row.try_get(2)?, Digest::from_slice)?,
+                    envelope: row.try_get(3)?,
+                    ciphertext: row.try_get(4)?,
+                })
+            })
+            .collect()
+    }
+
+    async fn put_author(&self, key: Digest, chain: Vec<u8>) -> Result<(), StoreError> {
+        self.writer
+            .submit(move |c| {
+                async move {
+                    sqlx::query("INSERT INTO author (key, chain) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                        .bind(key.as_bytes().to_vec())
+                        .bind(&chain)
+                        .execute(c)
+                        .await?;
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    async fn author(&self, key: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let row = sqlx::query("SELECT chain FROM author WHERE key = $1")
+            .bind(key.as_bytes().to_vec())
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+}

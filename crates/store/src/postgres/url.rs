@@ -1,0 +1,203 @@
+//! Which database: `store.url`, read once and strictly. Everything is taken from it; what the environment says to
+//! PostgreSQL's own programs counts only for what a URL cannot say.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use ::url::{Host, Url};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+
+use super::server;
+use crate::{DatabaseFault, StoreError};
+
+/// Connections that read.
+const READERS_MAX: u32 = 8;
+/// How long a reading waits for one of them.
+const READER_PATIENCE: Duration = Duration::from_secs(10);
+const PORT: u16 = 5432;
+
+/// A database on a PostgreSQL server. It shows itself without user and password.
+#[derive(Clone)]
+pub struct Database {
+    options: PgConnectOptions,
+    at: String,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.at)
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.at)
+    }
+}
+
+impl Database {
+    /// Reads `postgresql://user[:password]@host[:port]/name`, or `postgresql://user@/name?host=/folder&port=5432` for
+    /// a Unix socket. A password given beside it goes before the one in it. Nothing is connected yet.
+    pub fn new(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
+        let wrong = |reason: &str| DatabaseFault::Url { reason: reason.to_owned() };
+        let parsed = parse(url).map_err(|reason| wrong(&reason))?;
+        if !matches!(parsed.scheme(), "postgresql" | "postgres") {
+            return Err(wrong("it does not begin with postgresql://").into());
+        }
+        let (user, name) = (decoded(parsed.username())?, decoded(parsed.path().trim_start_matches('/'))?);
+        if user.is_empty() || name.is_empty() {
+            return Err(wrong("it names no user or no database").into());
+        }
+        let (mut socket, mut sslmode, mut root, mut port) = (None, None, None, parsed.port());
+        for (key, value) in parsed.query_pairs() {
+            match &*key {
+                "host" if value.starts_with('/') => socket = Some(value.into_owned()),
+                "port" => port = Some(value.parse().map_err(|_| wrong("its port is not a number"))?),
+                "sslmode" => sslmode = Some(value.into_owned()),
+                "sslrootcert" => root = Some(value.into_owned()),
+                _ => return Err(wrong(&format!("its parameter {key} is not known here")).into()),
+            }
+        }
+        let port = port.unwrap_or(PORT);
+        let mut options = PgConnectOptions::new_without_pgpass()
+            .username(&user)
+            .database(&name)
+            .port(port)
+            .application_name("sealwort")
+            .options(SESSION)
+            .disable_statement_logging();
+        let password = match (password, parsed.password()) {
+            (Some(beside), _) => beside.to_owned(),
+            (None, within) => decoded(within.unwrap_or_default())?,
+        };
+        options = options.password(&password);
+        let (at, near) = match (&socket, host(&parsed)) {
+            (Some(folder), None) => {
+                options = options.socket(Path::new(folder));
+                (format!("{folder}:{port}/{name}"), true)
+            }
+            (None, Some((host, near))) => {
+                options = options.host(&host);
+                (format!("{host}:{port}/{name}"), near)
+            }
+            _ => return Err(wrong("it needs a host, or a socket's folder as host=/folder, and not both").into()),
+        };
+        let mode = match (sslmode.as_deref(), near) {
+            (None | Some("disable"), true) => PgSslMode::Disable,
+            (None | Some("verify-full"), _) if TLS => PgSslMode::VerifyFull,
+            (None | Some("verify-full"), _) => {
+                return Err(wrong("this build has no TLS to PostgreSQL; name a socket or a loopback address").into());
+            }
+            (Some("disable"), false) => {
+                return Err(wrong("sslmode=disable is for this computer alone; a server elsewhere needs TLS").into());
+            }
+            (Some(_), _) => return Err(wrong("sslmode is verify-full, or disable on this computer").into()),
+        };
+        if let Some(file) = root {
+            options = options.ssl_root_cert(file);
+        }
+        Ok(Self { options: options.ssl_mode(mode), at })
+    }
+
+    /// Connects, and looks at what the server is.
+    pub(super) async fn connect(&self) -> Result<sqlx::PgConnection, StoreError> {
+        server::connect(&self.options, &self.at).await
+    }
+
+    /// Connections for reading, which are looked at before each use: they may have gone with a server that restarted.
+    pub(super) async fn readers(&self) -> Result<PgPool, StoreError> {
+        let pool = PgPoolOptions::new().max_connections(READERS_MAX).acquire_timeout(READER_PATIENCE);
+        Ok(pool.connect_with(self.options.clone()).await?)
+    }
+}
+
+/// Whether this build can speak TLS to a server.
+const TLS: bool = true;
+
+/// Every connection's settings. A statement that takes longer, or a client that is gone, gives its locks free.
+const SESSION: [(&str, &str); 7] = [
+    ("search_path", "sealwort"),
+    ("statement_timeout", "30s"),
+    ("lock_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
+
+/// The error of `url` never shows the text.
+fn parse(url: &str) -> Result<Url, String> {
+    match Url::parse(url) {
+        Ok(parsed) => Ok(parsed),
+        // It wants a host behind a user; a socket has none.
+        Err(::url::ParseError::EmptyHost) => {
+            Url::parse(&url.replacen("@/", "@socket.invalid/", 1)).map_err(|e| e.to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Its host, and whether that is this computer.
+fn host(url: &Url) -> Option<(String, bool)> {
+    match url.host()? {
+        Host::Domain("socket.invalid" | "") => None,
+        Host::Domain(name) => {
+            // For a scheme that is not the web's, addresses come as names.
+            let near = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+            Some((name.to_owned(), near))
+        }
+        Host::Ipv4(address) => Some((address.to_string(), address.is_loopback())),
+        Host::Ipv6(address) => Some((address.to_string(), address.is_loopback())),
+    }
+}
+
+fn decoded(text: &str) -> Result<String, StoreError> {
+    let reason = || DatabaseFault::Url { reason: "a part of it is not UTF-8".to_owned() };
+    Ok(percent_encoding::percent_decode_str(text).decode_utf8().map_err(|_| reason())?.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_url_says_which_database_and_shows_no_password() {
+        for (url, at) in [
+            ("postgresql://ada:geheim@127.0.0.1/archive", "127.0.0.1:5432/archive"),
+            ("postgres://ada@localhost:6000/archive", "localhost:6000/archive"),
+            ("postgresql://ada:geheim@[::1]/archive?sslmode=disable", "::1:5432/archive"),
+            ("postgresql://ada@/archive?host=/run/postgresql", "/run/postgresql:5432/archive"),
+        ] {
+            let database = Database::new(url, None).unwrap();
+            assert_eq!((database.to_string(), format!("{database:?}")), (at.to_owned(), at.to_owned()));
+            assert_eq!(database.options.get_username(), "ada");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_or_would_be_unsafe_is_refused_without_the_password() {
+        for (url, why) in [
+            ("", "relative URL"),
+            ("mysql://ada:geheim@127.0.0.1/archive", "postgresql://"),
+            ("postgresql://127.0.0.1/archive", "no user"),
+            ("postgresql://ada:geheim@127.0.0.1", "no database"),
+            ("postgresql://ada:geheim@/archive", "needs a host"),
+            ("postgresql://ada:geheim@127.0.0.1/archive?host=/run/postgresql", "not both"),
+            ("postgresql://ada:geheim@127.0.0.1/archive?pasword=geheim", "parameter pasword"),
+            ("postgresql://ada:geheim@db.example/archive?sslmode=disable", "needs TLS"),
+            ("postgresql://ada:geheim@db.example/archive?sslmode=require", "verify-full"),
+        ] {
+            let told = Database::new(url, None).unwrap_err().to_string();
+            assert!(told.contains(why) && !told.contains("geheim"), "{url}: {told}");
+        }
+        assert_eq!(
+            Database::new("postgresql://ada@db.example/archive", None).is_ok(),
+            TLS,
+            "TLS is what is wanted there"
+        );
+    }
+}

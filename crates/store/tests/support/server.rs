@@ -1,0 +1,220 @@
+//! A PostgreSQL server of a test's own, in a temporary folder, on a Unix socket and a free port of loopback. It is ended
+//! by its own id when it is dropped, and by the system when the test ends without dropping it. PostgreSQL refuses to
+//! run as root; then it runs as another user.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Password of the user over TCP; over the socket none is asked for.
+pub const PASSWORD: &str = "not-for-logs-8412";
+pub const USER: &str = "keeper";
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
+
+/// A running server.
+pub struct Server {
+    programs: PathBuf,
+    place: tempfile::TempDir,
+    port: u16,
+    options: Vec<String>,
+    child: Option<Child>,
+    databases: AtomicU32,
+}
+
+impl Server {
+    /// Starts one; says loudly where the machine has none.
+    pub fn start() -> Option<Self> {
+        let Some(programs) = programs() else {
+            eprintln!("SKIPPED: PostgreSQL is not here (Debian: postgresql); scripts/install.sh installs it");
+            return None;
+        };
+        let place = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut server = Self { programs, place, port, options: Vec::new(), child: None, databases: AtomicU32::new(0) };
+        let password = server.path().join("password");
+        fs::write(&password, PASSWORD).unwrap();
+        if let Some((uid, gid)) = other_user() {
+            for path in [server.path(), &password] {
+                std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
+            }
+        }
+        let made = server
+            .command("initdb")
+            .args(["--username", USER, "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync"])
+            .args(["--encoding=UTF8", "--locale=C", "--pwfile", password.to_str().unwrap(), "--pgdata"])
+            .arg(server.data())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        server.resume();
+        Some(server)
+    }
+
+    fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    /// An option that counts from the next start on.
+    pub fn set(&mut self, option: &str) {
+        self.options.push(option.to_owned());
+    }
+
+    /// Starts it again with a certificate and its key.
+    pub fn speak_tls(&mut self, certificate: &str, key: &str) {
+        self.stop();
+        self.set("ssl=on");
+        for (name, content) in [("server.crt", certificate), ("server.key", key)] {
+            let file = self.data().join(name);
+            fs::write(&file, content).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            if let Some((uid, gid)) = other_user() {
+                std::os::unix::fs::chown(&file, Some(uid), Some(gid)).unwrap();
+            }
+        }
+        self.resume();
+    }
+
+    /// A new database, by its name.
+    pub fn database(&self) -> String {
+        let name = format!("db{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        name
+    }
+
+    /// Its URL over the socket.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgresql://{USER}@/{database}?host={}&port={}", self.path().display(), self.port)
+    }
+
+    /// Its URL over loopback, without the password.
+    pub fn tcp_url(&self, database: &str) -> String {
+        format!("postgresql://{USER}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs statements with `psql`; gives what they answer, bare.
+    pub fn sql(&self, database: &str, statements: &str) -> String {
+        let done = self.psql(database, statements);
+        assert!(done.status.success(), "{statements}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).trim().to_owned()
+    }
+
+    fn psql(&self, database: &str, statements: &str) -> std::process::Output {
+        Command::new(self.programs.join("psql"))
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"])
+            .args(["--username", USER, "--port", &self.port.to_string(), "--host"])
+            .arg(self.path())
+            .args(["--dbname", database, "--command", statements])
+            .output()
+            .unwrap()
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Ends it in order.
+    pub fn stop(&mut self) {
+        let mut child = self.child.take().unwrap();
+        // SIGINT: connections are ended, and a checkpoint is written.
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        child.wait().unwrap();
+    }
+
+    /// Starts it, also after [`Self::kill`] and [`Self::stop`].
+    pub fn resume(&mut self) {
+        let begun = Instant::now();
+        loop {
+            self.child = Some(self.launch());
+            while self.child.as_mut().unwrap().try_wait().unwrap().is_none() {
+                if self.psql("postgres", "SELECT 1").status.success() {
+                    return;
+                }
+                assert!(begun.elapsed() < PATIENCE, "PostgreSQL does not start: {}", self.log());
+                std::thread::sleep(POLL);
+            }
+            // After a kill its own children take a moment to notice; it refuses to start before.
+            assert!(begun.elapsed() < PATIENCE, "PostgreSQL does not start: {}", self.log());
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn launch(&self) -> Child {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path().join("log")).unwrap();
+        let mut command = self.command("postgres");
+        command.arg("-D").arg(self.data()).arg("-k").arg(self.path()).args(["-p", &self.port.to_string()]);
+        for option in ["listen_addresses=127.0.0.1", "shared_buffers=16MB", "max_connections=80", "log_statement=none"]
+        {
+            command.args(["-c", option]);
+        }
+        for option in &self.options {
+            command.args(["-c", option]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    }
+
+    /// What it has written.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path().join("log")).unwrap_or_default()
+    }
+
+    /// A program of PostgreSQL's, as a user that it accepts, which ends with this thread.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("setpriv");
+        command.arg("--pdeathsig=INT");
+        if let Some((uid, gid)) = other_user() {
+            let (uid, gid) = (uid.to_string(), gid.to_string());
+            command.args(["--reuid", &uid, "--regid", &gid, "--clear-groups"]);
+        }
+        command.arg(self.programs.join(program)).current_dir(self.path());
+        command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = Command::new("kill").args(["-QUIT", &child.id().to_string()]).status();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Where Debian or another system keeps the newest server's programs.
+fn programs() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let debian = versions.map(|version| version.path().join("bin")).filter(|bin| bin.join("postgres").exists()).max();
+    let elsewhere =
+        || ["/usr/bin", "/usr/local/bin"].map(PathBuf::from).into_iter().find(|bin| bin.join("postgres").exists());
+    debian.or_else(elsewhere)
+}
+
+/// For root: the user and the group that the server runs as.
+fn other_user() -> Option<(u32, u32)> {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let user = |wanted: &str| {
+        let line = users.lines().find(|line| line.split(':').next() == Some(wanted))?;
+        let mut fields = line.split(':').skip(2).map(|field| field.parse().ok());
+        Some((fields.next()??, fields.next()??))
+    };
+    user("postgres").or_else(|| user("nobody"))
+}
