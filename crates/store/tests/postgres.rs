@@ -1,7 +1,7 @@
 //! The back end on PostgreSQL: it keeps the rules of every trait, its tables go forth and back, what is wrong with a
 //! server is named, and what was acknowledged outlives a server that is killed. Each test has a server of its own.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "support/server.rs"]
 mod server;

@@ -14,7 +14,7 @@ const OWNER_PATIENCE: Duration = Duration::from_secs(10);
 const OWNER_POLL: Duration = Duration::from_millis(100);
 /// How long beginning or committing may take before the connection is given up: a network that swallows everything
 /// answers nothing.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
 
 /// The one writer of a database.
 pub(super) type Writer = writer::Writer<PostgresEngine>;

@@ -22,7 +22,7 @@ const PORT: u16 = 5432;
 /// A database on a PostgreSQL server. It shows itself without user and password.
 #[derive(Clone)]
 pub struct Database {
-    options: PgConnectOptions,
+    options: Box<PgConnectOptions>,
     at: String,
 }
 
@@ -99,7 +99,7 @@ impl Database {
         if let Some(file) = root {
             options = options.ssl_root_cert(file);
         }
-        Ok(Self { options: options.ssl_mode(mode), at })
+        Ok(Self { options: Box::new(options.ssl_mode(mode)), at })
     }
 
     /// Connects, and looks at what the server is.
@@ -110,7 +110,7 @@ impl Database {
     /// Connections for reading, which are looked at before each use: they may have gone with a server that restarted.
     pub(super) async fn readers(&self) -> Result<PgPool, StoreError> {
         let pool = PgPoolOptions::new().max_connections(READERS_MAX).acquire_timeout(READER_PATIENCE);
-        Ok(pool.connect_with(self.options.clone()).await?)
+        Ok(pool.connect_with((*self.options).clone()).await?)
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Password of the user over TCP; over the socket none is asked for.
 pub const PASSWORD: &str = "not-for-logs-8412";
 pub const USER: &str = "keeper";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A running server.
