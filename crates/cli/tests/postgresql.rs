@@ -8,10 +8,11 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use server::{PASSWORD, Server};
-use support::{Party, World, bundle, encode, identifier, json_of, run, text, until};
+use support::{Party, World, bundle, encode, exit, identifier, json_of, run, text, until, until_within};
 
 const OBSERVATIONS: usize = 30;
 
@@ -74,7 +75,9 @@ fn broker_and_archive_on_postgresql_lose_nothing_when_they_are_killed() {
     let log = ["--folder", text(&folder), "--database", &url, "--password-file", password];
     let found = json_of(&run(&[&["audit", "search", "--json"][..], &log].concat()));
     assert!(!found.as_array().unwrap().is_empty());
-    let verified = json_of(&run(&[&["audit", "verify", "--json"][..], &log].concat()));
+    // A cosignature comes after some entries or some time.
+    let verify = || Some(run(&[&["audit", "verify", "--json"][..], &log].concat())).filter(|run| exit(run) == 0);
+    let verified = json_of(&until_within(Duration::from_secs(90), verify));
     assert!(verified["entries"].as_u64() > Some(0), "{verified}");
     for party in Party::ALL {
         assert!(!world.log_text(party).contains(PASSWORD), "{party:?} logs the password");
