@@ -104,13 +104,14 @@ impl Database {
 
     /// Connects, and looks at what the server is.
     pub(super) async fn connect(&self) -> Result<sqlx::PgConnection, StoreError> {
-        server::connect(&self.options, &self.at).await
+        // A large future, which every command that may open a store would hold.
+        Box::pin(server::connect(&self.options, &self.at)).await
     }
 
     /// Connections for reading, which are looked at before each use: they may have gone with a server that restarted.
     pub(super) async fn readers(&self) -> Result<PgPool, StoreError> {
         let pool = PgPoolOptions::new().max_connections(READERS_MAX).acquire_timeout(READER_PATIENCE);
-        Ok(pool.connect_with((*self.options).clone()).await?)
+        Ok(Box::pin(pool.connect_with((*self.options).clone())).await?)
     }
 }
 
