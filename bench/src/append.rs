@@ -1,5 +1,6 @@
-//! Durable appends per second with many writers, beside plain inserts of the same bytes: through the store's own
-//! writer, and through a bare group-commit loop. Every insert is on disk before its writer goes on.
+//! Durable appends per second with many writers, embedded and on PostgreSQL, beside plain inserts of the same bytes into the
+//! same engine: through the store's own writer, and through a bare group-commit loop. Every insert is on disk before its
+//! writer goes on.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,18 +8,22 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use sealwort_proto::receipt::Witness;
 use sealwort_proto::{DepositId, Digest, LabelTag, Pseudonym, log};
+use sealwort_store::postgres::{Database, PostgresStore};
 use sealwort_store::sqlite::SqliteStore;
-use sealwort_store::{Append, Appended, DataFolder, LogStore as _, NewEntry, StoreError};
-use sqlx::SqliteConnection;
+use sealwort_store::{Append, Appended, DataFolder, LogStore, NewEntry, StoreError};
+use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
 
 use crate::Thoroughness;
 use crate::measure::{Failure, Samples, factor};
-use crate::plain::{Plain, PlainRow};
+use crate::plain::{self, Plain, PlainRow};
 use crate::report::{Aim, Report, Row};
+use crate::server::Server;
 
 const WRITERS: u64 = 32;
 /// Rounds, each of the three in turn.
 const ROUNDS: u64 = 9;
+/// The aim beside a bare loop, on either engine.
+const BARE_AIM: f64 = 0.7;
 /// How long each takes in a round.
 const ROUND_FULL: Duration = Duration::from_secs(2);
 const ROUND_QUICK: Duration = Duration::from_millis(300);
@@ -29,8 +34,18 @@ const ENVELOPE_BYTES: usize = 320;
 /// Patients of one round lie this far from those of the next.
 const PATIENTS_PER_ROUND: u64 = 1000;
 
+/// Same columns and bytes as an entry, without a log around it.
+const PLAIN_TABLE: &str = "CREATE TABLE plain (
+    number INTEGER PRIMARY KEY, patient BLOB NOT NULL, sequence INTEGER NOT NULL, tag BLOB NOT NULL,
+    author_key BLOB NOT NULL, envelope BLOB NOT NULL, ciphertext BLOB NOT NULL) STRICT";
 const PLAIN_INSERT: &str = "INSERT INTO plain (patient, sequence, tag, author_key, envelope, ciphertext)
     VALUES (?, ?, ?, ?, ?, ?)";
+const SERVER_TABLE: &str = "CREATE TABLE plain (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, patient bytea NOT NULL, sequence bigint NOT NULL,
+    tag bytea NOT NULL, author_key bytea NOT NULL, envelope bytea NOT NULL, ciphertext bytea NOT NULL);
+    ALTER TABLE plain ALTER envelope SET STORAGE EXTERNAL, ALTER ciphertext SET STORAGE EXTERNAL";
+const SERVER_INSERT: &str = "INSERT INTO plain (patient, sequence, tag, author_key, envelope, ciphertext)
+    SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])";
 const TAG: LabelTag = LabelTag::new([7; 16]);
 const AUTHOR_KEY: Digest = Digest::new([9; 32]);
 
@@ -40,11 +55,24 @@ pub(crate) async fn run(thoroughness: Thoroughness, folder: &Path, report: &mut 
         Thoroughness::Full => ROUND_FULL,
         Thoroughness::Quick => ROUND_QUICK,
     };
+    report.note(&format!(
+        "append: {WRITERS} writers of {CIPHERTEXT_BYTES} + {ENVELOPE_BYTES} bytes, {ROUNDS} rounds of {} s in turns",
+        round.as_secs_f64()
+    ));
     let place = tempfile::tempdir_in(folder)?;
-    let mut data = DataFolder::open(&place.path().join("store"), "archive")?;
+    embedded(round, place.path(), report).await?;
+    let Some(server) = Server::start_in(place.path()) else {
+        report.note("append.postgresql: NOT MEASURED: PostgreSQL is not here");
+        return Ok(());
+    };
+    on_server(round, place.path(), &server, report).await
+}
+
+async fn embedded(round: Duration, place: &Path, report: &mut Report) -> Result<(), Failure> {
+    let mut data = DataFolder::open(&place.join("store"), "archive")?;
     let store = SqliteStore::open(&mut data).await?;
-    store.writer().submit(|c| async move { Ok(sqlx::query(Entry::TABLE).execute(c).await.map(drop)?) }.boxed()).await?;
-    let bare = Plain::spawn(&place.path().join("bare.sqlite"), BATCH_MAX).await?;
+    store.writer().submit(|c| async move { Ok(sqlx::query(PLAIN_TABLE).execute(c).await.map(drop)?) }.boxed()).await?;
+    let bare = Plain::<Entry>::spawn(plain::file(&place.join("bare.sqlite"), PLAIN_TABLE).await?, BATCH_MAX);
 
     let (mut appends, mut inserts, mut loops) = (Samples::default(), Samples::default(), Samples::default());
     for number in 0..ROUNDS {
@@ -54,10 +82,6 @@ pub(crate) async fn run(thoroughness: Thoroughness, folder: &Path, report: &mut 
         loops.push(rate(round, |writer| bare_for(bare.clone(), first + writer, round)).await?);
     }
     store.close().await;
-    report.note(&format!(
-        "append: {WRITERS} writers of {CIPHERTEXT_BYTES} + {ENVELOPE_BYTES} bytes, {ROUNDS} rounds of {} s in turns",
-        round.as_secs_f64()
-    ));
     report.row(
         Row::new("append", "LogStore::append", appends.median(), "/s")
             .against("plain INSERT, the store's group commit", inserts.median())
@@ -65,7 +89,30 @@ pub(crate) async fn run(thoroughness: Thoroughness, folder: &Path, report: &mut 
     );
     report.row(
         Row::new("append.bare", "LogStore::append", appends.median(), "/s")
-            .against("plain INSERT, bare group commit", loops.median()),
+            .against("plain INSERT, bare group commit", loops.median())
+            .aim(Aim::RatioAtLeast(BARE_AIM)),
+    );
+    Ok(())
+}
+
+async fn on_server(round: Duration, place: &Path, server: &Server, report: &mut Report) -> Result<(), Failure> {
+    let mut data = DataFolder::open(&place.join("server"), "archive")?;
+    let store = PostgresStore::open(&mut data, &Database::new(&server.url(&server.database()), None)?).await?;
+    let mut connection = PgConnection::connect(&server.url(&server.database())).await?;
+    connection.execute(sqlx::raw_sql(SERVER_TABLE)).await?;
+    let bare = Plain::<ServerEntry>::spawn(connection, BATCH_MAX);
+
+    let (mut appends, mut loops) = (Samples::default(), Samples::default());
+    for number in 0..ROUNDS {
+        let first = number * PATIENTS_PER_ROUND;
+        appends.push(rate(round, |writer| append_for(store.clone(), first + writer, round)).await?);
+        loops.push(rate(round, |writer| bare_for(bare.clone(), first + writer, round)).await?);
+    }
+    store.close().await;
+    report.row(
+        Row::new("append.postgresql", "LogStore::append", appends.median(), "/s")
+            .against("plain INSERT of arrays, bare group commit", loops.median())
+            .aim(Aim::RatioAtLeast(BARE_AIM)),
     );
     Ok(())
 }
@@ -86,7 +133,7 @@ where
     Ok(factor(done) / begun.elapsed().as_secs_f64())
 }
 
-async fn append_for(store: SqliteStore, number: u64, round: Duration) -> Result<u64, Failure> {
+async fn append_for(store: impl LogStore, number: u64, round: Duration) -> Result<u64, Failure> {
     let (patient, begun, mut done) = (pseudonym(number), Instant::now(), 0);
     let mut after = log::empty(patient);
     while begun.elapsed() < round {
@@ -114,17 +161,20 @@ async fn insert_for(store: SqliteStore, number: u64, round: Duration) -> Result<
     let (begun, mut done) = (Instant::now(), 0);
     while begun.elapsed() < round {
         done += 1;
-        let row = Entry::new(number, done)?;
+        let row = Columns::new(number, done)?;
         store.writer().submit(move |c| async move { Ok::<_, StoreError>(row.insert(c).await?) }.boxed()).await?;
     }
     Ok(done)
 }
 
-async fn bare_for(bare: Plain<Entry>, number: u64, round: Duration) -> Result<u64, Failure> {
+async fn bare_for<R>(bare: Plain<R>, number: u64, round: Duration) -> Result<u64, Failure>
+where
+    R: PlainRow + From<Columns>,
+{
     let (begun, mut done) = (Instant::now(), 0);
     while begun.elapsed() < round {
         done += 1;
-        bare.insert(Entry::new(number, done)?).await?;
+        bare.insert(Columns::new(number, done)?.into()).await?;
     }
     Ok(done)
 }
@@ -141,14 +191,15 @@ fn mark(sequence: u64) -> u8 {
     u8::try_from(sequence % 251).unwrap_or_default()
 }
 
-struct Entry {
+/// A row of either table.
+struct Columns {
     patient: Vec<u8>,
     sequence: i64,
     envelope: Vec<u8>,
     ciphertext: Vec<u8>,
 }
 
-impl Entry {
+impl Columns {
     fn new(number: u64, sequence: u64) -> Result<Self, Failure> {
         Ok(Self {
             patient: pseudonym(number).as_bytes().to_vec(),
@@ -157,13 +208,6 @@ impl Entry {
             ciphertext: vec![mark(sequence); CIPHERTEXT_BYTES],
         })
     }
-}
-
-impl PlainRow for Entry {
-    /// Same columns and bytes as an entry, without a log around it.
-    const TABLE: &'static str = "CREATE TABLE plain (
-        number INTEGER PRIMARY KEY, patient BLOB NOT NULL, sequence INTEGER NOT NULL, tag BLOB NOT NULL,
-        author_key BLOB NOT NULL, envelope BLOB NOT NULL, ciphertext BLOB NOT NULL) STRICT";
 
     async fn insert(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         sqlx::query(PLAIN_INSERT)
@@ -173,6 +217,54 @@ impl PlainRow for Entry {
             .bind(AUTHOR_KEY.as_bytes().to_vec())
             .bind(self.envelope)
             .bind(self.ciphertext)
+            .execute(connection)
+            .await
+            .map(drop)
+    }
+}
+
+/// A row in a file.
+struct Entry(Columns);
+
+impl From<Columns> for Entry {
+    fn from(columns: Columns) -> Self {
+        Self(columns)
+    }
+}
+
+impl PlainRow for Entry {
+    type Connection = SqliteConnection;
+
+    async fn commit(rows: Vec<Self>, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+        for Self(row) in rows {
+            row.insert(connection).await?;
+        }
+        sqlx::query("COMMIT").execute(connection).await.map(drop)
+    }
+}
+
+/// A row on a server.
+struct ServerEntry(Columns);
+
+impl From<Columns> for ServerEntry {
+    fn from(columns: Columns) -> Self {
+        Self(columns)
+    }
+}
+
+impl PlainRow for ServerEntry {
+    type Connection = PgConnection;
+
+    async fn commit(rows: Vec<Self>, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let column = |of: fn(&Columns) -> &[u8]| rows.iter().map(|Self(row)| of(row).to_vec()).collect::<Vec<_>>();
+        sqlx::query(SERVER_INSERT)
+            .bind(column(|row| &row.patient))
+            .bind(rows.iter().map(|Self(row)| row.sequence).collect::<Vec<_>>())
+            .bind(column(|_| TAG.as_bytes()))
+            .bind(column(|_| AUTHOR_KEY.as_bytes()))
+            .bind(column(|row| &row.envelope))
+            .bind(column(|row| &row.ciphertext))
             .execute(connection)
             .await
             .map(drop)

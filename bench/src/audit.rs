@@ -19,7 +19,7 @@ use sqlx::SqliteConnection;
 
 use crate::Thoroughness;
 use crate::measure::{Failure, Samples, factor};
-use crate::plain::{Plain, PlainRow};
+use crate::plain::{self, Plain, PlainRow};
 use crate::report::{Aim, Report, Row};
 
 const CALLERS: [u64; 3] = [1, 8, 64];
@@ -35,6 +35,9 @@ const PAGE: usize = 1_000;
 /// What group commit must be good for: an entry's time with 64 callers, by its time with one.
 const AMORTISED_AIM: f64 = 0.25;
 
+const PLAIN_TABLE: &str = "CREATE TABLE plain (
+    number INTEGER PRIMARY KEY, hashes BLOB NOT NULL, stored BLOB NOT NULL, time INTEGER NOT NULL, kind INTEGER NOT NULL,
+    outcome INTEGER NOT NULL, patient BLOB, user BLOB) STRICT";
 const PLAIN_INSERT: &str = "INSERT INTO plain (hashes, stored, time, kind, outcome, patient, user)
     VALUES (?, ?, ?, ?, ?, ?, ?)";
 
@@ -84,8 +87,8 @@ async fn appending(thoroughness: Thoroughness, place: &Path, report: &mut Report
         readiness: Readiness::new(),
     })
     .await?;
-    let grouped = Plain::spawn(&place.join("grouped.sqlite"), BATCH_MAX).await?;
-    let single = Plain::spawn(&place.join("single.sqlite"), 1).await?;
+    let grouped = Plain::spawn(plain::file(&place.join("grouped.sqlite"), PLAIN_TABLE).await?, BATCH_MAX);
+    let single = Plain::spawn(plain::file(&place.join("single.sqlite"), PLAIN_TABLE).await?, 1);
     let at_rest = sealed();
     let mut entry_of_one = f64::NAN;
     for callers in CALLERS {
@@ -167,22 +170,23 @@ where
 }
 
 impl PlainRow for Entry {
-    const TABLE: &'static str =
-        "CREATE TABLE plain (number INTEGER PRIMARY KEY, hashes BLOB NOT NULL, stored BLOB NOT NULL, time INTEGER NOT NULL,
-        kind INTEGER NOT NULL, outcome INTEGER NOT NULL, patient BLOB, user BLOB) STRICT";
+    type Connection = SqliteConnection;
 
-    async fn insert(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        sqlx::query(PLAIN_INSERT)
-            .bind(self.hashes.to_bytes())
-            .bind(self.stored)
-            .bind(i64::try_from(self.index.time).unwrap_or_default())
-            .bind(i64::from(self.index.kind))
-            .bind(i64::from(self.index.outcome))
-            .bind(self.index.patient.map(|patient| patient.as_bytes().to_vec()))
-            .bind(self.index.user.map(|user| user.as_bytes().to_vec()))
-            .execute(connection)
-            .await
-            .map(drop)
+    async fn commit(rows: Vec<Self>, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+        for row in rows {
+            sqlx::query(PLAIN_INSERT)
+                .bind(row.hashes.to_bytes())
+                .bind(row.stored)
+                .bind(i64::try_from(row.index.time).unwrap_or_default())
+                .bind(i64::from(row.index.kind))
+                .bind(i64::from(row.index.outcome))
+                .bind(row.index.patient.map(|patient| patient.as_bytes().to_vec()))
+                .bind(row.index.user.map(|user| user.as_bytes().to_vec()))
+                .execute(&mut *connection)
+                .await?;
+        }
+        sqlx::query("COMMIT").execute(connection).await.map(drop)
     }
 }
 

@@ -21,12 +21,24 @@ pub(crate) struct Exchange {
     pub(crate) broker_url: String,
     pub(crate) broker: Process,
     pub(crate) archive: Process,
+    /// Options that the archive starts with.
+    archive_settings: Vec<String>,
+    archive_listen: String,
     _ca: Process,
 }
 
 impl Exchange {
     /// Starts them in a folder.
     pub(crate) async fn start(binary: &Binary, place: &Path) -> Result<Self, Failure> {
+        Self::start_with(binary, place, Vec::new()).await
+    }
+
+    /// The same, with options (`name=value`) for the archive.
+    pub(crate) async fn start_with(
+        binary: &Binary,
+        place: &Path,
+        archive_settings: Vec<String>,
+    ) -> Result<Self, Failure> {
         let folder = |name: &str| text(&place.join(name));
         let log = |name: &str| place.join(format!("{name}.log"));
         let ca_folder = folder("ca")?;
@@ -39,9 +51,8 @@ impl Exchange {
             let invitation = folder(&format!("{role}.invitation"))?;
             binary.run(&["join", "--invite", &invitation, "--dir", &folder(role)?]).await?;
         }
-        let mut archive = binary
-            .start(&["archive", "--json", "--dir", &folder("archive")?, "--listen", ANY_PORT], &log("archive"))?;
-        let archive_url = format!("archive.url=https://{}", archive.address().await?);
+        let (archive, archive_listen) = archive(binary, place, ANY_PORT, &archive_settings).await?;
+        let archive_url = format!("archive.url=https://{archive_listen}");
         let serve = ["broker", "--json", "--dir", &folder("broker")?, "--listen", ANY_PORT, "--set", &archive_url];
         let mut broker = binary.start(&serve, &log("broker"))?;
         Ok(Self {
@@ -51,8 +62,16 @@ impl Exchange {
             broker_url: format!("https://{}", broker.address().await?),
             broker,
             archive,
+            archive_settings,
+            archive_listen,
             _ca: ca,
         })
+    }
+
+    /// Starts the archive, which was ended, again at the address that it had; returns when it listens.
+    pub(crate) async fn restart_archive(&mut self, binary: &Binary) -> Result<(), Failure> {
+        (self.archive, _) = archive(binary, &self.place, &self.archive_listen, &self.archive_settings).await?;
+        Ok(())
     }
 
     /// A gateway's folder, joined.
@@ -63,6 +82,21 @@ impl Exchange {
         member::join(&folder, Invitation::from_json(&invitation)?, Arc::new(SystemClock)).await?;
         Ok(folder)
     }
+}
+
+/// An archive's process, and where it listens.
+async fn archive(
+    binary: &Binary,
+    place: &Path,
+    listen: &str,
+    settings: &[String],
+) -> Result<(Process, String), Failure> {
+    let folder = text(&place.join("archive"))?;
+    let mut serve = vec!["archive", "--json", "--dir", &folder, "--listen", listen];
+    serve.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+    let mut archive = binary.start(&serve, &place.join("archive.log"))?;
+    let address = archive.address().await?.to_string();
+    Ok((archive, address))
 }
 
 async fn invite(binary: &Binary, place: &Path, ca: &str, role: &str, name: &str) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ mod establishment;
 mod exchange;
 mod flood;
 mod gateway;
+mod growth;
 mod http_client;
 mod measure;
 mod memory;
@@ -16,6 +17,8 @@ mod plain;
 mod processes;
 mod report;
 mod seal;
+#[path = "../../crates/store/tests/support/server.rs"]
+mod server;
 mod showing;
 
 use std::path::{Path, PathBuf};
@@ -39,7 +42,7 @@ struct Arguments {
     /// Fewer repetitions: a look, not a measurement to quote.
     #[arg(long)]
     quick: bool,
-    /// The sealwort program for `gateway`, `hidden`, `memory` and `flood`. Without it, the one beside this program.
+    /// The sealwort program for `gateway`, `hidden`, `memory`, `growth` and `flood`. Without it, the one beside this program.
     #[arg(long, value_name = "PATH")]
     sealwort: Option<PathBuf>,
     /// For `flood`: multiplies its rates.
@@ -70,6 +73,8 @@ enum Benchmark {
     Audit,
     /// Memory of archive and broker with 100,000 entries and 100 gateways.
     Memory,
+    /// Fetches, start and memory of an archive with 1,000,000 entries.
+    Growth,
     /// A good hospital's reads while the broker is flooded.
     Flood,
 }
@@ -131,6 +136,7 @@ async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> 
             Benchmark::Consent => consent::run(thoroughness, report)?,
             Benchmark::Audit => audit::run(thoroughness, folder, report).await?,
             Benchmark::Memory => memory::run(thoroughness, folder, &binary, report).await?,
+            Benchmark::Growth => growth::run(thoroughness, folder, &binary, report).await?,
             Benchmark::Flood => flood::run(thoroughness, folder, &binary, arguments.flood_scale, report).await?,
         }
     }

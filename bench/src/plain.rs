@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::measure::Failure;
@@ -13,12 +13,27 @@ use crate::measure::Failure;
 const QUEUE_MAX: usize = 1024;
 
 /// A row of a table that is named `plain`.
-pub(crate) trait PlainRow: Send + 'static {
-    /// The statement that makes the table.
-    const TABLE: &'static str;
+pub(crate) trait PlainRow: Send + Sized + 'static {
+    /// The database.
+    type Connection: Connection + Send;
 
-    /// Inserts it.
-    fn insert(self, connection: &mut SqliteConnection) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// Inserts them in one transaction.
+    fn commit(
+        rows: Vec<Self>,
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+}
+
+/// A new database in a file, with its one table.
+pub(crate) async fn file(file: &Path, table: &'static str) -> Result<SqliteConnection, Failure> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
+    let mut connection = SqliteConnection::connect_with(&options).await?;
+    sqlx::query(table).execute(&mut connection).await?;
+    Ok(connection)
 }
 
 /// Group commit at its barest: take what waits, up to a limit, one transaction, answer.
@@ -31,33 +46,21 @@ impl<R> Clone for Plain<R> {
 }
 
 impl<R: PlainRow> Plain<R> {
-    pub(crate) async fn spawn(file: &Path, batch_max: usize) -> Result<Self, Failure> {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
-        let mut connection = SqliteConnection::connect_with(&options).await?;
-        sqlx::query(R::TABLE).execute(&mut connection).await?;
+    pub(crate) fn spawn(mut connection: R::Connection, batch_max: usize) -> Self {
         let (queue, mut waiting) = mpsc::channel::<(R, oneshot::Sender<()>)>(QUEUE_MAX);
         // A failure drops the replies, which ends the writers with an error.
         tokio::spawn(async move {
             let mut batch = Vec::new();
             while waiting.recv_many(&mut batch, batch_max).await > 0 {
-                let mut replies = Vec::with_capacity(batch.len());
-                sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await?;
-                for (row, reply) in batch.drain(..) {
-                    row.insert(&mut connection).await?;
-                    replies.push(reply);
-                }
-                sqlx::query("COMMIT").execute(&mut connection).await?;
+                let (rows, replies): (Vec<R>, Vec<_>) = batch.drain(..).unzip();
+                R::commit(rows, &mut connection).await?;
                 for reply in replies {
                     let _ = reply.send(());
                 }
             }
             Ok::<_, sqlx::Error>(())
         });
-        Ok(Self(queue))
+        Self(queue)
     }
 
     /// Returns when it is on disk.

@@ -134,6 +134,13 @@ impl Process {
         Ok(CpuTime { user: time(user), system: time(system) })
     }
 
+    /// Ends it at once.
+    pub(crate) fn end(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     fn explain(&self, what: &str) -> Failure {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let last: Vec<&str> = log.lines().rev().take(LOG_LINES_SHOWN).collect();
@@ -144,9 +151,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.end();
     }
 }
 

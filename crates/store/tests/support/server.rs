@@ -20,6 +20,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub struct Server {
     programs: PathBuf,
     place: tempfile::TempDir,
+    data: tempfile::TempDir,
     port: u16,
     options: Vec<String>,
     child: Option<Child>,
@@ -29,17 +30,23 @@ pub struct Server {
 impl Server {
     /// Starts one; says loudly where the machine has none.
     pub fn start() -> Option<Self> {
+        Self::start_in(&std::env::temp_dir())
+    }
+
+    /// The same with its data in a folder.
+    pub fn start_in(folder: &Path) -> Option<Self> {
         let Some(programs) = programs() else {
             eprintln!("SKIPPED: PostgreSQL is not here (Debian: postgresql); scripts/install.sh installs it");
             return None;
         };
-        let place = tempfile::tempdir().unwrap();
+        let (place, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in(folder).unwrap());
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { programs, place, port, options: Vec::new(), child: None, databases: AtomicU32::new(0) };
+        let databases = AtomicU32::new(0);
+        let mut server = Self { programs, place, data, port, options: Vec::new(), child: None, databases };
         let password = server.path().join("password");
         fs::write(&password, PASSWORD).unwrap();
         if let Some((uid, gid)) = other_user() {
-            for path in [server.path(), &password] {
+            for path in [server.path(), server.data(), &password] {
                 std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
             }
         }
@@ -60,8 +67,8 @@ impl Server {
     }
 
     /// Its data folder.
-    pub fn data(&self) -> PathBuf {
-        self.path().join("data")
+    pub fn data(&self) -> &Path {
+        self.data.path()
     }
 
     /// An option that counts from the next start on.
