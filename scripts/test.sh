@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need, then runs all of them: style, lints, tests, documentation tests, and the demo with
-# its findings checked. One release build serves them all. Ends with the tests' summary.
+# its findings checked. One build serves them all. Ends with the tests' summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +15,7 @@ say "style: cargo fmt --check"
 cargo fmt --all --check
 
 say "lints: cargo clippy"
-cargo clippy --workspace --all-targets --release -- -D warnings
+cargo clippy --workspace --all-targets --profile ci -- -D warnings
 
 if cargo deny --version >/dev/null 2>&1; then
     say "dependencies: cargo deny"
@@ -31,13 +31,13 @@ else
 fi
 
 say "the build, one for tests and demo"
-cargo build --workspace --bins --tests --release
-cargo build --package sealwort-fhir --example search --release
+cargo build --workspace --bins --tests --profile ci
+cargo build --package sealwort-fhir --example search --profile ci
 
 if cargo nextest --version >/dev/null 2>&1; then
     say "tests: cargo nextest"
     failed=0
-    cargo nextest run --workspace --release --profile ci 2> >(tee "$scratch/tests" >&2) || failed=$?
+    cargo nextest run --workspace --cargo-profile ci --profile ci 2> >(tee "$scratch/tests" >&2) || failed=$?
     # The copy of the output is complete once tee has ended.
     wait
     if ((failed)); then
@@ -46,7 +46,7 @@ if cargo nextest --version >/dev/null 2>&1; then
     report=$target/nextest/ci/junit.xml
 else
     loud "cargo nextest is NOT INSTALLED: running plain cargo test"
-    cargo test --workspace --release --lib --bins --tests -- --nocapture 2>&1 | tee "$scratch/tests"
+    cargo test --workspace --profile ci --lib --bins --tests -- --nocapture 2>&1 | tee "$scratch/tests"
     report=$scratch/tests
 fi
 
@@ -58,26 +58,26 @@ fi
 
 if grep -rqE '^ *//[/!] ```' crates bench --include='*.rs'; then
     say "documentation tests"
-    cargo test --workspace --release --doc --quiet
+    cargo test --workspace --profile ci --doc --quiet
 fi
 
 # The demo's binary is the one that the tests were built with; `cargo run` would build the asynchronous runtime again
 # with fewer features. That it compiles with those as well is checked, which costs no code generation.
 say "the program without the tests' features: cargo check"
-cargo check --release --locked
+cargo check --profile ci --locked
 
 say "the demo: sealwort demo --once --json"
-"$target/release/sealwort" demo --once --json > "$scratch/demo.json"
+"$target/ci/sealwort" demo --once --json > "$scratch/demo.json"
 scripts/check-demo.sh "$scratch/demo.json"
 
 say "the second implementation: vectors, and a hospital in Python against a running demo"
-scripts/interop.sh "$target/release/sealwort"
+scripts/interop.sh "$target/ci/sealwort"
 
 say "public FHIR clients against a running demo"
-scripts/clients.sh "$target/release/sealwort"
+scripts/clients.sh "$target/ci/sealwort"
 
 say "searches, compared with an independent engine"
-scripts/search-conformance.sh "$target/release/examples/search"
+scripts/search-conformance.sh "$target/ci/examples/search"
 
 say "the proofs: compared where ProVerif is installed"
 proof/check.sh
