@@ -5,11 +5,11 @@ loud() { printf '\n!! %s\n' "$*" >&2; }
 
 target=${CARGO_TARGET_DIR:-target}
 
-# The program to run against, in $program: the one named, else $SEALWORT, else the release or the debug build.
+# The program to run against, in $program: the one named, else $SEALWORT, else a build: release, of the tests, or debug.
 find_program() {
     program=${1:-${SEALWORT:-}}
     if [[ -z $program ]]; then
-        for each in "$target/release/sealwort" "$target/debug/sealwort"; do
+        for each in "$target/release/sealwort" "$target/ci/sealwort" "$target/debug/sealwort"; do
             if [[ -x $each ]]; then
                 program=$each
                 break
