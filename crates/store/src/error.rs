@@ -131,7 +131,7 @@ pub enum DatabaseFault {
         reason: String,
     },
     /// A setting makes acknowledged writes unsafe.
-    #[error("{at} runs with {setting} = {value}, so that what was acknowledged may be lost; set it to on")]
+    #[error("{at} runs with {setting} = {value}, so that what was acknowledged may be lost; set it back to its default")]
     Unsafe {
         /// Which.
         at: String,

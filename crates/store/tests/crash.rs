@@ -1,73 +1,114 @@
-//! A process that is killed loses nothing that it acknowledged, and leaves no half deposit; and while it runs, no
-//! other process gets its folder. The child is this test binary again, told what to do through the environment.
+//! What is left after a process, a database server or the power went away: nothing that was acknowledged is lost, no half
+//! deposit is to be seen, and the store opens again by itself. And while a process runs, no other one gets its folder. The
+//! child is this test binary again, told what to do through the environment.
+//!
+//! `SEALWORT_KILLS` is how often each test kills, `SEALWORT_SEED` repeats the moments that were chosen.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/place.rs"]
+mod place;
+#[path = "support/server.rs"]
+mod server;
+
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use place::{Disk, Place, Random};
 use sealwort_proto::log::{empty, entry_hash, genesis};
 use sealwort_proto::receipt::Witness;
 use sealwort_proto::{DepositId, Digest, LabelTag, Locator, Pseudonym, crypto};
 use sealwort_store::sqlite::SqliteStore;
 use sealwort_store::{
-    Append, Appended, DataFolder, DirectiveUpdate, GatewayStore as _, LogStore as _, NewEntry, NewPatient,
-    PatientStore as _, StoreError, WrappedHalf,
+    Append, Appended, BrokerStore, DataFolder, DirectiveUpdate, GatewayStore as _, LogStore, NewEntry, NewPatient,
+    PartyStore, PatientStore, StoreError, WrappedHalf,
 };
+use server::Server;
 
-const FOLDER: &str = "SEALWORT_STORE_CHILD_FOLDER";
-const KILLS: u32 = 30;
+const KILLS: u64 = 10;
 const WRITERS: u8 = 8;
+/// After so many kills a new folder is begun: each check reads everything.
+const FRESH_EVERY: u64 = 25;
+/// How long a child works before its end, at most.
+const WORK_MICROS_MAX: u64 = 130_000;
+const PATIENCE: Duration = Duration::from_mins(2);
 
-async fn open(path: &Path) -> Result<(DataFolder, SqliteStore), StoreError> {
-    let mut folder = DataFolder::open(path, "archive")?;
-    let store = SqliteStore::open(&mut folder).await?;
-    Ok((folder, store))
+fn kills() -> u64 {
+    place::number("SEALWORT_KILLS", KILLS)
+}
+
+fn embedded(folder: &Path) -> Place {
+    Place { folder: folder.to_owned(), url: None }
+}
+
+/// The gateway's, with its outbox.
+async fn open_outbox(place: &Place) -> Option<(DataFolder, SqliteStore)> {
+    if place.url.is_some() {
+        return None;
+    }
+    let mut folder = DataFolder::open(&place.folder.join("gateway"), "gateway").unwrap();
+    let store = SqliteStore::open(&mut folder).await.unwrap();
+    Some((folder, store))
 }
 
 /// Runs [`child`] in a process of its own.
-fn spawn(folder: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture"])
-        .env(FOLDER, folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+fn spawn(place: &Place) -> Child {
+    let mut command = place::again("child");
+    place.give(&mut command);
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// Not a test of its own: what the killed process does. Prints a line for everything that was acknowledged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
-    let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let (_folder, store) = match open(Path::new(&folder)).await {
+    let Some(place) = Place::given() else { return };
+    let store = match place.open().await {
         Ok(open) => open,
         Err(StoreError::InUse { .. }) => return println!("\nin-use"),
         Err(error) => return println!("\nfailed {error:?}"),
     };
+    let outbox = open_outbox(&place).await;
     // The first random number costs tens of milliseconds, in which there would be nothing to kill.
     let _: [u8; 1] = crypto::random();
     println!("\nopen");
-    let mut tasks: Vec<_> = (0..WRITERS).map(|writer| tokio::spawn(write_log(store.clone(), writer))).collect();
-    tasks.push(tokio::spawn(write_directives(store.clone())));
-    tasks.push(tokio::spawn(write_outbox(store)));
+    let writer = |writer| tokio::spawn(write_log(store.logs(), store.broker(), writer));
+    let mut tasks: Vec<_> = (0..WRITERS).map(writer).collect();
+    tasks.push(tokio::spawn(write_directives(store.patients())));
+    tasks.extend(outbox.map(|(folder, outbox)| tokio::spawn(write_outbox(folder, outbox))));
     for task in tasks {
         task.await.unwrap();
     }
 }
 
-async fn write_log(store: SqliteStore, writer: u8) {
+/// Asks until it is done, as writers do who were told that storage failed.
+async fn done<T, F: Future<Output = Result<T, StoreError>>>(mut ask: impl FnMut() -> F) -> T {
+    loop {
+        match ask().await {
+            Ok(done) => return done,
+            Err(error @ (StoreError::Conflict(_) | StoreError::Erased | StoreError::Damaged { .. })) => panic!("{error}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+async fn write_log(store: Arc<dyn LogStore>, broker: Arc<dyn BrokerStore>, writer: u8) {
     let patient = Pseudonym::new([writer; 32]);
-    let mut head = store.head(patient).await.unwrap().unwrap_or_else(|| empty(patient));
+    let mut head = done(|| store.head(patient)).await.unwrap_or_else(|| empty(patient));
     for count in [1, 3, 1, 1, 20].into_iter().cycle() {
         let append = chained(patient, head, count);
-        let Appended::Stored(stored) = store.append(append).await.unwrap() else { panic!("one writer a log") };
+        let (Appended::Stored(stored) | Appended::Known(stored)) = done(|| store.append(append.clone())).await
+        else {
+            panic!("one writer a log")
+        };
         head = stored;
         println!("log {writer} {} {}", head.sequence, head.head);
+        done(|| broker.advance(patient, head)).await;
+        println!("witness {writer} {} {}", head.sequence, head.head);
     }
 }
 
@@ -100,7 +141,7 @@ fn half(epoch: u64) -> WrappedHalf {
 }
 
 /// Every directive starts an epoch, so version, epoch and halves must move together.
-async fn write_directives(store: SqliteStore) {
+async fn write_directives(store: Arc<dyn PatientStore>) {
     let new = NewPatient {
         patient: DIRECTED,
         locators: vec![Locator::new([1; 32]), Locator::new([2; 32])],
@@ -109,28 +150,34 @@ async fn write_directives(store: SqliteStore) {
         version: 1,
         half: half(1),
     };
-    store.register(new).await.unwrap();
+    done(|| store.register(new.clone())).await;
     println!("directive 1");
-    let mut version = store.patient(DIRECTED).await.unwrap().unwrap().version;
+    let mut version = done(|| store.patient(DIRECTED)).await.unwrap().version;
     loop {
         let directive = (version + 1).to_be_bytes().to_vec();
         let half = Some(half(version + 1));
         let update = DirectiveUpdate { patient: DIRECTED, replaces: version, directive, epoch: version + 1, half };
-        store.direct(update).await.unwrap();
+        done(|| store.direct(update.clone())).await;
         version += 1;
         println!("directive {version}");
     }
 }
 
-async fn write_outbox(store: SqliteStore) {
+async fn write_outbox(_folder: DataFolder, store: SqliteStore) {
     loop {
         let id = DepositId::random();
-        store.enqueue(id, crypto::random(), vec![3; 700]).await.unwrap();
+        // Not repeated: whether a write that failed is there is unknown.
+        if store.enqueue(id, crypto::random(), vec![3; 700]).await.is_err() {
+            return;
+        }
         println!("queued {id}");
         // As many leave as come, but not at once.
-        for item in store.pending(10).await.unwrap().iter().filter(|_| id.as_bytes()[0] < 16) {
+        let Ok(pending) = store.pending(10).await else { return };
+        for item in pending.iter().filter(|_| id.as_bytes()[0] < 16) {
             println!("leaving {}", item.id);
-            store.done(item.id).await.unwrap();
+            if store.done(item.id).await.is_err() {
+                return;
+            }
         }
     }
 }
@@ -139,6 +186,7 @@ async fn write_outbox(store: SqliteStore) {
 #[derive(Default)]
 struct Acknowledged {
     logs: HashMap<u8, Vec<(u64, String)>>,
+    witnesses: HashMap<u8, Vec<(u64, String)>>,
     version: u64,
     queued: HashSet<String>,
     leaving: HashSet<String>,
@@ -149,9 +197,10 @@ impl Acknowledged {
     fn take(&mut self, line: &str) {
         let words: Vec<_> = line.split(' ').collect();
         match words[..] {
-            ["log", writer, sequence, head] => {
-                let log = self.logs.entry(writer.parse().unwrap()).or_default();
-                log.push((sequence.parse().unwrap(), head.to_owned()));
+            [kind @ ("log" | "witness"), writer, sequence, head] => {
+                let heads = if kind == "log" { &mut self.logs } else { &mut self.witnesses };
+                let heads = heads.entry(writer.parse().unwrap()).or_default();
+                heads.push((sequence.parse().unwrap(), head.to_owned()));
             }
             ["directive", version] => self.version = self.version.max(version.parse().unwrap()),
             ["queued", id] => drop(self.queued.insert(id.to_owned())),
@@ -161,10 +210,12 @@ impl Acknowledged {
         self.lines += 1;
     }
 
-    async fn check(&self, store: &SqliteStore) {
+    async fn check(&self, place: &Place, party: &PartyStore) {
         for writer in 0..WRITERS {
-            self.check_log(store, writer).await;
+            self.check_log(&*party.logs(), writer).await;
+            self.check_witnesses(&*party.broker(), writer).await;
         }
+        let store = party.patients();
         if let Some(patient) = store.patient(DIRECTED).await.unwrap() {
             assert!(patient.version >= self.version, "directive {} was acknowledged", self.version);
             assert_eq!(patient.epoch, patient.version, "no half of a directive's writing is visible");
@@ -175,14 +226,24 @@ impl Acknowledged {
         } else {
             assert_eq!(self.version, 0, "a registration was acknowledged");
         }
-        let pending = store.pending(usize::MAX).await.unwrap();
+        let Some((_folder, outbox)) = open_outbox(place).await else { return };
+        let pending = outbox.pending(usize::MAX).await.unwrap();
         let pending: HashSet<_> = pending.iter().map(|item| item.id.to_string()).collect();
         for id in self.queued.difference(&self.leaving) {
             assert!(pending.contains(id), "the write {id} was queued and acknowledged");
         }
+        outbox.close().await;
     }
 
-    async fn check_log(&self, store: &SqliteStore, writer: u8) {
+    async fn check_witnesses(&self, store: &dyn BrokerStore, writer: u8) {
+        let found = store.heads(Pseudonym::new([writer; 32]), 0, usize::MAX).await.unwrap();
+        let found: HashSet<_> = found.iter().map(|head| (head.sequence, head.head.to_string())).collect();
+        for head in self.witnesses.get(&writer).into_iter().flatten() {
+            assert!(found.contains(head), "the head {head:?} of log {writer} was witnessed");
+        }
+    }
+
+    async fn check_log(&self, store: &dyn LogStore, writer: u8) {
         let patient = Pseudonym::new([writer; 32]);
         let entries = store.read(patient, 0, usize::MAX, usize::MAX).await.unwrap();
         let (mut previous, mut hashes, mut left_of_deposit) = (genesis(patient), Vec::new(), 0);
@@ -208,67 +269,255 @@ impl Acknowledged {
     }
 }
 
-/// Kills a child some time after its first word, and gives back all it said.
-fn kill_after(mut child: Child, delay: Duration) -> Vec<String> {
-    let (said, lines) = mpsc::channel();
-    let output = BufReader::new(child.stdout.take().unwrap());
-    let listener = std::thread::spawn(move || {
-        // A last line without its end was not said.
-        let mut output = output;
-        let mut line = String::new();
-        while output.read_line(&mut line).unwrap_or(0) > 0 && line.ends_with('\n') {
-            said.send(line.trim_end().to_owned()).unwrap();
-            line.clear();
-        }
-    });
-    let started = Instant::now();
-    let mut all = Vec::new();
-    while !all.iter().any(|line: &String| line == "open") {
-        all.push(lines.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|e| panic!("the child said {all:?}: {e}")));
-        assert!(started.elapsed() < Duration::from_mins(1));
+/// A child at work, and what it has said.
+struct Working {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Working {
+    /// Starts one and waits for its first word.
+    fn start(place: &Place) -> Self {
+        let mut child = spawn(place);
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let (say, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            // A last line without its end was not said.
+            while output.read_line(&mut line).unwrap_or(0) > 0 && line.ends_with('\n') {
+                if say.send(line.trim_end().to_owned()).is_err() {
+                    return;
+                }
+                line.clear();
+            }
+        });
+        let mut working = Self { child, lines, said: Vec::new() };
+        working.wait_for("open");
+        working
     }
-    std::thread::sleep(delay);
-    // SIGKILL.
-    child.kill().unwrap();
-    child.wait().unwrap();
-    listener.join().unwrap();
-    all.extend(lines);
-    all
+
+    /// Waits until it says something that begins so.
+    fn wait_for(&mut self, beginning: &str) {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|e| panic!("the child said {:?}: {e}", self.said.last()));
+            self.said.push(line);
+            if self.said.last().is_some_and(|line| line.starts_with(beginning)) {
+                return;
+            }
+        }
+    }
+
+    /// Takes what it has said up to now.
+    fn listen(&mut self) {
+        self.said.extend(self.lines.try_iter());
+    }
+
+    /// SIGKILL; everything that it said.
+    fn kill(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.said.extend(self.lines);
+        self.said
+    }
+}
+
+/// What stays after every kill so far, in a folder or database that is begun anew now and then.
+struct Rounds {
+    random: Random,
+    acknowledged: Acknowledged,
+    lines: usize,
+    opened: Vec<Duration>,
+}
+
+impl Rounds {
+    fn new(what: &str) -> Self {
+        Self { random: Random::seeded(what), acknowledged: Acknowledged::default(), lines: 0, opened: Vec::new() }
+    }
+
+    fn begin_anew(&mut self) {
+        self.lines += std::mem::take(&mut self.acknowledged).lines;
+    }
+
+    /// Lets a child work for a while, from its first write on.
+    fn work(&mut self, place: &Place) -> Working {
+        let mut working = Working::start(place);
+        working.wait_for("log");
+        std::thread::sleep(Duration::from_micros(self.random.below(WORK_MICROS_MAX)));
+        working
+    }
+
+    /// Opens the store and holds it against what was acknowledged.
+    async fn check(&mut self, place: &Place, said: Vec<String>) -> PartyStore {
+        said.iter().for_each(|line| self.acknowledged.take(line));
+        let begun = Instant::now();
+        let store = place.open().await.unwrap();
+        self.opened.push(begun.elapsed());
+        self.acknowledged.check(place, &store).await;
+        store
+    }
+
+    fn end(mut self, what: &str) {
+        self.begin_anew();
+        let count = self.opened.len();
+        assert!(self.lines >= count, "{count} times {what}, and only {} writes were acknowledged", self.lines);
+        let spread = place::spread(self.opened);
+        println!("{count} times {what}: {} writes acknowledged, none lost, none by half; opened again: {spread}", self.lines);
+    }
 }
 
 #[tokio::test]
 async fn killed_at_any_moment_nothing_acknowledged_is_lost() {
-    if std::env::var_os(FOLDER).is_some() {
+    if Place::given().is_some() {
         return;
     }
-    let place = tempfile::tempdir().unwrap();
-    let mut acknowledged = Acknowledged::default();
-    for round in 0..KILLS {
-        let delay = Duration::from_micros(2 * u64::from(u16::from_be_bytes(crypto::random())));
-        for line in kill_after(spawn(place.path()), delay) {
-            acknowledged.take(&line);
+    let mut rounds = Rounds::new("embedded, kill -9");
+    let mut folder = tempfile::tempdir().unwrap();
+    for round in 0..kills() {
+        if round % FRESH_EVERY == 0 {
+            folder = tempfile::tempdir().unwrap();
+            rounds.begin_anew();
         }
-        let (_folder, store) = open(place.path()).await.unwrap();
-        acknowledged.check(&store).await;
+        let place = embedded(folder.path());
+        let said = rounds.work(&place).kill();
+        let store = rounds.check(&place, said).await;
         // Every other time the next child has to recover by itself.
         if round % 2 == 0 {
             store.close().await;
         }
     }
-    assert!(acknowledged.lines > 100, "only {} writes were acknowledged", acknowledged.lines);
-    println!("{KILLS} kills, {} acknowledged writes, none lost", acknowledged.lines);
+    rounds.end("killed, embedded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgresql_service_or_server_are_killed_and_nothing_acknowledged_is_lost() {
+    if Place::given().is_some() {
+        return;
+    }
+    let Some(mut server) = Server::start() else { return };
+    let mut rounds = Rounds::new("PostgreSQL, kill -9");
+    let (mut folder, mut url) = (tempfile::tempdir().unwrap(), String::new());
+    for round in 0..kills() {
+        if round % FRESH_EVERY == 0 {
+            (folder, url) = (tempfile::tempdir().unwrap(), server.url(&server.database()));
+            rounds.begin_anew();
+        }
+        let place = Place { folder: folder.path().to_owned(), url: Some(url.clone()) };
+        let mut working = rounds.work(&place);
+        let said = match round % 3 {
+            0 => working.kill(),
+            // The server alone: the service goes on by itself.
+            1 => {
+                server.kill();
+                working.listen();
+                server.resume();
+                working.wait_for("log");
+                working.kill()
+            }
+            _ => {
+                server.kill();
+                let said = working.kill();
+                server.resume();
+                said
+            }
+        };
+        rounds.check(&place, said).await.close().await;
+    }
+    rounds.end("killed, service, server or both, PostgreSQL");
+}
+
+const AMONG_OWN_MOUNTS: &str = "SEALWORT_STORE_OWN_MOUNTS";
+
+/// Whether this is a test among mounts of its own. If not, it is run so, by root; where that cannot be, it says so loudly.
+fn may_cut_power(test: &str) -> bool {
+    if Place::given().is_some() {
+        return false;
+    }
+    if std::env::var_os(AMONG_OWN_MOUNTS).is_some() {
+        return true;
+    }
+    if !place::among_own_mounts(test, AMONG_OWN_MOUNTS) {
+        eprintln!("SKIPPED: cutting the power needs root, loop devices and ext4; {test} was not tried");
+    }
+    false
+}
+
+/// The power goes: what had not reached the disk never does.
+#[tokio::test]
+async fn power_cuts_lose_nothing_acknowledged() {
+    if !may_cut_power("power_cuts_lose_nothing_acknowledged") {
+        return;
+    }
+    let mut rounds = Rounds::new("embedded, power cut");
+    let mut around = tempfile::tempdir().unwrap();
+    let mut disk = Disk::new(around.path(), "512M");
+    for round in 0..kills() {
+        if round % FRESH_EVERY == 0 {
+            disk.unmount();
+            around = tempfile::tempdir().unwrap();
+            disk = Disk::new(around.path(), "512M");
+            rounds.begin_anew();
+        }
+        let place = embedded(&disk.mounted.join("archive"));
+        let working = rounds.work(&place);
+        disk.cut();
+        let said = working.kill();
+        disk.unmount();
+        disk.mount();
+        let store = rounds.check(&place, said).await;
+        store.close().await;
+    }
+    disk.unmount();
+    rounds.end("without power, embedded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn power_cuts_of_the_postgresql_server_lose_nothing_acknowledged() {
+    if !may_cut_power("power_cuts_of_the_postgresql_server_lose_nothing_acknowledged") {
+        return;
+    }
+    let around = tempfile::tempdir().unwrap();
+    let disk = Disk::new(around.path(), "2G");
+    let Some(mut server) = Server::start_in(&disk.mounted) else { return };
+    // What initdb wrote without syncing is to be there, as it is on a server that was set up some time ago.
+    server.sync();
+    let mut rounds = Rounds::new("PostgreSQL, power cut");
+    let (mut folder, mut url): (_, String) = (PathBuf::new(), String::new());
+    for round in 0..kills() {
+        if round % FRESH_EVERY == 0 {
+            folder = around.path().join(round.to_string());
+            url = server.url(&server.database());
+            rounds.begin_anew();
+        }
+        let place = Place { folder: folder.clone(), url: Some(url.clone()) };
+        let mut working = rounds.work(&place);
+        disk.cut();
+        server.kill();
+        working.listen();
+        disk.unmount();
+        disk.mount();
+        server.resume();
+        working.wait_for("log");
+        let said = working.kill();
+        rounds.check(&place, said).await.close().await;
+    }
+    server.stop();
+    drop(server);
+    disk.unmount();
+    rounds.end("without power under the server, PostgreSQL");
 }
 
 /// Killed while the folder is being made, it can still be opened, and is then whole.
 #[tokio::test]
 async fn killed_while_a_folder_is_made() {
-    if std::env::var_os(FOLDER).is_some() {
+    if Place::given().is_some() {
         return;
     }
-    let place = tempfile::tempdir().unwrap();
+    let around = tempfile::tempdir().unwrap();
     for round in 0..20_u64 {
-        let path = place.path().join(round.to_string());
-        let mut child = spawn(&path);
+        let place = embedded(&around.path().join(round.to_string()));
+        let mut child = spawn(&place);
         std::thread::sleep(Duration::from_millis(round));
         child.kill().unwrap();
         child.wait().unwrap();
@@ -277,22 +526,23 @@ async fn killed_while_a_folder_is_made() {
         let mut acknowledged = Acknowledged::default();
         let whole = said.rfind('\n').map_or("", |end| &said[..end]);
         whole.lines().for_each(|line| acknowledged.take(line));
-        let (_folder, store) = open(&path).await.unwrap();
-        acknowledged.check(&store).await;
+        let store = place.open().await.unwrap();
+        acknowledged.check(&place, &store).await;
         store.close().await;
     }
 }
 
 #[tokio::test]
 async fn a_second_process_is_refused() {
-    if std::env::var_os(FOLDER).is_some() {
+    if Place::given().is_some() {
         return;
     }
-    let place = tempfile::tempdir().unwrap();
-    let (_folder, store) = open(place.path()).await.unwrap();
-    let output = spawn(place.path()).wait_with_output().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let place = embedded(folder.path());
+    let store = place.open().await.unwrap();
+    let output = spawn(&place).wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.lines().any(|line| line == "in-use"), "{said}");
-    assert_eq!(store.head(DIRECTED).await, Ok(None));
-    assert!(matches!(open(place.path()).await, Err(StoreError::InUse { .. })), "nor is this one, a second time");
+    assert_eq!(store.logs().head(DIRECTED).await, Ok(None));
+    assert!(matches!(place.open().await, Err(StoreError::InUse { .. })), "nor is this one, a second time");
 }

@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/place.rs"]
+mod place;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use sealwort_proto::log::empty;
-use sealwort_store::conformance::{head_after, some_deposit, some_patient};
+use place::Random;
+use sealwort_proto::log::{empty, entry_hash};
+use sealwort_store::conformance::{as_stored, head_after, some_deposit, some_patient};
 use sealwort_store::sqlite::SqliteStore;
-use sealwort_store::{Append, DataFolder, LogStore as _, StoreError};
+use sealwort_store::{Append, Appended, DataFolder, LogStore as _, StoreError, StoredEntry};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
@@ -182,6 +186,134 @@ async fn a_damaged_file_beside_a_write_ahead_log_is_left_alone() {
     fs::copy(source.join(DATABASE), &file).unwrap();
     let (_folder, store) = open(&copy).await.unwrap();
     assert_eq!(store.head(append.patient).await, Ok(Some(head_after(&newest))));
+}
+
+/// Torn, short and garbled writes at the end of the write-ahead log, as a power cut may leave them: whole deposits up to
+/// the damage are found, and none by half.
+#[tokio::test]
+async fn a_torn_end_of_the_write_ahead_log_costs_what_lies_behind_it_alone() {
+    let around = tempfile::tempdir().unwrap();
+    let (source, copy) = (around.path().join("source"), around.path().join("copy"));
+    let first = filled(&source).await;
+    let (_folder, store) = open(&source).await.unwrap();
+    let wal = source.join("store.sqlite-wal");
+    let bytes_now = || usize::try_from(fs::metadata(&wal).unwrap().len()).unwrap();
+    // Deposits, and how long the log was when each of them was acknowledged.
+    let (mut deposits, mut last) = (Vec::new(), first.clone());
+    for size in [100, 3000, 20_000, 500].into_iter().cycle().take(40) {
+        last = some_deposit(first.patient, head_after(&last), &[size, size, size]);
+        store.append(last.clone()).await.unwrap();
+        deposits.push((last.clone(), bytes_now()));
+    }
+    let whole = contents(&source);
+    let sound = &whole["store.sqlite-wal"];
+    let mut random = Random::seeded("torn logs");
+    let (mut kept, mut lost) = (0, 0);
+    for tear in 0..place::number("SEALWORT_TEARS", 60) {
+        let _ = fs::remove_dir_all(&copy);
+        fs::create_dir(&copy).unwrap();
+        whole.iter().for_each(|(name, bytes)| fs::write(copy.join(name), bytes).unwrap());
+        // Behind its header.
+        let at = 32 + usize::try_from(random.below(sound.len() as u64 - 32)).unwrap();
+        let mut torn = sound.clone();
+        match tear % 4 {
+            0 => torn.truncate(at),
+            1 => torn[at..].fill(0),
+            2 => torn[at..].iter_mut().for_each(|byte| *byte = random.below(256) as u8),
+            _ => torn[at] ^= 1 << random.below(8),
+        }
+        fs::write(copy.join("store.sqlite-wal"), &torn).unwrap();
+        let (folder, store) = open(&copy).await.unwrap();
+        let found = store.read(first.patient, head_after(&first).sequence, usize::MAX, usize::MAX).await.unwrap();
+        let safe = deposits.iter().filter(|(_, end)| *end <= at).count();
+        assert!(found.len() >= 3 * safe, "tear {tear} at {at}: {} entries of {safe} deposits", found.len());
+        assert_eq!(found.len() % 3, 0, "tear {tear} at {at}: a deposit is there by half");
+        let expected: Vec<_> = deposits.iter().flat_map(|(deposit, _)| as_stored(&deposit.entries)).collect();
+        assert!(found == expected[..found.len()], "tear {tear} at {at}: the entries differ");
+        (kept, lost) = (kept + found.len() / 3, lost + deposits.len() - found.len() / 3);
+        let head = if found.is_empty() { head_after(&first) } else { head_after(&deposits[found.len() / 3 - 1].0) };
+        let next = some_deposit(first.patient, head, &[100]);
+        assert_eq!(store.append(next.clone()).await, Ok(Appended::Stored(head_after(&next))), "writing goes on");
+        store.close().await;
+        drop(folder);
+    }
+    println!("over all tears {kept} deposits were found, {lost} lay behind a tear");
+    assert!(kept > 0 && lost > 0);
+}
+
+/// Bits that flip in the database: found when it is opened or read, or in bytes that do not count. Entries here bear a
+/// hash as real ones do, by which their reader knows them.
+#[tokio::test]
+async fn flipped_bits_are_found_or_harmless() {
+    let place = tempfile::tempdir().unwrap();
+    let mut logs = Vec::new();
+    {
+        let (_folder, store) = open(place.path()).await.unwrap();
+        for number in 0..40_u8 {
+            let patient = some_patient();
+            let deposit = hashed(some_deposit(patient, empty(patient), &[usize::from(number) * 50, 700, 5000]));
+            store.append(deposit.clone()).await.unwrap();
+            logs.push(deposit);
+        }
+        store.close().await;
+    }
+    let file = place.path().join(DATABASE);
+    let sound = fs::read(&file).unwrap();
+    let mut random = Random::seeded("flipped bits in a store");
+    let (mut at_the_start, mut at_a_reading, mut harmless) = (0, 0, 0);
+    for _ in 0..place::number("SEALWORT_FLIPS", 20) * 10 {
+        let at = usize::try_from(random.below(sound.len() as u64)).unwrap();
+        let mut flipped = sound.clone();
+        flipped[at] ^= 1 << random.below(8);
+        for left in ["store.sqlite-wal", "store.sqlite-shm"] {
+            let _ = fs::remove_file(place.path().join(left));
+        }
+        fs::write(&file, &flipped).unwrap();
+        let (_folder, store) = match open(place.path()).await {
+            Ok(open) => open,
+            Err(_) => {
+                at_the_start += 1;
+                continue;
+            }
+        };
+        let mut concerned = 0;
+        for deposit in &logs {
+            let head = store.head(deposit.patient).await;
+            let read = store.read(deposit.patient, 0, usize::MAX, usize::MAX).await;
+            let same = head == Ok(Some(head_after(deposit)))
+                && read.as_ref().is_ok_and(|found| *found == as_stored(&deposit.entries));
+            // The reader's checks: the chain to the head that the broker witnessed, and each ciphertext's hash.
+            let believed = read.is_ok_and(|found| believes(&found, deposit));
+            assert!(same || !believed || head != Ok(Some(head_after(deposit))), "byte {at}: wrong bytes are believed");
+            concerned += usize::from(!same);
+        }
+        assert!(concerned < logs.len(), "byte {at}: one bit, and no record is served any more");
+        if concerned == 0 { harmless += 1 } else { at_a_reading += 1 }
+        store.close().await;
+    }
+    println!("{at_the_start} flips found at the start, {at_a_reading} at a reading, {harmless} harmless");
+    assert!(at_a_reading > 0);
+}
+
+/// Entries that are named by the hash of their envelope, which names the label, the author, and the ciphertext.
+fn hashed(mut deposit: Append) -> Append {
+    for entry in &mut deposit.entries {
+        let ciphertext = entry_hash(&entry.ciphertext);
+        entry.envelope = [&entry.tag.as_bytes()[..], entry.author_key.as_bytes(), ciphertext.as_bytes()].concat();
+        entry.hash = entry_hash(&entry.envelope);
+    }
+    deposit
+}
+
+fn believes(found: &[StoredEntry], deposit: &Append) -> bool {
+    found.len() == deposit.entries.len()
+        && found.iter().zip(&deposit.entries).all(|(found, witnessed)| {
+            let ciphertext = entry_hash(&found.ciphertext);
+            let named = [&found.tag.as_bytes()[..], found.author_key.as_bytes(), ciphertext.as_bytes()].concat();
+            found.sequence == witnessed.sequence
+                && entry_hash(&found.envelope) == witnessed.hash
+                && found.envelope == named
+        })
 }
 
 /// Damage that is met while the store is open is told as such, and does not stop the rest.

@@ -160,7 +160,7 @@ async fn what_is_wrong_with_a_server_is_named() {
     let embedded = refused(&place.path().join("fourth"), "archive", &server.tcp_url(&server.database())).await;
     assert!(matches!(&embedded, DatabaseFault::Replaced { reason, .. } if reason.contains("embedded")), "{embedded}");
 
-    for setting in ["synchronous_commit", "fsync"] {
+    for setting in ["synchronous_commit", "fsync", "full_page_writes"] {
         server.sql("postgres", &format!("ALTER SYSTEM SET {setting} = off"));
         server.sql("postgres", "SELECT pg_reload_conf()");
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
@@ -169,6 +169,12 @@ async fn what_is_wrong_with_a_server_is_named() {
         server.sql("postgres", &format!("ALTER SYSTEM RESET {setting}"));
         server.sql("postgres", "SELECT pg_reload_conf()");
     }
+    server.stop();
+    server.set("data_sync_retry=on");
+    server.resume();
+    let found = refused(&archive, "archive", &url).await;
+    assert!(matches!(found, DatabaseFault::Unsafe { setting: "data_sync_retry", .. }), "{found}");
+    server.set("data_sync_retry=off");
     server.stop();
     std::fs::write(server.data().join("standby.signal"), "").unwrap();
     server.resume();

@@ -229,6 +229,23 @@ impl World {
         self.launch(party);
     }
 
+    /// The same for one that may refuse to start: then what it said.
+    pub(crate) fn restart_or_refusal(&mut self, party: Party) -> Option<String> {
+        let before = self.log_text(party).len();
+        let begun = Instant::now();
+        loop {
+            if let Some((child, address)) = self.try_launch(party) {
+                self.processes.insert(party, Process { child, address });
+                return None;
+            }
+            let said = self.log_text(party).split_off(before);
+            if !said.contains("in use") || begun.elapsed() > START_PATIENCE {
+                return Some(said);
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
     /// Whether a party's process is running.
     pub(crate) fn is_running(&mut self, party: Party) -> bool {
         self.processes.get_mut(&party).is_some_and(|process| process.child.try_wait().unwrap().is_none())

@@ -16,6 +16,7 @@ const OLDEST: i32 = 130_000;
 /// this session.
 const LOOK: &str = "SELECT pg_is_in_recovery(), current_setting('fsync'), current_setting('synchronous_commit'),
      current_setting('server_version_num')::int,
+     current_setting('full_page_writes'), current_setting('data_sync_retry'),
      set_config('synchronous_commit', current_setting('synchronous_commit'), false)";
 
 pub(super) async fn connect(options: &PgConnectOptions, at: &str) -> Result<PgConnection, StoreError> {
@@ -30,9 +31,15 @@ pub(super) async fn connect(options: &PgConnectOptions, at: &str) -> Result<PgCo
     if row.try_get(0)? {
         return Err(DatabaseFault::ReadOnly.into());
     }
-    for (setting, column) in [("fsync", 1), ("synchronous_commit", 2)] {
+    // Pages torn by a power cut, and a failed fsync that is repeated and believed, lose what was acknowledged as well.
+    for (setting, column, unsafe_value) in [
+        ("fsync", 1, "off"),
+        ("synchronous_commit", 2, "off"),
+        ("full_page_writes", 4, "off"),
+        ("data_sync_retry", 5, "on"),
+    ] {
         let value: String = row.try_get(column)?;
-        if value == "off" {
+        if value == unsafe_value {
             return Err(DatabaseFault::Unsafe { at: at.to_owned(), setting, value }.into());
         }
     }

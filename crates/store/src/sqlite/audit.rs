@@ -1,12 +1,12 @@
 //! The audit log's own file. It may lie on another disk than the rest, so that a full one is seen in time.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, SqliteConnection};
 
-use super::engine::{SqliteEngine, Writer};
+use super::engine::{self, SqliteEngine, Writer};
 use super::{check_present, damaged_or_io, schema, sync_folder};
 use crate::{DataFolder, StoreError};
 
@@ -63,9 +63,12 @@ impl SqliteAudit {
             .create_if_missing(create)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            .pragma("wal_autocheckpoint", "0")
             .pragma("temp_store", "MEMORY");
         let failed = |e: sqlx::Error| damaged_or_io(file, &e);
         let mut connection = SqliteConnection::connect_with(&writing).await.map_err(failed)?;
+        let wal = file.with_extension("sqlite-wal");
+        engine::harden(&mut connection, &wal).await?;
         if create {
             connection.execute(sqlx::raw_sql(TABLES)).await.map_err(failed)?;
         }
@@ -76,8 +79,6 @@ impl SqliteAudit {
             .connect_with(options.read_only(true))
             .await
             .map_err(failed)?;
-        let mut wal = PathBuf::from(file);
-        wal.set_extension("sqlite-wal");
         Ok(Self { writer: Writer::spawn(SqliteEngine::new(connection, wal)), readers })
     }
 

@@ -1,6 +1,9 @@
-//! The writer's side of SQLite. After a failed commit nothing more is written: what the disk then holds is known only
-//! after a restart.
+//! The writer's side of SQLite. After a failed commit or checkpoint nothing more is written: what the disk then holds is
+//! known only after a restart. An fsync that failed is never repeated and believed: the system calls the pages that it
+//! could not write clean, and the next fsync succeeds without them.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
@@ -11,6 +14,9 @@ use crate::{Append, Appended, StoreError, writer};
 /// Size in bytes from which the write-ahead log is emptied by force. Ordinary checkpoints reuse it, but only in a
 /// moment without readers.
 const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Frames of the write-ahead log from which it is moved into the database, as SQLite itself would.
+const CHECKPOINT_FRAMES: u64 = 1000;
 
 /// The one writer of a file.
 pub(super) type Writer = writer::Writer<SqliteEngine>;
@@ -35,6 +41,17 @@ impl SqliteEngine {
     fn check(&self) -> Result<(), StoreError> {
         self.failed.clone().map_or(Ok(()), |reason| Err(StoreError::Failed(reason)))
     }
+
+    /// Remembers a failure that leaves the files in doubt. A full disk is known to have taken nothing.
+    fn judge<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &done
+            && *error != StoreError::Full
+        {
+            tracing::error!(%error, "nothing more is written until the service is restarted; check the disk before");
+            self.failed = Some(error.to_string());
+        }
+        done
+    }
 }
 
 impl writer::Engine for SqliteEngine {
@@ -51,14 +68,7 @@ impl writer::Engine for SqliteEngine {
 
     async fn commit(&mut self) -> Result<(), StoreError> {
         let committed = execute(&mut self.connection, "COMMIT").await;
-        // A full disk is known to have taken nothing. After anything else the file is in doubt: an fsync that failed
-        // may report success when it is repeated.
-        if let Err(error) = &committed
-            && *error != StoreError::Full
-        {
-            self.failed = Some(error.to_string());
-        }
-        committed
+        self.judge(committed)
     }
 
     async fn roll_back(&mut self) {
@@ -74,18 +84,34 @@ impl writer::Engine for SqliteEngine {
         append::run(connection, appends).await
     }
 
+    /// Moves a long write-ahead log into the database. SQLite would do so by itself, but swallow what fails.
     async fn tidy(&mut self) {
-        shorten_wal(&mut self.connection, &mut self.limit).await;
+        if self.failed.is_none() {
+            let moved = checkpoint(&mut self.connection, &mut self.limit).await;
+            if self.judge(moved) == Err(StoreError::Full) {
+                tracing::warn!("the disk is too full to move the write-ahead log into the database");
+            }
+        }
     }
 
     /// Empties the write-ahead log, so that nothing deleted before is left in it. Fails where a reader stands in the way
     /// for longer than [`SCRUB_ATTEMPTS`] allow.
     async fn scrub(&mut self) -> Result<(), StoreError> {
         self.check()?;
-        scrub(&mut self.connection).await
+        let scrubbed = scrub(&mut self.connection).await;
+        match self.judge(scrubbed) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::Io("a long reading keeps the write-ahead log".to_owned())),
+            Err(error) => Err(error),
+        }
     }
 
     async fn close(self) -> Result<(), StoreError> {
+        if self.failed.is_some() {
+            // Closing would move the write-ahead log and delete it. The next start needs it.
+            std::mem::forget(self.connection);
+            return Ok(());
+        }
         Ok(self.connection.close().await?)
     }
 }
@@ -97,24 +123,67 @@ struct WalLimit {
     step: u64,
 }
 
-/// Under constant reading no checkpoint may find the moment to start the log anew; then writing waits for the
-/// readers of old snapshots and starts it anew.
-async fn shorten_wal(connection: &mut SqliteConnection, limit: &mut WalLimit) {
+/// Moves a long write-ahead log into the database as far as its readers allow. Under constant reading none may find the
+/// moment to start the log anew; then writing waits for the readers of old snapshots and starts it anew.
+async fn checkpoint(connection: &mut SqliteConnection, limit: &mut WalLimit) -> Result<(), StoreError> {
     let size = |wal: &Path| std::fs::metadata(wal).map_or(0, |m| m.len());
-    if size(&limit.wal) < limit.bytes_max {
-        return;
+    if size(&limit.wal) >= limit.bytes_max {
+        execute(connection, CHECKPOINT_PATIENCE).await?;
+        let emptied = execute(connection, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+        execute(connection, PATIENCE).await?;
+        // Where a reader stood in the way, not every commit tries again.
+        limit.bytes_max = size(&limit.wal) + limit.step;
+        return emptied;
     }
-    for statement in [CHECKPOINT_PATIENCE, "PRAGMA wal_checkpoint(TRUNCATE)", PATIENCE] {
-        if let Err(error) = execute(connection, statement).await {
-            tracing::warn!(%error, "the write-ahead log could not be emptied");
-        }
+    // A log that cannot be looked at is moved.
+    if is_long(&limit.wal).unwrap_or(true) {
+        execute(connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
     }
-    // Where a reader stood in the way, not every commit tries again.
-    limit.bytes_max = size(&limit.wal) + limit.step;
+    Ok(())
 }
 
-/// Moves the whole write-ahead log into the database and cuts it to nothing.
-async fn scrub(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+/// Whether a write-ahead log has come to [`CHECKPOINT_FRAMES`] since it was started anew. Its file does not shrink then;
+/// but frames that count bear the salt of its header (SQLite's file format, 4.1 and 4.2).
+fn is_long(wal: &Path) -> std::io::Result<bool> {
+    let (file, mut of_header, mut of_frame) = (File::open(wal)?, [0; 8], [0; 8]);
+    let frame = WAL_HEADER_BYTES + (CHECKPOINT_FRAMES - 1) * FRAME_BYTES;
+    if file.metadata()?.len() < frame + FRAME_BYTES {
+        return Ok(false);
+    }
+    file.read_exact_at(&mut of_header, 16)?;
+    file.read_exact_at(&mut of_frame, frame + 8)?;
+    Ok(of_header == of_frame)
+}
+
+const WAL_HEADER_BYTES: u64 = 32;
+/// A header and a page.
+const FRAME_BYTES: u64 = 24 + 4096;
+
+/// Writes a write-ahead log over itself and syncs it, before anything is built on it. After a process that could not
+/// sync it, or was killed before, the system shows frames that are not on the disk; frames behind a gap would be lost
+/// with the next power cut.
+pub(super) async fn harden(connection: &mut SqliteConnection, wal: &Path) -> Result<(), StoreError> {
+    // So that nobody else appends meanwhile.
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    let hardened = rewrite(wal);
+    execute(connection, "ROLLBACK").await?;
+    hardened.map_err(|e| StoreError::io("syncing", wal, &e))
+}
+
+fn rewrite(wal: &Path) -> std::io::Result<()> {
+    let file = File::options().read(true).write(true).open(wal)?;
+    let (mut chunk, mut place) = (vec![0; 1024 * 1024], 0);
+    loop {
+        let count = file.read_at(&mut chunk, place)?;
+        let Some(read @ [_, ..]) = chunk.get(..count) else { break };
+        file.write_all_at(read, place)?;
+        place += count as u64;
+    }
+    if place > 0 { file.sync_data() } else { Ok(()) }
+}
+
+/// Moves the whole write-ahead log into the database and cuts it to nothing; whether it could.
+async fn scrub(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
     execute(connection, CHECKPOINT_PATIENCE).await?;
     let mut emptied = Ok(false);
     for _ in 0..SCRUB_ATTEMPTS {
@@ -128,7 +197,7 @@ async fn scrub(connection: &mut SqliteConnection) -> Result<(), StoreError> {
         }
     }
     execute(connection, PATIENCE).await?;
-    if emptied? { Ok(()) } else { Err(StoreError::Io("a long reading keeps the write-ahead log".to_owned())) }
+    emptied
 }
 
 /// How often emptying the write-ahead log is tried before its caller is told to come again.

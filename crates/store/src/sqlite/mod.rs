@@ -81,9 +81,13 @@ impl SqliteStore {
             .pragma("cache_size", WRITER_CACHE)
             // What is deleted is overwritten: erasing a patient rests on it.
             .pragma("secure_delete", "ON")
+            // The engine moves the write-ahead log itself, and sees what fails.
+            .pragma("wal_autocheckpoint", "0")
             // What a statement or savepoint needs for its undoing is kept in memory, not in a file.
             .pragma("temp_store", "MEMORY");
         let mut connection = SqliteConnection::connect_with(&writing).await.map_err(|e| damaged_or_io(&file, &e))?;
+        let wal = folder.path().join(format!("{DATABASE_FILE}-wal"));
+        engine::harden(&mut connection, &wal).await?;
         schema::apply(&mut connection, &file).await?;
         if !ready {
             sync_folder(folder.path())?;
@@ -96,7 +100,6 @@ impl SqliteStore {
             .connect_with(options.read_only(true))
             .await
             .map_err(|e| damaged_or_io(&file, &e))?;
-        let wal = folder.path().join(format!("{DATABASE_FILE}-wal"));
         Ok(Self { writer: Writer::spawn(SqliteEngine::new(connection, wal)), readers })
     }
 
