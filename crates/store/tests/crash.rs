@@ -338,6 +338,7 @@ impl Rounds {
 
     fn begin_anew(&mut self) {
         self.lines += std::mem::take(&mut self.acknowledged).lines;
+        println!("after {} rounds {} writes were acknowledged and found", self.opened.len(), self.lines);
     }
 
     /// Lets a child work for a while, from its first write on.

@@ -221,7 +221,7 @@ async fn what_cannot_be_read_is_told_and_never_shown_as_less() {
     store.close().await;
     drop(locked);
     let (mut at_the_start, mut later) = (0, 0);
-    for call in [1, 30, 300, 700, 1000, 2000] {
+    for call in [1, 300, 2000, 6000] {
         let Some(said) = failing("read", &folder, ("pread64", "store.sqlite", &format!("when={call}+"))) else { return };
         at_the_start += usize::from(said.contains("not opened"));
         later += usize::from(said.contains("not read"));
@@ -231,7 +231,8 @@ async fn what_cannot_be_read_is_told_and_never_shown_as_less() {
 }
 
 const PATIENT: Pseudonym = Pseudonym::new([7; 32]);
-const DEPOSITS_READ: u64 = 200;
+/// More than fits into SQLite's cache, so that reading again reads from the disk.
+const DEPOSITS_READ: u64 = 600;
 const DEPOSITS_MAX: u64 = 3000;
 
 /// The deposit of this number in the log of [`PATIENT`], the same in every process.
@@ -292,7 +293,7 @@ async fn read(folder: &Path) {
     for _ in 0..20 {
         match store.read(PATIENT, 0, usize::MAX, usize::MAX).await {
             Ok(found) => assert!(found == expected(DEPOSITS_READ), "{} entries", found.len()),
-            Err(StoreError::Io(error)) => println!("\nnot read: {error}"),
+            Err(error @ (StoreError::Io(_) | StoreError::Damaged { .. })) => println!("\nnot read: {error}"),
             Err(error) => panic!("{error}"),
         }
     }
