@@ -17,6 +17,17 @@ const MARKER: &str = "audit";
 /// Connections that read.
 const READERS_MAX: u32 = 4;
 
+/// For whom it is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    /// Its party, which begins it.
+    First,
+    /// Its party.
+    Again,
+    /// Somebody beside its party, which may be writing.
+    Beside,
+}
+
 /// The audit log of one party.
 #[derive(Clone)]
 pub struct SqliteAudit {
@@ -30,10 +41,10 @@ impl SqliteAudit {
         let (file, marker) = (folder.join(FILE), data.path().join(MARKER));
         if marker.exists() {
             check_present(&file)?;
-            return Self::connect(&file).await;
+            return Self::connect(&file, Opening::Again).await;
         }
         std::fs::create_dir_all(folder).map_err(|e| StoreError::io("making", folder, &e))?;
-        let log = Self::connect_with(&file, true).await?;
+        let log = Self::connect(&file, Opening::First).await?;
         sync_folder(folder)?;
         std::fs::write(&marker, "begun\n").map_err(|e| StoreError::io("writing", &marker, &e))?;
         sync_folder(data.path())?;
@@ -44,14 +55,10 @@ impl SqliteAudit {
     pub async fn open_beside(folder: &Path) -> Result<Self, StoreError> {
         let file = folder.join(FILE);
         check_present(&file)?;
-        Self::connect(&file).await
+        Self::connect(&file, Opening::Beside).await
     }
 
-    async fn connect(file: &Path) -> Result<Self, StoreError> {
-        Self::connect_with(file, false).await
-    }
-
-    async fn connect_with(file: &Path, create: bool) -> Result<Self, StoreError> {
+    async fn connect(file: &Path, opening: Opening) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(file)
             .busy_timeout(Duration::from_secs(10))
@@ -60,7 +67,7 @@ impl SqliteAudit {
             .disable_statement_logging();
         let writing = options
             .clone()
-            .create_if_missing(create)
+            .create_if_missing(opening == Opening::First)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("wal_autocheckpoint", "0")
@@ -68,8 +75,10 @@ impl SqliteAudit {
         let failed = |e: sqlx::Error| damaged_or_io(file, &e);
         let mut connection = SqliteConnection::connect_with(&writing).await.map_err(failed)?;
         let wal = file.with_extension("sqlite-wal");
-        engine::harden(&mut connection, &wal).await?;
-        if create {
+        if opening != Opening::Beside {
+            engine::harden(&mut connection, &wal).await?;
+        }
+        if opening == Opening::First {
             connection.execute(sqlx::raw_sql(TABLES)).await.map_err(failed)?;
         }
         schema::inspect_audit(&mut connection, file).await?;
