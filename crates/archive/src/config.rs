@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sealwort_net::config::{AuditConfig, CaConfig, LimitsConfig, ListenConfig, LogConfig, StoreConfig};
+use sealwort_net::config::{AuditConfig, CaConfig, HealthConfig, LimitsConfig, ListenConfig, LogConfig, StoreConfig};
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// Where brokers connect.
     pub listen: ListenConfig,
+    /// What load balancers ask.
+    pub health: HealthConfig,
     /// The certificate authority.
     pub ca: CaConfig,
     /// Where patients, logs and the audit log are kept.
@@ -32,6 +34,7 @@ impl Default for Config {
         Self {
             folder: PathBuf::from("/var/lib/sealwort/archive"),
             listen: ListenConfig::on_loopback(8442),
+            health: HealthConfig::default(),
             ca: CaConfig::default(),
             store: StoreConfig::default(),
             audit: AuditConfig::default(),

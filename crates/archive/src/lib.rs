@@ -21,7 +21,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
 use futures::future::BoxFuture;
 use sealwort_audit::AtRest;
-use sealwort_custody::{Custody, StorageError, audit_place, open_store};
+use sealwort_custody::{Custody, Rotation, StorageError, audit_place, open_store, spawn_store_watch};
 use sealwort_journal::{
     AUTHORITY_SELDOM, EVIDENCE_FOLDER, Journal, JournalError, Opening, Peer, routes, spawn_cosigning,
 };
@@ -99,6 +99,7 @@ pub struct Running {
     pub member: Arc<Member>,
     store: PartyStore,
     serving: Serving,
+    rotation: JoinHandle<()>,
 }
 
 impl Running {
@@ -112,6 +113,7 @@ impl Running {
     /// Waits until it has stopped and everything accepted is on disk.
     pub async fn stopped(self) {
         self.serving.stopped().await;
+        let _ = self.rotation.await;
         self.store.close().await;
     }
 }
@@ -142,10 +144,13 @@ pub fn start(
     Box::pin(async move {
         let folder = DataFolder::open(&config.folder, Role::Archive.as_str())?;
         let member = Arc::new(Member::load(&config.folder, Role::Archive, Policies::standard(), clock)?);
-        let store = open_store(folder, &config.audit, &config.store).await?;
+        let store = open_store(folder, &member, &config.audit, &config.store).await?;
         let (patients, kept, log) = (store.patients(), store.logs(), store.audit());
-        let serving = serve(config, Arc::clone(&member), patients, kept, log, steps, shutdown).await?;
-        Ok(Running { address: serving.address, member, store, serving })
+        let serving = serve(config, Arc::clone(&member), patients, kept, log, steps, shutdown.clone()).await?;
+        let rotation =
+            Rotation { side: Side::Archive, member: Arc::clone(&member), halves: store.halves(), files: Vec::new() };
+        let rotation = rotation.spawn(shutdown);
+        Ok(Running { address: serving.address, member, store, serving, rotation })
     })
 }
 
@@ -166,8 +171,13 @@ pub fn serve(
         let listener = Listener::bind(config.listen.address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let capture = Capture::to(&config.capture)?;
+        let readiness = Readiness::starting();
+        let shutdown = readiness.drained(&config.health, shutdown);
+        let unheard = |(address, source)| StartError::Listen { address, source };
+        let health = health::listen(&config.health, readiness.clone(), shutdown.clone()).await.map_err(unheard)?;
         let mut upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
-        let readiness = Readiness::new();
+        upkeep.extend(health);
+        upkeep.push(spawn_store_watch(Arc::clone(&patients), readiness.clone(), shutdown.clone()));
         let journal = Journal::open(Opening {
             store: audit,
             place: audit_place(&config.folder, &config.audit, &config.store),
@@ -178,7 +188,7 @@ pub fn serve(
         })
         .await?;
         let (client, endpoint) = member.authority(&config.ca)?;
-        let ca = Peer { role: Role::Ca, client, endpoint };
+        let ca = Peer { role: Role::Ca, client, endpoints: endpoint.into() };
         upkeep.push(spawn_cosigning(
             journal.clone(),
             ca,
@@ -197,10 +207,11 @@ pub fn serve(
             capture: capture.clone(),
         });
         let itself = Arc::downgrade(&archive);
-        let router = router(archive).merge(health::router(readiness)).merge(routes(journal.clone()));
+        let router = router(archive).merge(health::router(readiness.clone())).merge(routes(journal.clone()));
         let router = capture.around(router);
         let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
         tracing::info!(%address, identity = %member.identity(), "the archive listens");
+        readiness.started();
         let task = tokio::spawn(async move {
             server.serve(listener, shutdown).await;
             for task in upkeep {

@@ -79,15 +79,13 @@ impl Refused {
 pub fn judge(request: &AddCheckpoint, remembered: Option<(u64, Digest)>, key: &PublicKey) -> Result<Judged, Refused> {
     let signed = SignedCheckpoint::verify(request.note.clone(), key)?;
     let checkpoint = signed.checkpoint();
-    if request.old > checkpoint.size {
-        return Err(Refused::Malformed);
-    }
     let known = remembered.map_or(0, |(size, _)| size);
-    if checkpoint.size < known {
-        return Err(Refused::Rewritten { size: checkpoint.size, remembered: known });
-    }
+    // This comes first: of a log with several nodes another one may have shown a newer checkpoint meanwhile.
     if request.old != known {
         return Err(Refused::Size(known));
+    }
+    if checkpoint.size < known {
+        return Err(Refused::Rewritten { size: checkpoint.size, remembered: known });
     }
     let continues = match remembered {
         None => request.proof.is_empty(),

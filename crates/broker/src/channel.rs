@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use sealwort_audit::{Detail, Event, EventKind, Outcome};
 use sealwort_custody::CustodyError;
+use sealwort_journal::JournalError;
 use sealwort_net::exchange::{answer, refuse};
 use sealwort_net::tls::HopPeer;
 use sealwort_proto::channel::session_of;
@@ -51,7 +52,7 @@ pub(crate) async fn message(
     // What the broker can open is what it can know.
     broker.capture.take(&opened.content);
     let reply = match from_bytes(&opened.content, TO_BROKER_BYTES_MAX) {
-        Ok(request) => broker.answer(&session, request).await,
+        Ok(request) => finished(&broker, &session, request).await,
         Err(error) => Err(refusal(&ProtocolError::new(Step::Channel, Fault::Gateway, error))),
     };
     let reply = reply.unwrap_or_else(|refusal| {
@@ -61,6 +62,22 @@ pub(crate) async fn message(
     match channel.reply(opened.number, &to_bytes(&reply), now) {
         Ok(message) => answer(message),
         Err(error) => refuse(&refusal(&error)),
+    }
+}
+
+/// What was begun is finished, told and logged, also for who goes away in the middle.
+async fn finished(
+    broker: &Arc<Broker>,
+    session: &Arc<GatewaySession>,
+    request: ToBroker,
+) -> Result<FromBroker, Refusal> {
+    let (broker, session) = (Arc::clone(broker), Arc::clone(session));
+    match tokio::spawn(async move { broker.answer(&session, request).await }).await {
+        Ok(answer) => answer,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(JournalError::Closed.refusal(Fault::Broker)),
+        },
     }
 }
 

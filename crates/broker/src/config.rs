@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sealwort_net::config::{AuditConfig, CaConfig, LimitsConfig, ListenConfig, LogConfig, StoreConfig};
+use sealwort_net::config::{AuditConfig, CaConfig, HealthConfig, LimitsConfig, ListenConfig, LogConfig, StoreConfig};
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,8 @@ pub struct Config {
     pub listen: ListenConfig,
     /// The archive behind this broker.
     pub archive: ArchiveConfig,
+    /// What load balancers ask.
+    pub health: HealthConfig,
     /// The certificate authority.
     pub ca: CaConfig,
     /// Where patients, logs and the audit log are kept.
@@ -34,7 +36,7 @@ pub struct Config {
 /// `[archive]`: where the archive is, and its name in the exchange.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ArchiveConfig {
-    /// `https://host:port`.
+    /// `https://host:port`; several nodes with commas between.
     pub url: String,
     /// The archive's name, as it was invited.
     pub name: String,
@@ -52,6 +54,7 @@ impl Default for Config {
             folder: PathBuf::from("/var/lib/sealwort/broker"),
             listen: ListenConfig::on_loopback(8441),
             archive: ArchiveConfig::default(),
+            health: HealthConfig::default(),
             ca: CaConfig::default(),
             store: StoreConfig::default(),
             audit: AuditConfig::default(),

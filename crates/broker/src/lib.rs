@@ -21,11 +21,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use futures::future::BoxFuture;
 use sealwort_audit::{AtRest, Detail, EventKind};
-use sealwort_custody::{Custody, StorageError, audit_place, open_store};
+use sealwort_custody::{Custody, Rotation, StorageError, audit_place, open_store, spawn_store_watch};
 use sealwort_journal::{AUTHORITY_SELDOM, Journal, JournalError, Opening, Peer, routes, spawn_cosigning};
 use sealwort_net::Shutdown;
 use sealwort_net::capture::Capture;
-use sealwort_net::client::{Endpoint, HopClient, HopError};
+use sealwort_net::client::{Endpoints, HopClient, HopError};
 use sealwort_net::clock::Clock;
 use sealwort_net::exchange::{AUTHENTICATE_PATH, CHANNEL_PATH, NOTICES_PATH, RELAY_PATH};
 use sealwort_net::health::{self, Readiness};
@@ -52,11 +52,12 @@ use tokio::task::JoinHandle;
 
 pub use config::{ArchiveConfig, Config};
 use link::ArchiveLinks;
-use notices::Notices;
+use notices::{Notices, Source};
 use sessions::{GatewaySession, Sessions};
 
 /// The key from which pseudonyms are made, wrapped under the broker's key-encryption key.
 const PSEUDONYM_KEY_FILE: &str = "pseudonym.key";
+const PSEUDONYM_KEY_CONTEXT: &[u8] = b"broker pseudonym key";
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +128,7 @@ pub struct Running {
     pub member: Arc<Member>,
     store: PartyStore,
     serving: Serving,
+    rotation: JoinHandle<()>,
 }
 
 impl Running {
@@ -139,6 +141,7 @@ impl Running {
     /// Waits until it has stopped and everything accepted is on disk.
     pub async fn stopped(self) {
         self.serving.stopped().await;
+        let _ = self.rotation.await;
         self.store.close().await;
     }
 }
@@ -169,10 +172,17 @@ pub fn start(
     Box::pin(async move {
         let folder = DataFolder::open(&config.folder, Role::Broker.as_str())?;
         let member = Arc::new(Member::load(&config.folder, Role::Broker, Policies::standard(), clock)?);
-        let store = open_store(folder, &config.audit, &config.store).await?;
+        let store = open_store(folder, &member, &config.audit, &config.store).await?;
         let (patients, kept, log) = (store.patients(), store.broker(), store.audit());
-        let serving = serve(config, Arc::clone(&member), patients, kept, log, steps, shutdown).await?;
-        Ok(Running { address: serving.address, member, store, serving })
+        let serving = serve(config, Arc::clone(&member), patients, kept, log, steps, shutdown.clone()).await?;
+        let rotation = Rotation {
+            side: Side::Broker,
+            member: Arc::clone(&member),
+            halves: store.halves(),
+            files: vec![(config.folder.join(PSEUDONYM_KEY_FILE), PSEUDONYM_KEY_CONTEXT)],
+        };
+        let rotation = rotation.spawn(shutdown);
+        Ok(Running { address: serving.address, member, store, serving, rotation })
     })
 }
 
@@ -192,14 +202,19 @@ pub fn serve(
         let archive = Identity::new(member.identity().exchange.clone(), Role::Archive, config.archive.name.parse()?);
         let expected = ExpectedPeer::named(Role::Archive, archive.name.clone());
         let client = HopClient::new(client_config(Some(member.credentials()), member.trust(), expected)?);
-        let endpoint: Endpoint = config.archive.url.parse()?;
+        let endpoints: Endpoints = config.archive.url.parse()?;
         let pseudonym_key = pseudonym_key(&member, &config.folder.join(PSEUDONYM_KEY_FILE))?;
         let listen = |source| StartError::Listen { address: config.listen.address, source };
         let listener = Listener::bind(config.listen.address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let capture = Capture::to(&config.capture)?;
+        let readiness = Readiness::starting();
+        let shutdown = readiness.drained(&config.health, shutdown);
+        let unheard = |(address, source)| StartError::Listen { address, source };
+        let health = health::listen(&config.health, readiness.clone(), shutdown.clone()).await.map_err(unheard)?;
         let mut upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
-        let readiness = Readiness::new();
+        upkeep.extend(health);
+        upkeep.push(spawn_store_watch(Arc::clone(&patients), readiness.clone(), shutdown.clone()));
         let journal = Journal::open(Opening {
             store: audit,
             place: audit_place(&config.folder, &config.audit, &config.store),
@@ -210,12 +225,13 @@ pub fn serve(
         })
         .await?;
         let every = config.audit.cosign_every.0;
-        let peer = Peer { role: Role::Archive, client: client.clone(), endpoint: endpoint.clone() };
+        let peer = Peer { role: Role::Archive, client: client.clone(), endpoints: endpoints.clone() };
         upkeep.push(spawn_cosigning(journal.clone(), peer, every, shutdown.clone()));
         let (to_authority, authority) = member.authority(&config.ca)?;
-        let ca = Peer { role: Role::Ca, client: to_authority, endpoint: authority };
+        let ca = Peer { role: Role::Ca, client: to_authority, endpoints: authority.into() };
         upkeep.push(spawn_cosigning(journal.clone(), ca, AUTHORITY_SELDOM * every, shutdown.clone()));
 
+        let changes = kept.changes();
         let broker = Arc::new(Broker {
             journal: journal.clone(),
             custody: Custody::new(Side::Broker, Arc::clone(&member), patients),
@@ -223,9 +239,9 @@ pub fn serve(
             emergencies: kept,
             pseudonym_key,
             archive,
-            links: ArchiveLinks::new(client, endpoint),
+            links: ArchiveLinks::new(client, endpoints),
             sessions: Sessions::default(),
-            notices: Notices::new(shutdown.clone()),
+            notices: Notices::new(if changes.is_some() { Source::Store } else { Source::Here }, shutdown.clone()),
             cookies: CookieJar::default(),
             cookie_above_runs: config.cookie_above_runs,
             steps,
@@ -233,10 +249,12 @@ pub fn serve(
             member: Arc::clone(&member),
         });
         let itself = Arc::downgrade(&broker);
-        let router = router(broker).merge(health::router(readiness)).merge(routes(journal.clone()));
+        upkeep.extend(changes.map(|it| notices::spawn_following(Arc::clone(&broker), it, shutdown.clone())));
+        let router = router(broker).merge(health::router(readiness.clone())).merge(routes(journal.clone()));
         let router = capture.around(router);
         let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
         tracing::info!(%address, identity = %member.identity(), "the broker listens");
+        readiness.started();
         let task = tokio::spawn(async move {
             server.serve(listener, shutdown).await;
             for task in upkeep {
@@ -265,7 +283,7 @@ fn router(broker: Arc<Broker>) -> Router {
 }
 
 fn pseudonym_key(member: &Member, file: &Path) -> Result<Secret, StartError> {
-    let place: [&[u8]; 1] = [b"broker pseudonym key"];
+    let place: [&[u8]; 1] = [PSEUDONYM_KEY_CONTEXT];
     if !file.exists() {
         secret_file::create(file, &member.kek().wrap(&place, Secret::random().expose()))?;
     }

@@ -1,11 +1,11 @@
-//! The broker's way to the archive: one connection, and on it one session (SK_TM) that serves many gateways
+//! The broker's way to the archive: one connection, to one of its nodes, and on it one session (SK_TM) that serves many gateways
 //! and is renewed by time and by volume. A broken connection is replaced at the next run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use sealwort_net::client::{Connection, Endpoint, HopClient, HopError};
+use sealwort_net::client::{Connection, Endpoints, HopClient, HopError};
 use sealwort_net::exchange::{AUTHENTICATE_PATH, CALL_PATH, ExchangeError, send};
 use sealwort_net::tls::HopPeer;
 use sealwort_proto::codec::{from_bytes, to_bytes};
@@ -39,13 +39,13 @@ pub(crate) struct ArchiveSession {
 /// Makes connections to the archive.
 pub(crate) struct ArchiveLinks {
     client: HopClient,
-    endpoint: Endpoint,
+    endpoints: Endpoints,
     current: Mutex<Option<Arc<ArchiveConnection>>>,
 }
 
 impl ArchiveLinks {
-    pub(crate) fn new(client: HopClient, endpoint: Endpoint) -> Self {
-        Self { client, endpoint, current: Mutex::new(None) }
+    pub(crate) fn new(client: HopClient, endpoints: Endpoints) -> Self {
+        Self { client, endpoints, current: Mutex::new(None) }
     }
 
     /// The open connection, or a new one.
@@ -54,11 +54,18 @@ impl ArchiveLinks {
         if let Some(open) = current.as_ref().filter(|link| !link.connection.is_closed()) {
             return Ok(Arc::clone(open));
         }
-        let connection = self.client.connect(&self.endpoint).await?;
+        let connection = self.client.connect_any(&self.endpoints).await?;
         let peer = connection.require_peer()?.clone();
         let link = Arc::new(ArchiveConnection { connection, peer, session: Mutex::new(None) });
         *current = Some(Arc::clone(&link));
         Ok(link)
+    }
+
+    /// Leaves a node that refused because it cannot serve now; what is under way goes on.
+    async fn refused(&self, link: &Arc<ArchiveConnection>, code: &str) {
+        if self.endpoints.pass_over(code) {
+            self.current.lock().await.take_if(|it| Arc::ptr_eq(it, link));
+        }
     }
 }
 
@@ -125,7 +132,10 @@ impl Broker {
         let content = channel.open_reply(number, &answer, now)?;
         match from_bytes(&content, MESSAGE_BYTES_MAX) {
             Ok(BrokerCallReply::Relay(message)) => Ok(message.0),
-            Ok(BrokerCallReply::Refused(refusal)) => Err(refusal.into_error(step)),
+            Ok(BrokerCallReply::Refused(refusal)) => {
+                self.links.refused(&archive.link, &refusal.code).await;
+                Err(refusal.into_error(step))
+            }
             Err(error) => Err(ProtocolError::new(step, Fault::Archive, error)),
         }
     }

@@ -27,6 +27,7 @@ use crate::refused::RefusedArgs;
 use crate::services::{GatewayArgs, ServiceArgs};
 use crate::session::SessionArgs;
 use crate::status::StatusArgs;
+use crate::store::StoreArgs;
 
 /// Health records between hospitals: sealed end to end, released by consent.
 #[derive(Debug, Parser)]
@@ -78,6 +79,8 @@ pub(crate) enum Command {
     Patient(PatientArgs),
     /// A party's audit log: search, export, verify.
     Audit(AuditArgs),
+    /// What a broker or archive keeps: verify, migrate, back up, change its key.
+    Store(StoreArgs),
     /// Devices that send a patient's measurements: enrol, list, revoke.
     Device(DeviceArgs),
     /// Emergency access (break-glass): ask, approve, end, list, report, review.

@@ -32,6 +32,7 @@ mod session;
 mod settings;
 mod sphr;
 mod status;
+mod store;
 
 use std::process::ExitCode;
 
@@ -89,6 +90,7 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Login(args) => login::login(args, output).await,
         Command::Logout(args) => login::logout(args, output).await,
         Command::Session(args) => session::run(args, output).await,
+        Command::Store(args) => store::run(args, output).await,
         Command::Status(args) => status::run(args, output).await,
         Command::Doctor(args) => doctor::run(args, output).await,
         Command::Config(args) => config::run(args, output),

@@ -118,7 +118,8 @@ async fn two_logs(world: &World) -> (Trail, Trail) {
     assert!(other.remember_checkpoint(&origin, 0, remembered).await.unwrap());
     let own = &broker.membership.statement.key;
     note.add(&note.cosign(&broker.membership.identity, own, SystemClock.now()).unwrap()).unwrap();
-    store.put_cosigned(KeptCheckpoint { size: WITNESSED, note: note.to_string() }).await.unwrap();
+    let cosigned = KeptCheckpoint { size: WITNESSED, note: note.to_string() };
+    store.put_cosigned(WITNESSED, Box::new(move |_| Some(cosigned))).await.unwrap();
     store.close().await;
     other.close().await;
     (archive, broker)

@@ -119,11 +119,18 @@ fn flipped_bits_are_found_or_harmless_and_never_shown() {
         let file = world.folder(party).join("store.sqlite");
         (fs::read(&file).unwrap(), file)
     });
-    parties.into_iter().for_each(|party| world.restart(party));
+    for party in parties {
+        world.restart(party);
+    }
 
     let mut random = Random::seeded("flipped bits");
     let (mut refused_to_start, mut harmless, mut refused, mut served_beside) = (0, 0, 0, 0);
-    for flip in 0..place::number("SEALWORT_FLIPS", FLIPS) {
+    let flips = place::number("SEALWORT_FLIPS", FLIPS);
+    // Until one was found: most of a small file are gaps and indices.
+    for flip in 0..10 * flips {
+        if flip >= flips && refused_to_start + refused > 0 {
+            break;
+        }
         let which = usize::try_from(flip % 2).unwrap();
         let (party, (content, file)) = (parties[which], &files[which]);
         world.kill(party);
@@ -135,9 +142,15 @@ fn flipped_bits_are_found_or_harmless_and_never_shown() {
         }
         fs::write(file, &flipped).unwrap();
         if let Some(reason) = world.restart_or_refusal(party) {
-            assert!(reason.contains("store.sqlite") || reason.contains("storage failed"), "byte {place} of {party:?}: {reason}");
+            assert!(
+                reason.contains("store.sqlite") || reason.contains("storage failed"),
+                "byte {place} of {party:?}: {reason}"
+            );
             refused_to_start += 1;
         } else {
+            // What the gateway holds open it does not ask for again.
+            world.kill(Party::HospitalA);
+            world.restart(Party::HospitalA);
             let mut served = 0;
             for (patient, sound) in sound.iter().enumerate() {
                 match try_resources(&world, patient) {
@@ -164,6 +177,7 @@ fn flipped_bits_are_found_or_harmless_and_never_shown() {
         "{refused_to_start} flips found at the start, {refused} at a reading ({served_beside} times others were served \
          beside), {harmless} in nothing that counts"
     );
+    assert!(refused_to_start + refused > 0, "no flip met anything that counts");
 }
 
 /// What a hospital is shown of a patient, by type and id, digit by digit; nothing where it is refused.

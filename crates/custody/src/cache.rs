@@ -1,6 +1,7 @@
-//! Patients that were looked at lately, so that a directive is compiled once and not at each request.
+//! Patients that were looked at lately, so that a directive is compiled once and not at each request. Which version counts
+//! the store says each time, because another node may have taken a newer one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sealwort_proto::Pseudonym;
@@ -17,29 +18,21 @@ pub(crate) struct WardCache(Mutex<Kept>);
 struct Kept {
     wards: HashMap<Pseudonym, (u64, Arc<Ward>)>,
     clock: u64,
-    /// Erased since the start: a reading from before must not bring one back.
-    erased: HashSet<Pseudonym>,
 }
 
 impl WardCache {
-    pub(crate) fn get(&self, patient: Pseudonym) -> Option<Arc<Ward>> {
+    /// The ward as of this version of its directive.
+    pub(crate) fn get(&self, patient: Pseudonym, version: u64) -> Option<Arc<Ward>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clock += 1;
         let now = kept.clock;
-        kept.wards.get_mut(&patient).map(|(used, ward)| {
+        kept.wards.get_mut(&patient).filter(|(_, ward)| ward.version() == version).map(|(used, ward)| {
             *used = now;
             Arc::clone(ward)
         })
     }
 
-    /// Lets go of an erased patient for good.
-    pub(crate) fn erase(&self, patient: Pseudonym) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.erased.insert(patient);
-        kept.wards.remove(&patient);
-    }
-
-    /// Lets go of a patient of whom something else may be stored by now.
+    /// Lets go of a patient who is no more.
     pub(crate) fn forget(&self, patient: Pseudonym) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).wards.remove(&patient);
     }
@@ -50,7 +43,7 @@ impl WardCache {
         kept.clock += 1;
         let now = kept.clock;
         let newer = kept.wards.get(&patient).is_some_and(|(_, there)| there.version() > ward.version());
-        if newer || kept.erased.contains(&patient) {
+        if newer {
             return;
         }
         if kept.wards.len() >= WARDS_MAX {

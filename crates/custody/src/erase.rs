@@ -21,9 +21,8 @@ impl Custody {
         }
         let now = self.member.trust().now();
         let order = NewErasure { patient, erasure: erasure.to_vec(), erased_at: now.as_secs() };
-        let Tombstone { erasure, destroyed } =
-            self.store.erase(order).await.inspect_err(|_| self.wards.forget(patient))?;
-        self.wards.erase(patient);
+        let Tombstone { erasure, destroyed } = self.store.erase(order).await?;
+        self.wards.forget(patient);
         let certificate = Certificate::issue(patient, &erasure, destroyed, &self.member.party(), now)?;
         Ok((patient, certificate))
     }

@@ -6,7 +6,9 @@ mod cache;
 mod erase;
 mod error;
 mod log_request;
+mod rotate;
 mod storage;
+mod watch;
 
 use std::sync::Arc;
 
@@ -24,7 +26,9 @@ use sealwort_proto::{LabelTag, Locator, Pseudonym};
 use sealwort_store::{DirectiveUpdate, NewPatient, PatientStore, Registered, WrappedHalf};
 
 pub use error::CustodyError;
+pub use rotate::Rotation;
 pub use storage::{StorageError, audit_place, open_store};
+pub use watch::spawn_store_watch;
 
 /// Seconds that a directive may be dated ahead of this party's clock.
 pub const DIRECTIVE_AHEAD_SECONDS_MAX: u64 = 300;
@@ -115,6 +119,7 @@ impl Custody {
         let ward = Arc::new(self.ward(verified, registration, directive)?);
         check_successor(None, ward.directive.directive())?;
         self.check_date(ward.directive.directive().issued_at())?;
+        let _held = self.member.with_keys_held().await;
         let half = self.fresh_half(patient, ward.epoch());
         let registered = self
             .store
@@ -146,6 +151,7 @@ impl Custody {
         let predecessor = Predecessor { directive: before, digest: directive_digest(before) };
         let change = check_successor(Some(predecessor), next.directive.directive())?;
         self.check_date(next.directive.directive().issued_at())?;
+        let _held = self.member.with_keys_held().await;
         let half = (next.epoch() != current.epoch()).then(|| self.fresh_half(patient, next.epoch()));
         self.store
             .direct(DirectiveUpdate {
@@ -155,19 +161,21 @@ impl Custody {
                 epoch: next.epoch(),
                 half,
             })
-            .await
-            // A failure may leave open whether it was stored; the next look asks the store.
-            .inspect_err(|_| self.wards.forget(patient))?;
+            .await?;
         self.wards.put(patient, Arc::clone(&next));
         Ok((next, change))
     }
 
     /// A registered patient.
     pub async fn ward_of(&self, patient: Pseudonym) -> Result<Option<Arc<Ward>>, CustodyError> {
-        if let Some(ward) = self.wards.get(patient) {
+        // Whatever node took the newest directive, and whether the patient is there at all.
+        if let Some(version) = self.store.version(patient).await?
+            && let Some(ward) = self.wards.get(patient, version)
+        {
             return Ok(Some(ward));
         }
         let Some(kept) = self.store.patient(patient).await? else {
+            self.wards.forget(patient);
             let erased = self.store.tombstone(patient).await?.is_some();
             return if erased { Err(CustodyError::Erased) } else { Ok(None) };
         };
@@ -215,9 +223,11 @@ impl Custody {
     ) -> Result<Vec<SubHalf>, CustodyError> {
         let patient = ward.registration.patient();
         let mut parts = Vec::new();
+        let _held = self.member.with_keys_held().await;
         for wrapped in self.store.halves(patient).await? {
             let writes = action == Action::Write.as_str();
-            if writes && wrapped.epoch != ward.epoch() {
+            // A half of a newer epoch was made for a directive that came after the one by which this was decided.
+            if wrapped.epoch > ward.epoch() || writes && wrapped.epoch != ward.epoch() {
                 continue;
             }
             let half = self.unwrap_half(patient, &wrapped)?;
@@ -259,24 +269,17 @@ impl Custody {
 
     fn fresh_half(&self, patient: Pseudonym, epoch: u64) -> WrappedHalf {
         let half = Half::generate(self.side, patient, epoch);
-        let place: [&[u8]; 3] = [self.place(), patient.as_bytes(), &epoch.to_be_bytes()];
+        let place: [&[u8]; 3] = [self.side.place(), patient.as_bytes(), &epoch.to_be_bytes()];
         let wrapped = self.member.kek().wrap(&place, half.secret().expose());
         WrappedHalf { epoch, wrapped }
     }
 
     fn unwrap_half(&self, patient: Pseudonym, kept: &WrappedHalf) -> Result<Half, CustodyError> {
         let unusable = || CustodyError::Inconsistent("a half does not open under this party's key-encryption key");
-        let place: [&[u8]; 3] = [self.place(), patient.as_bytes(), &kept.epoch.to_be_bytes()];
+        let place: [&[u8]; 3] = [self.side.place(), patient.as_bytes(), &kept.epoch.to_be_bytes()];
         let bytes = self.member.kek().unwrap(&place, &kept.wrapped).map_err(|_| unusable())?;
         let secret = Secret::from_slice(&bytes).ok_or_else(unusable)?;
         Ok(Half::from_secret(self.side, patient, kept.epoch, secret))
-    }
-
-    fn place(&self) -> &'static [u8] {
-        match self.side {
-            Side::Broker => b"broker half",
-            Side::Archive => b"archive half",
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sealwort_net::config::{AuditConfig, StoreConfig};
+use sealwort_net::member::Member;
 use sealwort_net::secret_file::SecretFileError;
 use sealwort_store::postgres::Database;
 use sealwort_store::{DataFolder, PartyStore, StoreError};
@@ -23,9 +24,10 @@ pub enum StorageError {
     TwoPlaces,
 }
 
-/// Opens store and audit log: in the database of `store.url`, or in the folder.
+/// Opens store and audit log: in the database of `store.url`, or in the folder. The keys are the member's.
 pub async fn open_store(
-    folder: DataFolder,
+    mut folder: DataFolder,
+    member: &Member,
     audit: &AuditConfig,
     store: &StoreConfig,
 ) -> Result<PartyStore, StorageError> {
@@ -35,6 +37,7 @@ pub async fn open_store(
         Some(url) => Some(Database::new(url, store.password()?.as_ref().map(|password| password.as_str()))?),
     };
     let place = audit.folder_in(folder.path()).to_owned();
+    folder.name_keys(member.kek().names());
     Ok(PartyStore::open(folder, &place, database.as_ref()).await?)
 }
 

@@ -71,7 +71,7 @@ pub struct FhirConfig {
 /// `[broker]`: where the broker is, its name, and the archive wanted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BrokerConfig {
-    /// `https://host:port`.
+    /// `https://host:port`; several nodes with commas between.
     pub url: String,
     /// The broker's name, as it was invited.
     pub name: String,

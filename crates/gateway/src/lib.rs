@@ -49,7 +49,7 @@ use futures::future::BoxFuture;
 use sealwort_audit::AtRest;
 use sealwort_fhir::{Identifier, ResourceType, parse_token};
 use sealwort_journal::{AUTHORITY_SELDOM, EVIDENCE_FOLDER, Journal, JournalError, Opening, Peer, spawn_cosigning};
-use sealwort_net::client::{Endpoint, HopClient, HopError};
+use sealwort_net::client::{Endpoints, HopClient, HopError};
 use sealwort_net::clock::Clock;
 use sealwort_net::health::{self, Readiness};
 use sealwort_net::member::{Member, MemberError};
@@ -344,7 +344,7 @@ pub fn serve(
         let broker = ExpectedPeer::named(Role::Broker, config.broker.name.parse()?);
         let archive = Identity::new(exchange, Role::Archive, config.broker.archive.parse()?);
         let client = HopClient::new(client_config(Some(member.credentials()), member.trust(), broker)?);
-        let endpoint: Endpoint = config.broker.url.parse()?;
+        let endpoints: Endpoints = config.broker.url.parse()?;
         let listen = |source| StartError::Listen { address: config.fhir.address, source };
         let listener = Listener::bind(config.fhir.address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
@@ -365,10 +365,10 @@ pub fn serve(
         })
         .await?;
         let log = journal.clone();
-        let peer = Peer { role: Role::Broker, client: client.clone(), endpoint: endpoint.clone() };
+        let peer = Peer { role: Role::Broker, client: client.clone(), endpoints: endpoints.clone() };
         upkeep.push(spawn_cosigning(journal.clone(), peer, config.audit.cosign_every.0, shutdown.clone()));
         let (to_authority, authority) = member.authority(&config.ca)?;
-        let ca = Peer { role: Role::Ca, client: to_authority, endpoint: authority };
+        let ca = Peer { role: Role::Ca, client: to_authority, endpoints: authority.into() };
         upkeep.push(spawn_cosigning(
             journal.clone(),
             ca,
@@ -399,7 +399,7 @@ pub fn serve(
         let gateway = Arc::new_cyclic(|me| Gateway {
             me: Weak::clone(me),
             journal,
-            sessions: Sessions::new(Arc::clone(&member), client, endpoint, archive, steps),
+            sessions: Sessions::new(Arc::clone(&member), client, endpoints, archive, steps),
             directory,
             roster,
             outbox: Outbox::new(store, Arc::clone(&member), keys.roster.clone()),

@@ -17,8 +17,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(3 * NOTICE_EVERY_SECONDS);
 /// Listens until the session ends or the notices fall silent.
 pub(crate) async fn listen(gateway: Arc<Gateway>, session: Arc<Session>) {
     let heard = hear(&gateway, &session).await;
+    session.hears_notices.send_replace(false);
     session.notices_lost.fetch_add(1, Ordering::AcqRel);
-    session.hears_notices.store(false, Ordering::Release);
     session.notices_started.store(false, Ordering::Release);
     // Looking at what is subscribed to begins a new session, if nobody else does.
     gateway.subscriptions.all_changed();
@@ -72,11 +72,12 @@ async fn hear(gateway: &Gateway, session: &Arc<Session>) -> u64 {
                     }
                     gateway.patients.all_changed();
                     gateway.subscriptions.all_changed();
+                    gateway.emergencies.told_to_ask();
                 }
                 Err(_) => return heard,
             }
             heard += 1;
-            session.hears_notices.store(true, Ordering::Release);
+            session.hears_notices.send_if_modified(|hears| !std::mem::replace(hears, true));
         }
     }
 }

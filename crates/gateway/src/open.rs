@@ -134,10 +134,10 @@ impl Gateway {
         let sought = Sought { emergency, ..self.sought(patient, action, asking) };
         let outcome = self.read(sought, asking, before, slot.reached()).await;
         match outcome {
-            Ok((view, session, granted)) => {
+            Ok((view, session, heard_since, granted)) => {
                 asking.trail.rests_on(Lease::new(&slot, consents, Arc::clone(&session)));
                 slot.note_reached(view.at);
-                slot.hold(&view, session, changes, (&asking.user, granted), self.sessions.now());
+                slot.hold(&view, (session, heard_since), changes, (&asking.user, granted), self.sessions.now());
                 // Consent changed meanwhile: this is for who asked before that, and held for nobody.
                 if slot.consents.load(Ordering::Acquire) != consents {
                     slot.let_go();
@@ -170,12 +170,13 @@ impl Gateway {
         asking: &Asking,
         before: Option<Arc<PatientView>>,
         reached: Option<Witness>,
-    ) -> Result<(Arc<PatientView>, Arc<Session>, Granted), GatewayError> {
+    ) -> Result<(Arc<PatientView>, Arc<Session>, Option<u64>, Granted), GatewayError> {
         let mut attempt = 1;
         loop {
             let session = self.session().await?;
+            let heard_since = session.await_notices().await;
             match self.read_once(&session, sought.clone(), asking, before.as_deref(), reached).await {
-                Ok((view, granted)) => return Ok((Arc::new(view), session, granted)),
+                Ok((view, granted)) => return Ok((Arc::new(view), session, heard_since, granted)),
                 Err(error) if attempt < ATTEMPTS_MAX && error.is_session_lost() => {
                     self.sessions.drop_session(&session).await;
                 }

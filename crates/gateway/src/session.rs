@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use http::Method;
-use sealwort_net::client::{Body, Connection, Endpoint, HopClient, ResponseBody};
+use sealwort_net::client::{Body, Connection, Endpoints, HopClient, ResponseBody};
 use sealwort_net::exchange::{
     AUTHENTICATE_PATH, CHANNEL_PATH, ExchangeError, NOTICES_PATH, RELAY_PATH, accepted, send,
 };
@@ -19,12 +19,14 @@ use sealwort_proto::frame::{Frame, FrameDecoder, Receiver};
 use sealwort_proto::handshake::Party;
 use sealwort_proto::handshake::gateway::{Established, Presented, start};
 use sealwort_proto::message::{FromArchive, FromBroker, HANDSHAKE_BYTES_MAX, MESSAGE_BYTES_MAX, ToArchive, ToBroker};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::error::GatewayError;
 
 /// Time for the archive's first byte of an answer, by way of the broker.
 const ARCHIVE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(125);
+/// How long a reading waits for the first of the broker's notices.
+const NOTICES_PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
 /// Times that a broker may ask for its cookie in one run.
 const COOKIES_MAX: usize = 3;
 
@@ -34,7 +36,7 @@ pub(crate) struct Session {
     pub(crate) party: Arc<Party>,
     pub(crate) established: Established,
     /// Whether the broker's notices are heard; what is held open counts only while they are.
-    pub(crate) hears_notices: AtomicBool,
+    pub(crate) hears_notices: watch::Sender<bool>,
     /// Whether somebody listens to them.
     pub(crate) notices_started: AtomicBool,
     /// How often they fell silent: what came meanwhile was not heard.
@@ -45,7 +47,7 @@ pub(crate) struct Session {
 pub(crate) struct Sessions {
     member: Arc<Member>,
     client: HopClient,
-    broker: Endpoint,
+    broker: Endpoints,
     archive: Identity,
     steps: Steps,
     current: Mutex<Option<Arc<Session>>>,
@@ -64,7 +66,7 @@ impl Sessions {
     pub(crate) fn new(
         member: Arc<Member>,
         client: HopClient,
-        broker: Endpoint,
+        broker: Endpoints,
         archive: Identity,
         steps: Steps,
     ) -> Self {
@@ -100,7 +102,7 @@ impl Sessions {
 
     /// The nine steps.
     async fn establish(&self) -> Result<Session, GatewayError> {
-        let connection = self.client.connect(&self.broker).await?;
+        let connection = self.client.connect_any(&self.broker).await?;
         let peer = connection.require_peer()?.clone();
         let party = self.member.party();
 
@@ -151,7 +153,7 @@ impl Sessions {
             connection,
             party,
             established,
-            hears_notices: AtomicBool::new(false),
+            hears_notices: watch::Sender::new(false),
             notices_started: AtomicBool::new(false),
             notices_lost: AtomicU64::new(0),
         })
@@ -164,10 +166,21 @@ impl Sessions {
         let answer = send(&session.connection, CHANNEL_PATH, message, MESSAGE_BYTES_MAX).await?;
         let content = channel.open_reply(number, &answer, self.now())?;
         match from_bytes(&content, MESSAGE_BYTES_MAX) {
-            Ok(FromBroker::Refused(refusal)) => Err(ExchangeError::Refused(Box::new(refusal)).into()),
+            Ok(FromBroker::Refused(refusal)) => {
+                if self.broker.pass_over(&refusal.code) {
+                    self.leave(session).await;
+                }
+                Err(ExchangeError::Refused(Box::new(refusal)).into())
+            }
             Ok(reply) => Ok(reply),
             Err(error) => Err(ProtocolError::new(Step::Channel, Fault::Broker, error).into()),
         }
+    }
+
+    /// Begins nothing more over a session; what is under way goes on.
+    async fn leave(&self, session: &Session) {
+        let mut current = self.current.lock().await;
+        current.take_if(|it| std::ptr::eq(Arc::as_ptr(it), session));
     }
 
     /// Sends messages to the archive inside L–M; the answer is to the first of them.
@@ -220,9 +233,19 @@ impl Session {
             && !self.established.with_archive.is_expired(now)
     }
 
-    /// Whether what was read over this session may still be shown without asking again.
-    pub(crate) fn vouches(&self, now: UnixTime) -> bool {
-        self.is_live(now) && self.hears_notices.load(Ordering::Acquire)
+    /// Since which silence the notices are heard; none where they are not. What was read over this session may be shown
+    /// without asking again as long as this is what it was before the reading began.
+    pub(crate) fn heard_since(&self) -> Option<u64> {
+        // In this order, and the other way round where they end: of a silence in between it gives what is gone already.
+        let lost = self.notices_lost.load(Ordering::Acquire);
+        self.hears_notices.borrow().then_some(lost)
+    }
+
+    /// The same once they are heard, for which it waits a moment: what is read before is shown once only.
+    pub(crate) async fn await_notices(&self) -> Option<u64> {
+        let mut hears = self.hears_notices.subscribe();
+        let _ = tokio::time::timeout(NOTICES_PATIENCE, hears.wait_for(|hears| *hears)).await;
+        self.heard_since()
     }
 }
 

@@ -15,6 +15,8 @@ use crate::error::JournalError;
 const PART: &str = "witnessed logs";
 /// Most that are kept: one for each checkpoint that a log left behind.
 const DOUBTS_MAX: usize = 256;
+/// Most of them about one log: they leave room for those about others.
+const DOUBTS_PER_LOG_MAX: usize = 16;
 
 /// A log that was rewritten, with what shows it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,6 +46,8 @@ pub(crate) struct Doubts {
     folder: Option<PathBuf>,
     readiness: Readiness,
     known: Mutex<BTreeMap<String, Doubt>>,
+    /// What is wrong with the logs of those on whom this service rests.
+    behind: Mutex<BTreeMap<String, String>>,
 }
 
 impl Doubts {
@@ -62,18 +66,19 @@ impl Doubts {
                 }
             }
         }
-        Ok(Self { folder, readiness, known: Mutex::new(known) })
+        Ok(Self { folder, readiness, known: Mutex::new(known), behind: Mutex::default() })
     }
 
     /// Keeps one; `false` where it was known.
     pub(crate) fn add(&self, doubt: Doubt, reach: Reach) -> bool {
         if reach == Reach::Behind {
-            self.readiness.not_ready(PART, format!("{}: {}", doubt.origin, doubt.reason));
+            self.tell(|behind| drop(behind.insert(doubt.origin.clone(), doubt.reason.clone())));
         }
         let name = hex::encode(sha256(doubt.shown.as_bytes()));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |one: &Doubt| one.origin == doubt.origin && one.remembered == doubt.remembered;
-        if known.len() >= DOUBTS_MAX || known.values().any(same) {
+        let of_log = || known.values().filter(|one| one.origin == doubt.origin);
+        let is_known = of_log().any(|one| one.remembered == doubt.remembered);
+        if is_known || known.len() >= DOUBTS_MAX || of_log().count() >= DOUBTS_PER_LOG_MAX {
             return false;
         }
         if let Some(folder) = &self.folder {
@@ -90,13 +95,57 @@ impl Doubts {
     }
 
     /// The log of this party is again what it was.
-    pub(crate) fn settled(&self, reach: Reach) {
+    pub(crate) fn settled(&self, origin: &str, reach: Reach) {
         if reach == Reach::Behind {
+            self.tell(|behind| drop(behind.remove(origin)));
+        }
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut BTreeMap<String, String>)) {
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut behind);
+        let reasons: Vec<_> = behind.iter().map(|(origin, reason)| format!("{origin}: {reason}")).collect();
+        if reasons.is_empty() {
             self.readiness.ready(PART);
+        } else {
+            self.readiness.not_ready(PART, reasons.join("; "));
         }
     }
 
     pub(crate) fn all(&self) -> Vec<Doubt> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doubt(origin: &str, number: usize) -> Doubt {
+        let text = |what: &str| format!("{origin} {what} {number}");
+        Doubt { origin: origin.to_owned(), reason: "cut".to_owned(), remembered: text("was"), shown: text("is") }
+    }
+
+    #[test]
+    fn one_log_that_is_right_again_does_not_speak_for_another() -> Result<(), JournalError> {
+        let readiness = Readiness::new();
+        let doubts = Doubts::open(None, readiness.clone())?;
+        assert!(doubts.add(doubt("archive", 0), Reach::Behind) && doubts.add(doubt("ca", 0), Reach::Behind));
+        doubts.settled("ca", Reach::Behind);
+        assert_eq!(readiness.missing(), [(PART, "archive: cut".to_owned())]);
+        doubts.settled("archive", Reach::Caller);
+        assert_eq!(readiness.missing().len(), 1);
+        doubts.settled("archive", Reach::Behind);
+        assert_eq!(readiness.missing(), []);
+        Ok(())
+    }
+
+    #[test]
+    fn one_log_does_not_take_the_room_of_others() -> Result<(), JournalError> {
+        let doubts = Doubts::open(None, Readiness::new())?;
+        let kept = (0..DOUBTS_MAX).filter(|number| doubts.add(doubt("gateway", *number), Reach::Caller)).count();
+        assert_eq!(kept, DOUBTS_PER_LOG_MAX);
+        assert!(doubts.add(doubt("archive", 0), Reach::Caller));
+        Ok(())
     }
 }

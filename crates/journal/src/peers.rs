@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http::{Method, Request, StatusCode};
 use sealwort_audit::{AddCheckpoint, NoteError, Refused};
 use sealwort_net::Shutdown;
-use sealwort_net::client::{Body, Connection, Endpoint, HopClient, HopError, Response};
+use sealwort_net::client::{Body, Connection, Endpoints, HopClient, HopError, Response};
 use sealwort_pki::{CertificateChain, Role};
 use tokio::task::JoinHandle;
 
@@ -31,7 +31,7 @@ pub struct Peer {
     /// Makes connections to it.
     pub client: HopClient,
     /// Where it is.
-    pub endpoint: Endpoint,
+    pub endpoints: Endpoints,
 }
 
 /// Why a round with a peer failed. The next one tries again.
@@ -73,7 +73,7 @@ pub fn spawn_cosigning(journal: Journal, peer: Peer, every: Duration, shutdown: 
             if !dialogue.has_news().await && last.is_some_and(|last| last.elapsed() < IDLE_EVERY) {
                 continue;
             }
-            let endpoint = dialogue.peer.endpoint.clone();
+            let endpoints = dialogue.peer.endpoints.clone();
             match dialogue.round().await {
                 Ok(()) => {
                     last = Some(Instant::now());
@@ -82,10 +82,10 @@ pub fn spawn_cosigning(journal: Journal, peer: Peer, every: Duration, shutdown: 
                 Err(error) => {
                     dialogue.connection = None;
                     match &error {
-                        RoundError::Accused(_) => tracing::error!(%endpoint, %error, "the audit log was not cosigned"),
+                        RoundError::Accused(_) => tracing::error!(%endpoints, %error, "the audit log was not cosigned"),
                         // Told once; it may last for as long as the other side is away.
-                        error if !failing => tracing::warn!(%endpoint, %error, "audit logs were not cosigned"),
-                        error => tracing::debug!(%endpoint, %error, "audit logs were not cosigned"),
+                        error if !failing => tracing::warn!(%endpoints, %error, "audit logs were not cosigned"),
+                        error => tracing::debug!(%endpoints, %error, "audit logs were not cosigned"),
                     }
                     failing = true;
                 }
@@ -113,7 +113,7 @@ impl Dialogue {
     async fn round(&mut self) -> Result<(), RoundError> {
         let connection = match self.connection.take().filter(|open| !open.is_closed()) {
             Some(open) => open,
-            None => self.peer.client.connect(&self.peer.endpoint).await?,
+            None => self.peer.client.connect_any(&self.peer.endpoints).await?,
         };
         self.push(&connection).await?;
         self.pull(&connection).await?;
@@ -158,7 +158,10 @@ impl Dialogue {
                 return Err(RoundError::Answer { path: CHECKPOINT_PATH, status, text });
             }
             let chain = self.chain(connection, &headers)?;
-            let request: AddCheckpoint = text.parse().map_err(CosignError::from)?;
+            let mut request: AddCheckpoint = text.parse().map_err(CosignError::from)?;
+            let size = crate::writer::checkpoint_of(&request.note.to_string()).map_or(0, |checkpoint| checkpoint.size);
+            // Whatever it says that it was asked for.
+            request.old = self.witnessed;
             let line = match self.journal.cosign_as(&request, &chain, Reach::Behind).await {
                 // What this process does not remember, its store does.
                 Err(CosignError::Refused(Refused::Size(size))) if size != self.witnessed => {
@@ -167,7 +170,6 @@ impl Dialogue {
                 }
                 line => line?,
             };
-            let size = crate::writer::checkpoint_of(&request.note.to_string()).map_or(0, |checkpoint| checkpoint.size);
             if size != self.witnessed {
                 let mut note = request.note;
                 note.add(&line)?;

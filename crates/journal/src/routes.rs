@@ -1,12 +1,14 @@
 //! What a party answers to those who witness its log, and to those who want theirs witnessed. Checkpoints hold a size
-//! and a hash alone, and signatures speak for themselves, so it does not matter over which connection they come.
+//! and a hash alone, and signatures speak for themselves. But a proof that does not fit accuses whose log it is about, so
+//! the party of a log shows it itself.
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use sealwort_audit::{AddCheckpoint, Note, Question, Refused};
+use sealwort_net::tls::HopPeer;
 use serde::Deserialize;
 
 use crate::witness::{CosignError, certificates_of};
@@ -35,9 +37,18 @@ pub fn routes(journal: Journal) -> Router {
         .with_state(journal)
 }
 
-async fn add_checkpoint(State(journal): State<Journal>, headers: HeaderMap, body: String) -> Response {
+async fn add_checkpoint(
+    State(journal): State<Journal>,
+    peer: Option<Extension<HopPeer>>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
     let answer = async {
         let chain = certificates_of(&headers).ok_or_else(no_certificate)?;
+        let shown_by = peer.map(|Extension(peer)| peer.identity().to_string());
+        if shown_by != Some(journal.believed(&chain)?.identity().to_string()) {
+            return Err(CosignError::Certificate("the log is not that of the party that shows it".to_owned()));
+        }
         let request: AddCheckpoint = body.parse()?;
         journal.cosign(&request, &chain).await
     };
@@ -75,12 +86,15 @@ async fn cosignature(State(journal): State<Journal>, headers: HeaderMap, body: S
 
 impl Journal {
     /// The newest checkpoint, with the proof that it continues the one of size `old`. A log that is shorter has no such
-    /// proof: it shows its checkpoint alone, for the other side to judge.
+    /// proof: it shows its checkpoint without one, for the other side to judge.
     pub(crate) async fn shown(&self, old: u64) -> Result<AddCheckpoint, CosignError> {
         let newest = self.newest_checkpoint().await?.ok_or(Refused::Size(0))?;
         let note: Note = newest.note.parse().map_err(Refused::from)?;
-        let old = if old > newest.size { 0 } else { old };
-        let proof = self.answer(Question::Consistency { size: newest.size, old }).await?;
+        let proof = if old > newest.size {
+            Vec::new()
+        } else {
+            self.answer(Question::Consistency { size: newest.size, old }).await?
+        };
         Ok(AddCheckpoint { old, proof, note })
     }
 }

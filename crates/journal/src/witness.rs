@@ -1,9 +1,10 @@
 //! Cosigning another party's checkpoint (C2SP tlog-witness): it must be that party's, and continue the one that was
 //! cosigned before. It is remembered on disk before the cosignature is given.
 
-use sealwort_audit::{AddCheckpoint, Checkpoint, Detail, EventKind, Refused, SignatureKind, judge};
+use sealwort_audit::{AddCheckpoint, Checkpoint, Detail, EventKind, Note, Refused, SignatureKind, judge};
 use sealwort_pki::{CertificateChain, Expected, KeyUse, UnixTime, VerifiedParty};
 use sealwort_store::KeptCheckpoint;
+use tokio::sync::oneshot;
 
 use crate::doubts::{Doubt, Reach};
 use crate::error::JournalError;
@@ -76,7 +77,7 @@ impl Journal {
             let after = known.map_or(0, |(size, _)| size);
             let remembered = self.0.store.remember_checkpoint(&origin, after, checkpoint).await;
             if remembered.map_err(JournalError::from)? {
-                self.0.doubts.settled(reach);
+                self.0.doubts.settled(&origin, reach);
                 let speaker = self.0.voice.speaker();
                 let line = request.note.cosign(&speaker.identity, &speaker.key, self.now());
                 return line.map_err(|error| CosignError::Refused(error.into()));
@@ -86,11 +87,7 @@ impl Journal {
     }
 
     /// Takes another party's cosignature of an own checkpoint, which must be one of this log.
-    pub(crate) async fn take_cosignature(
-        &self,
-        note: &sealwort_audit::Note,
-        chain: &CertificateChain,
-    ) -> Result<(), CosignError> {
+    pub(crate) async fn take_cosignature(&self, note: &Note, chain: &CertificateChain) -> Result<(), CosignError> {
         let party = self.believed(chain)?;
         let name = party.identity().to_string();
         note.verify(SignatureKind::Cosignature, &name, party.public_key()).map_err(Refused::from)?;
@@ -105,20 +102,17 @@ impl Journal {
             return Err(Refused::Malformed.into());
         }
         self.keep_chain(chain).await?;
-        // Of cosignatures over the same text one note is made. Another text of the same size says nothing more.
-        let kept = self.0.store.cosigned(checkpoint.size, 1).await.map_err(JournalError::from)?;
-        let kept = kept.into_iter().find(|kept| kept.size == checkpoint.size);
-        let mut merged = note.clone();
-        if let Some(kept) = kept {
-            let before: sealwort_audit::Note = kept.note.parse().map_err(Refused::from)?;
-            if before.text() != note.text() {
-                return Ok(());
+        let (sender, refused) = oneshot::channel();
+        let (note, size) = (note.clone(), checkpoint.size);
+        let merge = move |kept: Option<&KeptCheckpoint>| match merged(kept, note) {
+            Ok(note) => note.map(|note| KeptCheckpoint { size, note: note.to_string() }),
+            Err(error) => {
+                let _ = sender.send(error);
+                None
             }
-            let lines = kept.note.rsplit_once("\n\n").map(|(_, lines)| lines.to_owned()).unwrap_or_default();
-            merged.add(&lines).map_err(Refused::from)?;
-        }
-        let checkpoint = KeptCheckpoint { size: checkpoint.size, note: merged.to_string() };
-        Ok(self.0.store.put_cosigned(checkpoint).await.map_err(JournalError::from)?)
+        };
+        self.0.store.put_cosigned(size, Box::new(merge)).await.map_err(JournalError::from)?;
+        refused.await.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Another party's log is not what it was: it is logged, shown and kept.
@@ -151,6 +145,16 @@ impl Journal {
         use base64::Engine as _;
         base64::engine::general_purpose::STANDARD.encode(chain_bytes(&self.0.voice.speaker().chain))
     }
+}
+
+/// Of cosignatures over the same text one note is made. Another text of the same size says nothing more.
+fn merged(kept: Option<&KeptCheckpoint>, mut note: Note) -> Result<Option<Note>, Refused> {
+    let Some(kept) = kept else { return Ok(Some(note)) };
+    if kept.note.parse::<Note>()?.text() != note.text() {
+        return Ok(None);
+    }
+    note.add(kept.note.rsplit_once("\n\n").map_or("", |(_, lines)| lines))?;
+    Ok(Some(note))
 }
 
 /// The certificates in a header.

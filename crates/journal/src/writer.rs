@@ -1,24 +1,22 @@
-//! The one writer of a log. It takes what has queued up, makes the entries and the checkpoint over them, and commits
-//! once for all. After a failure it believes nothing that it holds in memory: the tree is opened anew from the disk and
+//! What writes to a log for one process. It takes what has queued up, makes the entries and the checkpoint over them upon
+//! the log as it stands, which others may have appended to, and commits once for all. After a failure it believes nothing that it holds in memory: the tree is opened anew from the disk and
 //! held against the checkpoint that was committed with it. Only where both agree does it go on, and it tries by itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sealwort_audit::{AtRest, Checkpoint, Detail, Event, EventKind, Note, Question, Row, Tree};
+use sealwort_audit::{AtRest, Checkpoint, Detail, Event, EventKind, Hashes, Note, Question, Row, Tree};
 use sealwort_net::health::Readiness;
 use sealwort_pki::Fingerprint;
-use sealwort_store::{AuditAppended, AuditBatch, AuditStore, KeptCheckpoint, StoreError};
+use sealwort_store::{AuditBatch, AuditStore, KeptCheckpoint, Standing, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::JournalError;
-use crate::voice::Voice;
+use crate::voice::{Speaker, Voice};
 
 /// Messages in one commit.
 const BATCH_MAX: usize = 256;
-/// Times that another process may get in between.
-const ATTEMPTS_MAX: usize = 5;
 /// How often a log that cannot be written is tried.
 const RETRY_EVERY: Duration = Duration::from_secs(2);
 /// How long a commit waits for callers who were just answered. They tend to come back at once; otherwise they would
@@ -73,8 +71,10 @@ pub(crate) struct Writer {
     voice: Arc<dyn Voice>,
     at_rest: Arc<AtRest>,
     health: Health,
-    /// As on the disk; none after a failure.
-    tree: Option<Tree>,
+    /// As this process left it on the disk, with the checkpoint; none after a failure.
+    tree: Option<(Tree, KeptCheckpoint)>,
+    /// How long the log was when this process wrote to it last. It never becomes shorter.
+    written: u64,
     /// The certificate that was kept last.
     kept: Option<Fingerprint>,
 }
@@ -87,8 +87,8 @@ impl Writer {
         at_rest: Arc<AtRest>,
         health: Health,
     ) -> Result<Self, JournalError> {
-        let tree = open_tree(store.as_ref()).await?;
-        Ok(Self { store, voice, at_rest, health, tree: Some(tree), kept: None })
+        open_tree(store.as_ref()).await?;
+        Ok(Self { store, voice, at_rest, health, tree: None, written: 0, kept: None })
     }
 
     /// Writes until nobody is left who could append.
@@ -146,50 +146,79 @@ impl Writer {
 
     /// On any way out but the good one `self.tree` is empty, and the next attempt begins with the disk.
     async fn try_to_write(&mut self, events: &[Event]) -> Result<(), JournalError> {
-        for _ in 0..ATTEMPTS_MAX {
-            let mut tree = match self.tree.take() {
-                Some(tree) => tree,
-                None => open_tree(self.store.as_ref()).await?,
-            };
-            let append = |event| Row::append(&mut tree, event, &self.at_rest);
-            let rows: Result<Vec<Row>, _> = events.iter().map(append).collect();
-            let rows = rows.map_err(|error| JournalError::Altered(error.to_string()))?;
-            let speaker = self.voice.speaker();
-            let certificate = speaker.chain.fingerprint();
-            if self.kept != Some(certificate) {
-                crate::keep_chain(self.store.as_ref(), &speaker.chain).await?;
-                self.kept = Some(certificate);
-            }
-            let note = Checkpoint::of(&tree, &speaker.identity, self.voice.now_millis()).sign(&speaker.key);
-            let note = note.map_err(|error| JournalError::Unwritable(StoreError::Io(error.to_string())))?;
-            let checkpoint = KeptCheckpoint { size: tree.size(), note: note.to_string() };
-            match self.store.append_audit(AuditBatch { rows, checkpoint }).await? {
-                AuditAppended::Stored => {
-                    self.tree = Some(tree);
-                    return Ok(());
-                }
-                // `sealwort audit` appended beside this service: the rows are made again upon what is there now.
-                AuditAppended::Behind { size } => tracing::debug!(size, "another process appended to the audit log"),
-            }
+        let speaker = self.voice.speaker();
+        let certificate = speaker.chain.fingerprint();
+        if self.kept != Some(certificate) {
+            crate::keep_chain(self.store.as_ref(), &speaker.chain).await?;
+            self.kept = Some(certificate);
         }
-        Err(StoreError::Conflict("another process appends to the audit log all the time").into())
+        let (known, newest) = self.tree.take().unzip();
+        let (events, at_rest, now) = (events.to_vec(), Arc::clone(&self.at_rest), self.voice.now_millis());
+        let (sender, outcome) = oneshot::channel();
+        let written = self.written;
+        let make = move |standing: Option<&Standing>| {
+            let tree = match (standing, known) {
+                (None, Some(known)) => Ok(known),
+                (None, None) => Err(JournalError::Altered("it was not read".to_owned())),
+                (Some(Standing { size, .. }), _) if *size < written => {
+                    Err(JournalError::Altered(format!("it has {size} entries, and had {written}")))
+                }
+                (Some(Standing { size, newest, hashes, .. }), _) => vouched(*size, newest.as_ref(), hashes),
+            };
+            match tree.and_then(|tree| batch(tree, &events, &at_rest, &speaker, now)) {
+                Ok((batch, tree)) => {
+                    let _ = sender.send(Ok((tree, batch.checkpoint.clone())));
+                    Some(batch)
+                }
+                Err(error) => {
+                    let _ = sender.send(Err(error));
+                    None
+                }
+            }
+        };
+        self.store.append_audit_upon(newest, Box::new(make)).await?;
+        let (tree, checkpoint) = outcome.await.map_err(|_| JournalError::Closed)??;
+        self.written = tree.size();
+        self.tree = Some((tree, checkpoint));
+        Ok(())
     }
 }
 
-/// The tree as it lies on the disk, which its newest checkpoint must vouch for.
+/// Entries upon a tree, with the checkpoint over them all.
+fn batch(
+    mut tree: Tree,
+    events: &[Event],
+    at_rest: &AtRest,
+    speaker: &Speaker,
+    now: u64,
+) -> Result<(AuditBatch, Tree), JournalError> {
+    let rows: Result<Vec<Row>, _> = events.iter().map(|event| Row::append(&mut tree, event, at_rest)).collect();
+    let rows = rows.map_err(|error| JournalError::Altered(error.to_string()))?;
+    let note = Checkpoint::of(&tree, &speaker.identity, now).sign(&speaker.key);
+    let note = note.map_err(|error| JournalError::Unwritable(StoreError::Io(error.to_string())))?;
+    let checkpoint = KeptCheckpoint { size: tree.size(), note: note.to_string() };
+    Ok((AuditBatch { rows, checkpoint }, tree))
+}
+
+/// The tree as it lies on the disk, up to its newest checkpoint: another process may append between the two questions.
+/// What has no checkpoint the first append finds, which asks for all in one transaction.
 async fn open_tree(store: &dyn AuditStore) -> Result<Tree, JournalError> {
-    let altered = |what: &str| JournalError::Altered(what.to_owned());
     let newest = store.newest_checkpoint().await?;
-    let size = store.audit_size().await?;
-    let found = store.audit_hashes(&Question::Root { size }.needs()).await?;
-    let tree = Tree::open(size, &found).map_err(|error| JournalError::Altered(error.to_string()))?;
+    let size = newest.as_ref().map_or(0, |kept| kept.size);
+    let hashes = store.audit_hashes(&Question::Root { size }.needs()).await?;
+    vouched(size, newest.as_ref(), &hashes)
+}
+
+/// A tree for which its newest checkpoint vouches.
+fn vouched(size: u64, newest: Option<&KeptCheckpoint>, hashes: &[(u64, Hashes)]) -> Result<Tree, JournalError> {
+    let altered = |what: &str| JournalError::Altered(what.to_owned());
+    let tree = Tree::open(size, hashes).map_err(|error| JournalError::Altered(error.to_string()))?;
     match newest {
         None if size == 0 => Ok(tree),
         None => Err(altered("it has entries and no checkpoint")),
         Some(kept) => {
             let checkpoint = checkpoint_of(&kept.note).ok_or_else(|| altered("its checkpoint cannot be read"))?;
-            // Another process may have appended between the two questions, which the conditional append finds.
-            let right = checkpoint.size <= size && (checkpoint.size < size || checkpoint.root == tree.root());
+            let right = (checkpoint.size, checkpoint.root) == (size, tree.root());
             if right { Ok(tree) } else { Err(altered("its entries are not those that its checkpoint was made over")) }
         }
     }

@@ -17,7 +17,9 @@ use sealwort_proto::codec::to_bytes;
 use sealwort_proto::peers::chain_to_wire;
 use sealwort_proto::{Digest, Pseudonym};
 use sealwort_store::memory::MemoryStore;
-use sealwort_store::{AuditAppended, AuditBatch, AuditQuery, AuditStore, KeptCheckpoint, StoreError};
+use sealwort_store::{
+    AppendUpon, AuditAppended, AuditBatch, AuditQuery, AuditStore, Cosign, KeptCheckpoint, Standing, StoreError,
+};
 
 /// A party of a test exchange.
 struct TestVoice {
@@ -50,6 +52,8 @@ struct Disk {
     chains_read: Arc<AtomicUsize>,
     /// Stands in for entries that somebody put in place of others.
     altered: Arc<Mutex<Option<KeptCheckpoint>>>,
+    /// What is appended to instead.
+    elsewhere: Arc<Mutex<Option<MemoryStore>>>,
 }
 
 #[async_trait]
@@ -60,6 +64,23 @@ impl AuditStore for Disk {
         }
         self.commits.fetch_add(1, Ordering::SeqCst);
         self.kept.append_audit(batch).await
+    }
+
+    async fn append_audit_upon(&self, known: Option<KeptCheckpoint>, make: AppendUpon) -> Result<(), StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::Full);
+        }
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        let altered = self.altered.lock().unwrap().clone();
+        let make: AppendUpon = Box::new(move |standing| match (standing, altered) {
+            (Some(it), Some(newest)) => {
+                let (hashes, chains) = (it.hashes.clone(), it.chains.clone());
+                make(Some(&Standing { size: it.size, newest: Some(newest), hashes, chains }))
+            }
+            (standing, _) => make(standing),
+        });
+        let elsewhere = self.elsewhere.lock().unwrap().clone();
+        elsewhere.as_ref().unwrap_or(&self.kept).append_audit_upon(known, make).await
     }
 
     async fn audit_size(&self) -> Result<u64, StoreError> {
@@ -79,8 +100,8 @@ impl AuditStore for Disk {
         Ok(altered.or(self.kept.newest_checkpoint().await?))
     }
 
-    async fn put_cosigned(&self, checkpoint: KeptCheckpoint) -> Result<(), StoreError> {
-        self.kept.put_cosigned(checkpoint).await
+    async fn put_cosigned(&self, size: u64, make: Cosign) -> Result<(), StoreError> {
+        self.kept.put_cosigned(size, make).await
     }
 
     async fn cosigned(&self, from: u64, most: usize) -> Result<Vec<KeptCheckpoint>, StoreError> {
@@ -234,6 +255,26 @@ async fn a_log_that_is_not_what_its_checkpoint_says_is_not_written() {
     assert!(first.size == 1 && open(&disk, &voice, &Readiness::new()).await.is_ok());
 }
 
+/// A database that lost what it had acknowledged, as after a failover to a standby that was behind.
+#[tokio::test]
+async fn a_log_that_became_shorter_or_longer_by_itself_is_not_written() {
+    let (disk, voice) = (Disk::default(), voice(&exchange(), Role::Broker, "broker"));
+    let journal = open(&disk, &voice, &Readiness::new()).await.unwrap();
+    journal.append(journal.event(EventKind::EntriesFetched)).await.unwrap();
+    let behind = Disk::default();
+    let _begun = open(&behind, &voice, &Readiness::new()).await.unwrap();
+    *disk.elsewhere.lock().unwrap() = Some(behind.kept.clone());
+    let refused = journal.append(journal.event(EventKind::EntriesFetched)).await;
+    assert!(matches!(&refused, Err(JournalError::Altered(what)) if what.contains("had 2")), "{refused:?}");
+    assert_eq!(events(&behind).await.len(), 1);
+
+    // Entries over which nobody made a checkpoint.
+    *disk.altered.lock().unwrap() = behind.kept.newest_checkpoint().await.unwrap();
+    *disk.elsewhere.lock().unwrap() = None;
+    let again = open(&disk, &voice, &Readiness::new()).await;
+    assert!(matches!(again, Err(JournalError::Altered(_))), "{again:?}");
+}
+
 #[tokio::test]
 async fn a_witness_cosigns_what_continues_and_keeps_what_does_not() {
     let exchange = exchange();
@@ -247,7 +288,7 @@ async fn a_witness_cosigns_what_continues_and_keeps_what_does_not() {
     let shown = async |journal: &Journal, old: u64| {
         let newest = journal.newest_checkpoint().await.unwrap().unwrap();
         let question = Question::Consistency { size: newest.size, old };
-        let proof = journal.answer(question).await.unwrap();
+        let proof = if old > newest.size { Vec::new() } else { journal.answer(question).await.unwrap() };
         AddCheckpoint { old, proof, note: newest.note.parse::<Note>().unwrap() }
     };
 
@@ -272,8 +313,10 @@ async fn a_witness_cosigns_what_continues_and_keeps_what_does_not() {
         for _ in 0..entries {
             rewritten.append(rewritten.event(EventKind::EntriesFetched)).await.unwrap();
         }
-        let old = if entries < 5 { 0 } else { 6 };
-        let refused = witness.cosign(&shown(&rewritten, old).await, &chain).await;
+        // From another size it may be what one of several nodes had in hand while another one showed a newer one.
+        let elsewhere = witness.cosign(&shown(&rewritten, 2).await, &chain).await;
+        assert_eq!(elsewhere, Err(CosignError::Refused(Refused::Size(6))));
+        let refused = witness.cosign(&shown(&rewritten, 6).await, &chain).await;
         assert!(matches!(refused, Err(CosignError::Refused(Refused::Rewritten { .. }))), "{refused:?}");
     }
     let doubts = witness.doubts();

@@ -3,11 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::config::HealthConfig;
+use crate::server::Server;
+use crate::shutdown::Shutdown;
 
 /// What a service needs before it can serve, part by part. Clones share the state.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +27,18 @@ impl Readiness {
     /// Nothing needed yet: ready.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Not ready until [`Self::started`].
+    pub fn starting() -> Self {
+        let readiness = Self::new();
+        readiness.not_ready(START, "it is not done");
+        readiness
+    }
+
+    /// The service takes requests.
+    pub fn started(&self) {
+        self.ready(START);
     }
 
     /// Says that `part` works.
@@ -41,6 +61,20 @@ impl Readiness {
             .collect()
     }
 
+    /// The signal to stop, `config.drain_delay` after the one that is given. Until then the service goes on and is not
+    /// ready, so that load balancers send it nothing new.
+    pub fn drained(&self, config: &HealthConfig, shutdown: Shutdown) -> Shutdown {
+        let (trigger, stopping) = Shutdown::channel();
+        let (readiness, delay) = (self.clone(), config.drain_delay.0);
+        tokio::spawn(async move {
+            shutdown.wait().await;
+            readiness.not_ready("service", "it is stopping");
+            tokio::time::sleep(delay).await;
+            trigger.fire();
+        });
+        stopping
+    }
+
     fn set(&self, part: &'static str, reason: Option<String>) {
         self.parts.write().unwrap_or_else(PoisonError::into_inner).insert(part, reason);
     }
@@ -49,6 +83,21 @@ impl Readiness {
 /// The two routes, to be merged into a service's own.
 pub fn router(readiness: Readiness) -> Router {
     Router::new().route(LIVE_PATH, get(async || "ok\n")).route(READY_PATH, get(async move || ready(&readiness)))
+}
+
+/// Serves the two routes alone over plain HTTP where that is configured, until `shutdown`: a load balancer has no
+/// certificate of the exchange.
+pub async fn listen(
+    config: &HealthConfig,
+    readiness: Readiness,
+    shutdown: Shutdown,
+) -> Result<Option<JoinHandle<()>>, (SocketAddr, io::Error)> {
+    let Some(address) = config.address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.map_err(|error| (address, error))?;
+    let server = Server::new(router(readiness));
+    Ok(Some(tokio::spawn(async move {
+        server.serve(listener, shutdown).await;
+    })))
 }
 
 fn ready(readiness: &Readiness) -> (StatusCode, String) {
@@ -63,6 +112,8 @@ fn ready(readiness: &Readiness) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
+/// The part that works once requests are taken: `/readyz` may be asked before.
+const START: &str = "start";
 /// Answers as long as the process serves requests at all.
 pub const LIVE_PATH: &str = "/livez";
 /// Answers 200 when every part works, else 503 and the parts that do not.
@@ -74,7 +125,9 @@ mod tests {
 
     #[test]
     fn not_ready_until_every_part_is() {
-        let readiness = Readiness::new();
+        let readiness = Readiness::starting();
+        assert_eq!(ready(&readiness), (StatusCode::SERVICE_UNAVAILABLE, "start: it is not done\n".to_owned()));
+        readiness.started();
         readiness.not_ready("store", "opening");
         readiness.ready("ca");
         assert_eq!(ready(&readiness), (StatusCode::SERVICE_UNAVAILABLE, "store: opening\n".to_owned()));

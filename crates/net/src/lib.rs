@@ -13,6 +13,7 @@ pub mod config;
 pub mod crl;
 pub mod exchange;
 pub mod health;
+pub mod kek;
 pub mod member;
 pub mod secret_file;
 pub mod server;

@@ -13,7 +13,7 @@ use sealwort_pki::enrolment::{
     Membership, MembershipError, MessageError, RENEW_PATH, Refusal, RenewalRequest,
 };
 use sealwort_pki::{CertificateError, Identity, KeyAlgorithm, KeyError, Role, Trust, TrustError};
-use sealwort_proto::crypto::{KeyEncryptionKey, Secret};
+use sealwort_proto::crypto::Secret;
 use sealwort_proto::handshake::Party;
 use sealwort_proto::operations::Operations;
 use sealwort_proto::peers::{PeerCache, Peers};
@@ -24,6 +24,7 @@ use crate::client::{Body, Endpoint, HopClient, HopError};
 use crate::clock::Clock;
 use crate::config::CaConfig;
 use crate::crl::{fetch_crl, spawn_crl_refresh};
+use crate::kek::{self, KeyEncryptionKeys};
 use crate::secret_file::{self, SecretFileError};
 use crate::shutdown::Shutdown;
 use crate::tls::{
@@ -34,8 +35,6 @@ use crate::tls::{
 const MEMBERSHIP_FILE: &str = "membership.json";
 /// The newest revocation list.
 const CRL_FILE: &str = "crl.json";
-/// The key-encryption key, 32 bytes in hexadecimal.
-const KEK_FILE: &str = "kek.key";
 /// The audit log's key where entries are sealed, wrapped under the key-encryption key.
 pub const AUDIT_KEY_FILE: &str = "audit.key";
 const AUDIT_KEY_CONTEXT: &[u8] = b"sealwort audit key v1";
@@ -78,6 +77,14 @@ pub enum MemberError {
     /// The key-encryption key is not 32 bytes in hexadecimal.
     #[error("{0} is not a key of 32 bytes in hexadecimal; restore it from a backup")]
     KeyEncryptionKey(String),
+    /// The key-encryption key is being changed.
+    #[error("{0} holds an older key, too: the last change is not at its end; start the service, and wait for it")]
+    KeysChanging(String),
+    /// The key file lost the key in use.
+    #[error(
+        "{0} does not hold the newest key in use any more, and what was wrapped under it would not open; the old keys stay in use; put the newest copy of the file back before the next start"
+    )]
+    KeyLost(String),
     /// The audit log's key does not open.
     #[error("{0} does not open under the folder's key-encryption key; restore both from a backup")]
     AuditKey(String),
@@ -116,7 +123,8 @@ pub struct Member {
     party: RwLock<Arc<Party>>,
     membership: RwLock<Arc<Membership>>,
     peers: PeerCache,
-    kek: KeyEncryptionKey,
+    kek: RwLock<Arc<KeyEncryptionKeys>>,
+    keys_held: tokio::sync::RwLock<()>,
     directory_key: Option<Secret>,
 }
 
@@ -141,7 +149,8 @@ impl Member {
             trust,
             credentials,
             party: RwLock::new(party),
-            kek: key_encryption_key(&folder.join(KEK_FILE))?,
+            kek: RwLock::new(Arc::new(KeyEncryptionKeys::open(&kek::file(folder))?)),
+            keys_held: tokio::sync::RwLock::default(),
             directory_key,
             membership: RwLock::new(Arc::new(membership)),
             peers: PeerCache::default(),
@@ -180,12 +189,44 @@ impl Member {
 
     /// The key that its audit log is sealed under, as [`audit_key`] gives it.
     pub fn audit_key(&self) -> Result<Secret, MemberError> {
-        audit_key_under(&self.kek, &self.folder)
+        audit_key_under(&self.kek(), &self.folder)
     }
 
-    /// The key under which it wraps what it keeps.
-    pub fn kek(&self) -> &KeyEncryptionKey {
-        &self.kek
+    /// The keys under which it wraps what it keeps.
+    pub fn kek(&self) -> Arc<KeyEncryptionKeys> {
+        Arc::clone(&self.kek.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Held from wrapping something until it is stored, and from reading something until it is unwrapped: the keys in use
+    /// stay the same.
+    pub async fn with_keys_held(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.keys_held.read().await
+    }
+
+    /// The key file's keys.
+    pub fn keys_in_file(&self) -> Result<KeyEncryptionKeys, MemberError> {
+        KeyEncryptionKeys::read(&kek::file(&self.folder))
+    }
+
+    /// Takes the key file's keys where they are others than those in use. On return whatever was wrapped under the keys
+    /// before was handed to the store.
+    pub async fn reload_keys(&self) -> Result<(), MemberError> {
+        let file = kek::file(&self.folder);
+        if !self.kek().are_in(&file)? {
+            let keys = Arc::new(KeyEncryptionKeys::read(&file)?);
+            if !keys.follow(&self.kek()) {
+                return Err(MemberError::KeyLost(file.display().to_string()));
+            }
+            let _alone = self.keys_held.write().await;
+            *self.kek.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        }
+        Ok(())
+    }
+
+    /// Takes the older keys out of the key file, if it still holds these.
+    pub async fn retire_keys(&self, keys: &KeyEncryptionKeys) -> Result<(), MemberError> {
+        keys.retire_older(&kek::file(&self.folder))?;
+        self.reload_keys().await
     }
 
     /// The exchange's directory key, which gateways alone hold.
@@ -325,23 +366,12 @@ fn party(membership: &Membership, policies: Policies, operations: Arc<Operations
     }
 }
 
-fn key_encryption_key(file: &Path) -> Result<KeyEncryptionKey, MemberError> {
-    if !file.exists() {
-        secret_file::create(file, zeroize::Zeroizing::new(hex::encode(Secret::random().expose())).as_bytes())?;
-    }
-    let text = secret_file::read(file)?;
-    let mut bytes = zeroize::Zeroizing::new([0u8; 32]);
-    hex::decode_to_slice(text.trim_ascii(), bytes.as_mut())
-        .map_err(|_| MemberError::KeyEncryptionKey(file.display().to_string()))?;
-    Ok(KeyEncryptionKey::new(Secret::new(*bytes)))
-}
-
 /// The key that the audit log of this folder is sealed under; made where there is none.
 pub fn audit_key(folder: &Path) -> Result<Secret, MemberError> {
-    audit_key_under(&key_encryption_key(&folder.join(KEK_FILE))?, folder)
+    audit_key_under(&KeyEncryptionKeys::open(&kek::file(folder))?, folder)
 }
 
-fn audit_key_under(kek: &KeyEncryptionKey, folder: &Path) -> Result<Secret, MemberError> {
+fn audit_key_under(kek: &KeyEncryptionKeys, folder: &Path) -> Result<Secret, MemberError> {
     let file = folder.join(AUDIT_KEY_FILE);
     if !file.exists() {
         secret_file::create(&file, &kek.wrap(&[AUDIT_KEY_CONTEXT], Secret::random().expose()))?;

@@ -19,6 +19,14 @@ pub enum Side {
 }
 
 impl Side {
+    /// Under what a half is wrapped beside patient and epoch.
+    pub const fn place(self) -> &'static [u8] {
+        match self {
+            Self::Broker => b"broker half",
+            Self::Archive => b"archive half",
+        }
+    }
+
     const fn label(self) -> &'static str {
         match self {
             Self::Broker => "broker",

@@ -9,8 +9,9 @@ use sealwort_proto::receipt::Witness;
 use sealwort_proto::{DepositId, Digest, EmergencyId, Locator, Pseudonym};
 use sealwort_store::memory::MemoryStore;
 use sealwort_store::{
-    Advance, Append, Appended, DirectiveUpdate, EmergencyStore, KeptEmergency, LogStore, NewEmergency, NewErasure,
-    NewPatient, Patient, PatientStore, Registered, StoreError, StoredEntry, Tombstone, WitnessStore, WrappedHalf,
+    Advance, Append, Appended, ChangeStore, DirectiveUpdate, EmergencyStore, KeptEmergency, LogStore, NewEmergency,
+    NewErasure, NewPatient, Patient, PatientStore, Registered, StoreError, StoredEntry, Tombstone, WitnessStore,
+    WrappedHalf,
 };
 
 /// A fault.
@@ -117,6 +118,8 @@ impl WitnessStore for Planted {
         self.store.heads(patient, after, most).await
     }
 }
+
+impl ChangeStore for Planted {}
 
 #[async_trait]
 impl EmergencyStore for Planted {

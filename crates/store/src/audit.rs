@@ -39,6 +39,13 @@ pub enum AuditAppended {
     },
 }
 
+/// Makes what is appended of the log as it stands; none where nothing is to be appended. It is given nothing where its
+/// caller knows the log.
+pub type AppendUpon = Box<dyn FnOnce(Option<&Standing>) -> Option<AuditBatch> + Send>;
+
+/// Makes of a checkpoint with cosignatures, as it is kept, the one that is kept from now on; none leaves it as it is.
+pub type Cosign = Box<dyn FnOnce(Option<&KeptCheckpoint>) -> Option<KeptCheckpoint> + Send>;
+
 /// A log as it stands while one process appends to it.
 pub struct Standing {
     /// Entries.
@@ -47,7 +54,7 @@ pub struct Standing {
     pub newest: Option<KeptCheckpoint>,
     /// The hashes from which the tree is opened.
     pub hashes: Vec<(u64, Hashes)>,
-    /// Certificates behind signatures.
+    /// Certificates behind signatures, for who asked with [`crate::AuditLog::append_upon`].
     pub chains: Vec<Vec<u8>>,
 }
 
@@ -77,6 +84,9 @@ pub struct AuditQuery {
 pub trait AuditStore: Send + Sync {
     /// Appends, on condition that the log holds just the entries before.
     async fn append_audit(&self, batch: AuditBatch) -> Result<AuditAppended, StoreError>;
+    /// Appends what `make` makes of the log as it stands; nobody comes in between, however many processes append. What the
+    /// caller needs of the log is read only where `known`, the checkpoint of its own last entries, is not the newest one.
+    async fn append_audit_upon(&self, known: Option<KeptCheckpoint>, make: AppendUpon) -> Result<(), StoreError>;
     /// How many entries there are.
     async fn audit_size(&self) -> Result<u64, StoreError>;
     /// Entries that meet the conditions, in order, at most `most`.
@@ -86,8 +96,9 @@ pub trait AuditStore: Send + Sync {
     async fn audit_hashes(&self, numbers: &[u64]) -> Result<Vec<(u64, Hashes)>, StoreError>;
     /// The newest own checkpoint.
     async fn newest_checkpoint(&self) -> Result<Option<KeptCheckpoint>, StoreError>;
-    /// Keeps an own checkpoint with the cosignatures that it has got; one of the same size is replaced.
-    async fn put_cosigned(&self, checkpoint: KeptCheckpoint) -> Result<(), StoreError>;
+    /// Keeps what `make` makes of the own checkpoint of this size with the cosignatures that it has got; nobody comes in
+    /// between.
+    async fn put_cosigned(&self, size: u64, make: Cosign) -> Result<(), StoreError>;
     /// Own checkpoints with cosignatures, from this size on, ascending.
     async fn cosigned(&self, from: u64, most: usize) -> Result<Vec<KeptCheckpoint>, StoreError>;
     /// The newest own checkpoint with cosignatures that covers at most so many entries.

@@ -17,6 +17,8 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
                 DatabaseFault::Lost { reason: error.to_string() }.into()
             }
+            // What was stored has the type of its column: the file holds something else by now.
+            sqlx::Error::ColumnDecode { .. } => sqlite::damaged(&error),
             sqlx::Error::PoolTimedOut => Self::Io("no connection to the database came in time".to_owned()),
             _ => Self::Io(error.to_string()),
         }

@@ -60,6 +60,9 @@ pub enum StoreError {
     /// The database server, or what it was asked to be.
     #[error("the database {0}")]
     Database(#[from] DatabaseFault),
+    /// The data cannot be moved, copied or gone over as they are.
+    #[error("{0}")]
+    Move(String),
     /// The service is stopping.
     #[error("the store is closed")]
     Closed,
@@ -99,6 +102,9 @@ pub enum DatabaseFault {
         /// The system's answer.
         reason: String,
     },
+    /// Another node is at work on the same patient, and does not come to an end.
+    #[error("is held up: another process has what is to be changed; nothing was written; repeat it")]
+    Held,
     /// A standby, or a server that was told to take no writes.
     #[error("takes no writes: it is a read-only standby; point store.url at the primary, or promote this one")]
     ReadOnly,
@@ -130,8 +136,18 @@ pub enum DatabaseFault {
         /// What is known of both.
         reason: String,
     },
+    /// Data are being moved into it, or were moved out of it.
+    #[error("{at} is not for use: {reason}")]
+    Moving {
+        /// Which.
+        at: String,
+        /// What is known of it.
+        reason: &'static str,
+    },
     /// A setting makes acknowledged writes unsafe.
-    #[error("{at} runs with {setting} = {value}, so that what was acknowledged may be lost; set it back to its default")]
+    #[error(
+        "{at} runs with {setting} = {value}, so that what was acknowledged may be lost; set it back to its default"
+    )]
     Unsafe {
         /// Which.
         at: String,
@@ -163,6 +179,11 @@ pub enum DatabaseFault {
 }
 
 impl StoreError {
+    /// Whether the connection is gone.
+    pub(crate) const fn is_lost(&self) -> bool {
+        matches!(self, Self::Database(DatabaseFault::Lost { .. }))
+    }
+
     pub(crate) fn io(what: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::StorageFull {
             return Self::Full;

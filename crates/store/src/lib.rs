@@ -9,7 +9,9 @@
 
 mod append;
 mod audit;
+mod backup;
 mod ca;
+mod change;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod database;
@@ -17,28 +19,37 @@ mod emergency;
 mod error;
 mod folder;
 mod gateway;
+mod half;
+mod key;
 mod log;
 #[cfg(feature = "testing")]
 pub mod memory;
+pub mod moving;
 mod party;
 mod patient;
 pub mod postgres;
+mod snapshot;
 pub mod sqlite;
+pub mod tables;
 mod witness;
 mod writer;
 
-pub use audit::{AuditAppended, AuditBatch, AuditQuery, AuditStore, KeptCheckpoint, Standing};
+pub use audit::{AppendUpon, AuditAppended, AuditBatch, AuditQuery, AuditStore, Cosign, KeptCheckpoint, Standing};
+pub use backup::{BackedUp, back_up};
 pub use ca::{CaStore, CertificateRow, CrlRow, InvitationRow, RevocationRow};
+pub use change::{Change, ChangeStore};
 pub use emergency::{EmergencyStore, KeptEmergency, NewEmergency};
 pub use error::{DatabaseFault, StoreError};
 pub use folder::DataFolder;
 pub use gateway::{GatewayStore, OutboxItem, RosterKind};
+pub use half::{HalfStore, Rewrapped};
 pub use log::{Append, Appended, LogStore, NewEntry, StoredEntry};
 pub use party::{AuditLog, PartyStore};
 pub use patient::{DirectiveUpdate, NewErasure, NewPatient, Patient, PatientStore, Registered, Tombstone, WrappedHalf};
+pub use snapshot::{Snapshot, Summary, TableSummary};
 pub use witness::{Advance, WitnessStore};
 
 /// What the broker keeps beside patients.
-pub trait BrokerStore: WitnessStore + EmergencyStore {}
+pub trait BrokerStore: WitnessStore + EmergencyStore + ChangeStore {}
 
-impl<S: WitnessStore + EmergencyStore> BrokerStore for S {}
+impl<S: WitnessStore + EmergencyStore + ChangeStore> BrokerStore for S {}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::postgres::{Database, PostgresAudit, PostgresStore};
 use crate::sqlite::{SqliteAudit, SqliteStore};
-use crate::{AuditBatch, AuditStore, BrokerStore, DataFolder, LogStore, PatientStore, Standing, StoreError};
+use crate::{AuditBatch, AuditStore, BrokerStore, DataFolder, HalfStore, LogStore, PatientStore, Standing, StoreError};
 
 /// A party's open store and audit log, with the folder that is locked for as long.
 pub struct PartyStore {
@@ -40,6 +40,14 @@ impl PartyStore {
 
     /// Patients.
     pub fn patients(&self) -> Arc<dyn PatientStore> {
+        match &self.engine {
+            Engine::Embedded(store, _) => Arc::new(store.clone()),
+            Engine::Server(store, _) => Arc::new(store.clone()),
+        }
+    }
+
+    /// Wrapped halves of all patients.
+    pub fn halves(&self) -> Arc<dyn HalfStore> {
         match &self.engine {
             Engine::Embedded(store, _) => Arc::new(store.clone()),
             Engine::Server(store, _) => Arc::new(store.clone()),

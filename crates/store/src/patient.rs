@@ -97,6 +97,14 @@ pub trait PatientStore: Send + Sync {
     async fn register(&self, patient: NewPatient) -> Result<Registered, StoreError>;
     /// A patient by pseudonym.
     async fn patient(&self, patient: Pseudonym) -> Result<Option<Patient>, StoreError>;
+    /// The version of a patient's newest directive: a look before each decision, since another process may have stored it.
+    async fn version(&self, patient: Pseudonym) -> Result<Option<u64>, StoreError> {
+        Ok(self.patient(patient).await?.map(|patient| patient.version))
+    }
+    /// Whether anything could be stored now: begins and ends a transaction.
+    async fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
     /// The patient who has one of these identifiers.
     async fn locate(&self, locators: &[Locator]) -> Result<Option<Pseudonym>, StoreError>;
     /// Replaces the directive of version `replaces` by its successor; a conflict when another is stored, and when the

@@ -1,14 +1,17 @@
 //! The one writer of a database. It takes what has queued up, runs it in one transaction, commits once
 //! (one fsync for all), and only then tells each caller. What is different from database to database is its [`Engine`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
-use crate::{Append, Appended, StoreError, append};
+use crate::key::Key;
+use crate::{Append, Appended, DatabaseFault, StoreError, append};
 
 /// Jobs that may wait; further callers wait before the queue.
 const QUEUE_MAX: usize = 1024;
@@ -19,15 +22,21 @@ const BATCH_MAX: usize = 256;
 pub trait Engine: Send + Sized + 'static {
     /// The connection that writes.
     type Connection: Send;
+    /// How long one step of a transaction may take before the connection counts as lost; none where nothing can get lost on
+    /// the way.
+    const ANSWER_PATIENCE: Option<Duration>;
 
     /// It, inside a transaction that was begun.
     fn connection(&mut self) -> Result<&mut Self::Connection, StoreError>;
-    /// Begins a transaction.
-    fn begin(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Begins a transaction that has these to itself, each named once and in order. Where somebody else has one of them for
+    /// longer than it waits, it fails with [`DatabaseFault::Held`].
+    fn begin(&mut self, keys: &[Key], wait: Wait) -> impl Future<Output = Result<(), StoreError>> + Send;
     /// Ends it; on return it is on disk. What an error leaves is the engine's to know before it begins another one.
     fn commit(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
     /// Gives a failed transaction up.
     fn roll_back(&mut self) -> impl Future<Output = ()> + Send;
+    /// Gives the connection up, which answers no more, and the transaction with it.
+    fn disconnect(&mut self) {}
     /// Runs a statement without an answer.
     fn execute(
         connection: &mut Self::Connection,
@@ -45,6 +54,26 @@ pub trait Engine: Send + Sized + 'static {
     fn scrub(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
     /// Closes the connection.
     fn close(self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// How long a transaction waits for what somebody else has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// As long as anybody may have it.
+    Long,
+    /// A moment, once it is known that somebody has one of many.
+    Short,
+}
+
+/// What a database answers, or that its connection is lost where it does not answer in time. What was asked is given up
+/// in the middle, so the connection is of no more use.
+pub(crate) async fn answered<T>(
+    patience: Option<Duration>,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let Some(patience) = patience else { return answer.await };
+    let lost = || DatabaseFault::Lost { reason: "no answer".to_owned() };
+    timeout(patience, answer).await.unwrap_or_else(|_| Err(lost().into()))
 }
 
 /// A handle to the writer. Cheap to clone.
@@ -73,8 +102,17 @@ impl<E: Engine> Writer<E> {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut E::Connection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
+        self.submit_with(Vec::new(), job).await
+    }
+
+    /// The same with what the job must have to itself: all by which it judges what it may write.
+    pub(crate) async fn submit_with<T, F>(&self, keys: Vec<Key>, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut E::Connection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        self.queue(Message::Job(Box::new(Request { job, reply })), answer).await
+        self.queue(Message::Job(keys, Box::new(Request { job, reply })), answer).await
     }
 
     /// Runs an append together with the others that wait.
@@ -109,7 +147,7 @@ impl<E: Engine> Writer<E> {
 }
 
 enum Message<E: Engine> {
-    Job(Box<dyn Job<E::Connection>>),
+    Job(Vec<Key>, Box<dyn Job<E::Connection>>),
     Append(Append, Reply<Appended>),
     Scrub(Reply<()>),
     Close(oneshot::Sender<()>),
@@ -121,8 +159,12 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 type Deliver = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 trait Job<C>: Send {
-    /// Runs inside the transaction; gives back why it failed, if it did.
-    fn run(self: Box<Self>, connection: &mut C) -> BoxFuture<'_, (Option<StoreError>, Deliver)>;
+    /// Runs inside the transaction, for as long as `patience` at most; gives back why it failed, if it did.
+    fn run(
+        self: Box<Self>,
+        connection: &mut C,
+        patience: Option<Duration>,
+    ) -> BoxFuture<'_, (Option<StoreError>, Deliver)>;
     /// Tells the caller that the transaction failed before its turn came.
     fn refuse(self: Box<Self>, error: StoreError);
 }
@@ -138,11 +180,15 @@ where
     T: Send + 'static,
     F: for<'c> FnOnce(&'c mut C) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
 {
-    fn run(self: Box<Self>, connection: &mut C) -> BoxFuture<'_, (Option<StoreError>, Deliver)> {
+    fn run(
+        self: Box<Self>,
+        connection: &mut C,
+        patience: Option<Duration>,
+    ) -> BoxFuture<'_, (Option<StoreError>, Deliver)> {
         let Self { job, reply } = *self;
         async move {
             // What a panic leaves half done in the database is undone like any other failure.
-            let outcome = AssertUnwindSafe(async { job(connection).await })
+            let outcome = AssertUnwindSafe(answered(patience, async { job(connection).await }))
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| Err(StoreError::Io("a job of the storage layer panicked".to_owned())));
@@ -163,11 +209,34 @@ where
 
 /// What goes into one transaction.
 struct Work<C> {
-    jobs: VecDeque<Box<dyn Job<C>>>,
+    jobs: VecDeque<(Vec<Key>, Box<dyn Job<C>>)>,
     appends: Vec<Append>,
     replies: Vec<Reply<Appended>>,
     /// Of the jobs that ran.
     delivers: Vec<Deliver>,
+}
+
+impl<C> Default for Work<C> {
+    fn default() -> Self {
+        Self { jobs: VecDeque::new(), appends: Vec::new(), replies: Vec::new(), delivers: Vec::new() }
+    }
+}
+
+impl<C> Work<C> {
+    /// All that it wants to have to itself, each once and in order.
+    fn keys(&self) -> BTreeSet<Key> {
+        let of_jobs = self.jobs.iter().flat_map(|(keys, _)| keys).copied();
+        of_jobs.chain(self.appends.iter().map(|append| Key::patient(append.patient))).collect()
+    }
+
+    /// The same in a transaction for each.
+    fn split(self) -> impl Iterator<Item = Self> {
+        let jobs = self.jobs.into_iter().map(|job| Self { jobs: VecDeque::from([job]), ..Self::default() });
+        let appends = self.appends.into_iter().zip(self.replies);
+        let appends =
+            appends.map(|(append, reply)| Self { appends: vec![append], replies: vec![reply], ..Self::default() });
+        jobs.chain(appends)
+    }
 }
 
 async fn run<E: Engine>(mut engine: E, mut queue: mpsc::Receiver<Message<E>>) {
@@ -181,10 +250,10 @@ async fn run<E: Engine>(mut engine: E, mut queue: mpsc::Receiver<Message<E>>) {
         {
             messages.push(message);
         }
-        let mut work = Work { jobs: VecDeque::new(), appends: Vec::new(), replies: Vec::new(), delivers: Vec::new() };
+        let mut work = Work::default();
         for message in messages.drain(..) {
             match message {
-                Message::Job(job) => work.jobs.push_back(job),
+                Message::Job(keys, job) => work.jobs.push_back((keys, job)),
                 Message::Append(append, reply) => {
                     work.appends.push(append);
                     work.replies.push(reply);
@@ -212,11 +281,50 @@ async fn run<E: Engine>(mut engine: E, mut queue: mpsc::Receiver<Message<E>>) {
 }
 
 /// Runs and commits, then answers every caller.
-async fn transaction<E: Engine>(engine: &mut E, mut work: Work<E::Connection>) {
-    let ended = commit(engine, &mut work).await;
+async fn transaction<E: Engine>(engine: &mut E, work: Work<E::Connection>) {
+    let keys = Vec::from_iter(work.keys());
+    match engine.begin(&keys, Wait::Long).await {
+        // Somebody else has what one of them wants; that is no reason to refuse the others.
+        Err(StoreError::Database(DatabaseFault::Held)) if keys.len() > 1 => {
+            engine.roll_back().await;
+            one_by_one(engine, work).await;
+        }
+        begun => complete(engine, work, begun).await,
+    }
+}
+
+/// Each in a transaction of its own, refusing those who want what somebody else has.
+async fn one_by_one<E: Engine>(engine: &mut E, work: Work<E::Connection>) {
+    let held = || Err(DatabaseFault::Held.into());
+    let mut known = BTreeSet::new();
+    for one in work.split() {
+        let keys = Vec::from_iter(one.keys());
+        if keys.iter().any(|key| known.contains(key)) {
+            complete(engine, one, held()).await;
+            continue;
+        }
+        let begun = engine.begin(&keys, Wait::Short).await;
+        if let (Err(StoreError::Database(DatabaseFault::Held)), [key]) = (&begun, keys.as_slice()) {
+            // Waited for once, whoever else wants it.
+            known.insert(*key);
+        }
+        complete(engine, one, begun).await;
+    }
+}
+
+/// What comes after beginning, which may have failed.
+async fn complete<E: Engine>(engine: &mut E, mut work: Work<E::Connection>, begun: Result<(), StoreError>) {
+    let ended = match begun {
+        Ok(()) => commit(engine, &mut work).await,
+        Err(error) => Err(error),
+    };
     if let Err(error) = &ended {
         tracing::error!(%error, "a transaction failed; its callers were told");
-        engine.roll_back().await;
+        if error.is_lost() {
+            engine.disconnect();
+        } else {
+            engine.roll_back().await;
+        }
     }
     let (committed, appended) = match ended {
         Ok(appended) => (Ok(()), appended),
@@ -226,7 +334,7 @@ async fn transaction<E: Engine>(engine: &mut E, mut work: Work<E::Connection>) {
         deliver(committed.clone());
     }
     if let Err(error) = committed {
-        work.jobs.into_iter().for_each(|job| job.refuse(error.clone()));
+        work.jobs.into_iter().for_each(|(_, job)| job.refuse(error.clone()));
         work.replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
     } else {
         work.replies.into_iter().zip(appended).for_each(|(reply, appended)| drop(reply.send(Ok(appended))));
@@ -234,26 +342,28 @@ async fn transaction<E: Engine>(engine: &mut E, mut work: Work<E::Connection>) {
 }
 
 async fn commit<E: Engine>(engine: &mut E, work: &mut Work<E::Connection>) -> Result<Vec<Appended>, StoreError> {
-    engine.begin().await?;
     run_jobs::<E>(engine.connection()?, work).await?;
-    let appended = E::append(engine.connection()?, &work.appends).await?;
+    let appended = answered(E::ANSWER_PATIENCE, E::append(engine.connection()?, &work.appends)).await?;
     engine.commit().await?;
     Ok(appended)
 }
 
 async fn run_jobs<E: Engine>(c: &mut E::Connection, work: &mut Work<E::Connection>) -> Result<(), StoreError> {
-    while let Some(job) = work.jobs.pop_front() {
-        if let Err(error) = E::execute(c, "SAVEPOINT job").await {
+    while let Some((_, job)) = work.jobs.pop_front() {
+        if let Err(error) = answered(E::ANSWER_PATIENCE, E::execute(c, "SAVEPOINT job")).await {
             job.refuse(error.clone());
             return Err(error);
         }
-        let (failure, deliver) = job.run(&mut *c).await;
+        let (failure, deliver) = job.run(&mut *c, E::ANSWER_PATIENCE).await;
         work.delivers.push(deliver);
         if let Some(failure) = failure {
+            if failure.is_lost() {
+                return Err(failure);
+            }
             // This fails where the whole transaction is gone, as it is on a full disk.
-            E::execute(c, "ROLLBACK TO job").await.map_err(|_| failure)?;
+            answered(E::ANSWER_PATIENCE, E::execute(c, "ROLLBACK TO job")).await.map_err(|_| failure)?;
         }
-        E::execute(c, "RELEASE job").await?;
+        answered(E::ANSWER_PATIENCE, E::execute(c, "RELEASE job")).await?;
     }
     Ok(())
 }

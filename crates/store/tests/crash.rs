@@ -90,7 +90,9 @@ async fn done<T, F: Future<Output = Result<T, StoreError>>>(mut ask: impl FnMut(
     loop {
         match ask().await {
             Ok(done) => return done,
-            Err(error @ (StoreError::Conflict(_) | StoreError::Erased | StoreError::Damaged { .. })) => panic!("{error}"),
+            Err(error @ (StoreError::Conflict(_) | StoreError::Erased | StoreError::Damaged { .. })) => {
+                panic!("{error}")
+            }
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
@@ -101,8 +103,7 @@ async fn write_log(store: Arc<dyn LogStore>, broker: Arc<dyn BrokerStore>, write
     let mut head = done(|| store.head(patient)).await.unwrap_or_else(|| empty(patient));
     for count in [1, 3, 1, 1, 20].into_iter().cycle() {
         let append = chained(patient, head, count);
-        let (Appended::Stored(stored) | Appended::Known(stored)) = done(|| store.append(append.clone())).await
-        else {
+        let (Appended::Stored(stored) | Appended::Known(stored)) = done(|| store.append(append.clone())).await else {
             panic!("one writer a log")
         };
         head = stored;
@@ -309,9 +310,10 @@ impl Working {
         }
     }
 
-    /// Takes what it has said up to now.
-    fn listen(&mut self) {
+    /// Takes what it has said up to now, and tells how many lines that are.
+    fn listen(&mut self) -> usize {
         self.said.extend(self.lines.try_iter());
+        self.said.len()
     }
 
     /// SIGKILL; everything that it said.
@@ -351,7 +353,9 @@ impl Rounds {
 
     /// Opens the store and holds it against what was acknowledged.
     async fn check(&mut self, place: &Place, said: Vec<String>) -> PartyStore {
-        said.iter().for_each(|line| self.acknowledged.take(line));
+        for line in &said {
+            self.acknowledged.take(line);
+        }
         let begun = Instant::now();
         let store = place.open().await.unwrap();
         self.opened.push(begun.elapsed());
@@ -364,7 +368,10 @@ impl Rounds {
         let count = self.opened.len();
         assert!(self.lines >= count, "{count} times {what}, and only {} writes were acknowledged", self.lines);
         let spread = place::spread(self.opened);
-        println!("{count} times {what}: {} writes acknowledged, none lost, none by half; opened again: {spread}", self.lines);
+        println!(
+            "{count} times {what}: {} writes acknowledged, none lost, none by half; opened again: {spread}",
+            self.lines
+        );
     }
 }
 
@@ -461,9 +468,13 @@ async fn power_cuts_lose_nothing_acknowledged() {
             rounds.begin_anew();
         }
         let place = embedded(&disk.mounted.join("archive"));
-        let working = rounds.work(&place);
-        disk.cut();
-        let said = working.kill();
+        let mut working = rounds.work(&place);
+        // What is said later would not have been: without its journal ext4 answers some syncs with success, although a
+        // file's new blocks could not be recorded. Only what left is left out before it is said.
+        let before = disk.cut(|| working.listen());
+        let mut said = working.kill();
+        let later = said.split_off(before);
+        said.extend(later.into_iter().filter(|line| line.starts_with("leaving")));
         disk.unmount();
         disk.mount();
         let store = rounds.check(&place, said).await;
@@ -493,7 +504,7 @@ async fn power_cuts_of_the_postgresql_server_lose_nothing_acknowledged() {
         }
         let place = Place { folder: folder.clone(), url: Some(url.clone()) };
         let mut working = rounds.work(&place);
-        disk.cut();
+        disk.cut(|| ());
         server.kill();
         working.listen();
         disk.unmount();

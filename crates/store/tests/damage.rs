@@ -208,18 +208,20 @@ async fn a_torn_end_of_the_write_ahead_log_costs_what_lies_behind_it_alone() {
     let whole = contents(&source);
     let sound = &whole["store.sqlite-wal"];
     let mut random = Random::seeded("torn logs");
-    let (mut kept, mut lost) = (0, 0);
+    let (mut kept, mut torn_off) = (0, 0);
     for tear in 0..place::number("SEALWORT_TEARS", 60) {
         let _ = fs::remove_dir_all(&copy);
         fs::create_dir(&copy).unwrap();
-        whole.iter().for_each(|(name, bytes)| fs::write(copy.join(name), bytes).unwrap());
+        for (name, bytes) in &whole {
+            fs::write(copy.join(name), bytes).unwrap();
+        }
         // Behind its header.
         let at = 32 + usize::try_from(random.below(sound.len() as u64 - 32)).unwrap();
         let mut torn = sound.clone();
         match tear % 4 {
             0 => torn.truncate(at),
             1 => torn[at..].fill(0),
-            2 => torn[at..].iter_mut().for_each(|byte| *byte = random.below(256) as u8),
+            2 => torn[at..].iter_mut().for_each(|byte| *byte = u8::try_from(random.below(256)).unwrap()),
             _ => torn[at] ^= 1 << random.below(8),
         }
         fs::write(copy.join("store.sqlite-wal"), &torn).unwrap();
@@ -230,15 +232,15 @@ async fn a_torn_end_of_the_write_ahead_log_costs_what_lies_behind_it_alone() {
         assert_eq!(found.len() % 3, 0, "tear {tear} at {at}: a deposit is there by half");
         let expected: Vec<_> = deposits.iter().flat_map(|(deposit, _)| as_stored(&deposit.entries)).collect();
         assert!(found == expected[..found.len()], "tear {tear} at {at}: the entries differ");
-        (kept, lost) = (kept + found.len() / 3, lost + deposits.len() - found.len() / 3);
+        (kept, torn_off) = (kept + found.len() / 3, torn_off + deposits.len() - found.len() / 3);
         let head = if found.is_empty() { head_after(&first) } else { head_after(&deposits[found.len() / 3 - 1].0) };
         let next = some_deposit(first.patient, head, &[100]);
         assert_eq!(store.append(next.clone()).await, Ok(Appended::Stored(head_after(&next))), "writing goes on");
         store.close().await;
         drop(folder);
     }
-    println!("over all tears {kept} deposits were found, {lost} lay behind a tear");
-    assert!(kept > 0 && lost > 0);
+    println!("over all tears {kept} deposits were found, {torn_off} lay behind a tear");
+    assert!(kept > 0 && torn_off > 0);
 }
 
 /// Bits that flip in the database: found when it is opened or read, or in bytes that do not count. Entries here bear a
@@ -269,12 +271,9 @@ async fn flipped_bits_are_found_or_harmless() {
             let _ = fs::remove_file(place.path().join(left));
         }
         fs::write(&file, &flipped).unwrap();
-        let (_folder, store) = match open(place.path()).await {
-            Ok(open) => open,
-            Err(_) => {
-                at_the_start += 1;
-                continue;
-            }
+        let Ok((_folder, store)) = open(place.path()).await else {
+            at_the_start += 1;
+            continue;
         };
         let mut concerned = 0;
         for deposit in &logs {
@@ -287,7 +286,11 @@ async fn flipped_bits_are_found_or_harmless() {
             assert!(same || !believed || head != Ok(Some(head_after(deposit))), "byte {at}: wrong bytes are believed");
             concerned += usize::from(!same);
         }
-        if concerned == 0 { harmless += 1 } else { at_a_reading += 1 }
+        if concerned == 0 {
+            harmless += 1;
+        } else {
+            at_a_reading += 1;
+        }
         // A page of an index may serve all of so few logs.
         beside += usize::from(concerned > 0 && concerned < logs.len());
         store.close().await;

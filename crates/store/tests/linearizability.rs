@@ -61,3 +61,29 @@ async fn conditional_appends_on_postgresql_with_kills_of_service_and_server_are_
     };
     nodes::contend(vec![node], writes(), kills(), Some(&mut crash)).await;
 }
+
+/// Three nodes of one archive: each client asks any of them, and one is killed while the others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn conditional_appends_to_three_nodes_on_one_database_are_linearizable() {
+    if Place::given().is_some() {
+        return;
+    }
+    let Some(mut server) = Server::start() else { return };
+    let (around, url) = (tempfile::tempdir().unwrap(), server.url(&server.database()));
+    let place = |name: &str| Place { folder: around.path().join(name), url: Some(url.clone()) };
+    place("first").open().await.unwrap().close().await;
+    let nodes = ["first", "second", "third"].map(|name| {
+        let place = place(name);
+        if name != "first" {
+            // The folders of nodes are copies of one.
+            std::fs::create_dir(&place.folder).unwrap();
+            std::fs::copy(around.path().join("first/role"), place.folder.join("role")).unwrap();
+        }
+        Node::start(place, around.path().join(format!("socket-{name}")))
+    });
+    let mut crash = || {
+        server.kill();
+        server.resume();
+    };
+    nodes::contend(nodes.into(), writes(), kills(), Some(&mut crash)).await;
+}

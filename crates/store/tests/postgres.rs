@@ -125,8 +125,9 @@ async fn what_is_wrong_with_a_server_is_named() {
     assert!(matches!(login, StoreError::Database(DatabaseFault::Login { .. })), "{login}");
 
     let (folder, store) = open(&archive, "archive", &url).await.unwrap();
-    let in_use = refused(&place.path().join("second"), "archive", &url).await;
-    assert!(matches!(&in_use, DatabaseFault::InUse { by, .. } if by.contains(USER)), "{in_use}");
+    let in_use = PostgresStore::migrate(&Database::new(&url, Some(PASSWORD)).unwrap(), 0).await.unwrap_err();
+    let by_user = matches!(&in_use, StoreError::Database(DatabaseFault::InUse { by, .. }) if by.contains(USER));
+    assert!(by_user, "{in_use}");
 
     // A trigger tells what the server would tell if its disk were full.
     let patient = some_patient();

@@ -36,25 +36,29 @@ pub(super) struct LogArgs {
 
 /// Where a log lies, where that is not the data folder.
 #[derive(Debug, Default, Args)]
-pub(super) struct PlaceArgs {
+pub(crate) struct PlaceArgs {
     /// Where the log lies, where that is not the data folder.
     #[arg(long, value_name = "DIR", requires = "folder")]
-    pub(super) log: Option<PathBuf>,
+    pub(crate) log: Option<PathBuf>,
     /// The database that the log lies in, as store.url of the party's configuration has it.
     #[arg(long, value_name = "URL", requires = "folder", conflicts_with = "log")]
-    pub(super) database: Option<String>,
+    pub(crate) database: Option<String>,
     /// File with the database user's password.
     #[arg(long, value_name = "FILE", requires = "database")]
-    pub(super) password_file: Option<PathBuf>,
+    pub(crate) password_file: Option<PathBuf>,
 }
 
 impl PlaceArgs {
-    fn database(&self) -> Result<Option<Database>, CliError> {
-        let Some(url) = &self.database else { return Ok(None) };
-        let password_file = self.password_file.clone().unwrap_or_default();
-        let password = StoreConfig { password_file, ..StoreConfig::default() }.password()?;
-        Ok(Some(Database::new(url, password.as_ref().map(|password| password.as_str()))?))
+    pub(crate) fn database(&self) -> Result<Option<Database>, CliError> {
+        self.database.as_ref().map(|url| database(url, self.password_file.as_ref())).transpose()
     }
+}
+
+/// A database, with the password from a file if one is named.
+pub(crate) fn database(url: &str, password_file: Option<&PathBuf>) -> Result<Database, CliError> {
+    let password_file = password_file.cloned().unwrap_or_default();
+    let password = StoreConfig { password_file, ..StoreConfig::default() }.password()?;
+    Ok(Database::new(url, password.as_ref().map(|password| password.as_str()))?)
 }
 
 /// A party's log.

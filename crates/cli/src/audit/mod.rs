@@ -9,6 +9,8 @@ mod search;
 mod verify;
 mod witnessed;
 
+pub(crate) use folder::{PlaceArgs, database};
+
 use std::path::Path;
 
 use clap::{Args, Subcommand};
@@ -53,6 +55,14 @@ pub(crate) async fn stands(folder: &Path, log: &Path) -> Result<u64, CliError> {
     stands
 }
 
+/// Walks the whole log of the party with this data folder, as `sealwort audit verify` does.
+pub(crate) async fn walk(folder: &Path, place: &PlaceArgs) -> Result<Passed, CliError> {
+    let log = folder::open(folder, place).await?;
+    let passed = verify::whole(&log, &[]).await;
+    log.store.close().await;
+    passed
+}
+
 impl From<Verdict> for CliError {
     fn from(verdict: Verdict) -> Self {
         let refused = |code: &str, remedy: &str| Refused {
@@ -61,14 +71,8 @@ impl From<Verdict> for CliError {
             remedy: Some(remedy.to_owned()),
         };
         match verdict.fault {
-            Fault::Tampered => Self::Tampered(refused(
-                "audit-tampered",
-                "keep the file as it is, as evidence; compare it with backups and with what other parties remember",
-            )),
-            Fault::Unverifiable => Self::Unverifiable(refused(
-                "audit-unverifiable",
-                "ask another party for its file, which it makes with sealwort audit witnessed, and give it with --witness",
-            )),
+            Fault::Tampered => Self::Tampered(refused("audit-tampered", TAMPERED)),
+            Fault::Unverifiable => Self::Unverifiable(refused("audit-unverifiable", UNVERIFIABLE)),
         }
     }
 }
@@ -87,3 +91,8 @@ fn vouching(passed: &Passed) -> String {
         ),
     }
 }
+
+pub(crate) const TAMPERED: &str =
+    "keep the file as it is, as evidence; compare it with backups and with what other parties remember";
+pub(crate) const UNVERIFIABLE: &str =
+    "ask another party for its file, which it makes with sealwort audit witnessed, and give it with --witness";

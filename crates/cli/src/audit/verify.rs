@@ -85,7 +85,7 @@ fn access_log(file: &Path, root: &Path, files: &[WitnessFile], output: Output) -
 }
 
 /// Walks a whole log. Nothing of it is shown, so nothing is entered either, and a log that was altered is not touched.
-async fn whole(log: &Log, files: &[WitnessFile]) -> Result<Passed, CliError> {
+pub(super) async fn whole(log: &Log, files: &[WitnessFile]) -> Result<Passed, CliError> {
     let origin = log.origin();
     let (mut known, mut vouching) = (Vec::new(), BTreeMap::<String, u64>::new());
     // All of these before the own checkpoint, which may move on while the service runs.

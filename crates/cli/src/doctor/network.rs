@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, header};
-use sealwort_net::client::{Body, Endpoint, HopClient, HopError};
+use sealwort_net::client::{Body, Endpoint, Endpoints, HopClient, HopError};
 use sealwort_net::tls::{Credentials, ExpectedPeer, SharedTrust, authority_client_config, client_config};
 use sealwort_net::{Clock, SystemClock, crl};
 use sealwort_pki::enrolment::{CRL_MESSAGE_BYTES_MAX, CRL_PATH};
@@ -121,11 +121,14 @@ async fn peer(
     trust: &SharedTrust,
 ) -> Result<String, CliError> {
     let name: PartyName = name.parse().map_err(|error| CliError::Local(format!("{role}.name: {error}")))?;
-    let endpoint: Endpoint = url.parse()?;
+    let endpoints: Endpoints = url.parse()?;
     let client = HopClient::new(client_config(Some(credentials), trust, ExpectedPeer::named(role, name))?);
-    let connection = client.connect(&endpoint).await?;
-    let found = connection.require_peer()?.identity();
-    Ok(format!("{found} at {endpoint}"))
+    let mut found = String::new();
+    // Each of several nodes: one that is away would be noticed only when the others are, too.
+    for endpoint in endpoints.iter() {
+        found = client.connect(endpoint).await?.require_peer()?.identity().to_string();
+    }
+    Ok(format!("{found} at {endpoints}"))
 }
 
 /// The authority's clock stands in its answer; a party whose clock is far off is refused as not yet valid.

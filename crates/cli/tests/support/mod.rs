@@ -23,12 +23,16 @@ use std::time::{Duration, Instant};
 pub(crate) use http::{Answer, Client, encode, name_of};
 use serde_json::{Value, json};
 
-/// The five parties.
+/// The five parties, and further nodes of two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Party {
     Ca,
     Archive,
     Broker,
+    /// A further node of the archive, of [`World::add_node`].
+    SecondArchive,
+    /// A further node of the broker.
+    SecondBroker,
     /// Gateway of hospital A.
     HospitalA,
     /// Gateway of hospital B.
@@ -36,7 +40,7 @@ pub(crate) enum Party {
 }
 
 impl Party {
-    /// In the order in which they are started.
+    /// The five, in the order in which they are started.
     pub(crate) const ALL: [Self; 5] = [Self::Ca, Self::Archive, Self::Broker, Self::HospitalA, Self::HospitalB];
 
     /// Folder, log and party name.
@@ -45,6 +49,8 @@ impl Party {
             Self::Ca => "ca",
             Self::Archive => "archive",
             Self::Broker => "broker",
+            Self::SecondArchive => "archive-2",
+            Self::SecondBroker => "broker-2",
             Self::HospitalA => "hospital-a",
             Self::HospitalB => "hospital-b",
         }
@@ -53,6 +59,8 @@ impl Party {
     pub(crate) fn role(self) -> &'static str {
         match self {
             Self::HospitalA | Self::HospitalB => "gateway",
+            Self::SecondArchive => "archive",
+            Self::SecondBroker => "broker",
             other => other.name(),
         }
     }
@@ -138,6 +146,19 @@ impl World {
             world.tokens.insert(hospital, token);
         }
         world
+    }
+
+    /// Starts a further node of a party on the same database. Its folder is a copy.
+    pub(crate) fn add_node(&mut self, of: Party, node: Party) {
+        let (from, to) = (self.folder(of), self.folder(node));
+        fs::create_dir(&to).unwrap();
+        for file in fs::read_dir(from).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file()) {
+            fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+        }
+        self.options.insert(node, self.options[&of].clone());
+        self.set(node, "folder", json!(to));
+        self.set(node, node.listen_key(), json!("127.0.0.1:0"));
+        self.launch(node);
     }
 
     // ---- places ----
@@ -392,7 +413,7 @@ impl Drop for World {
             let _ = process.child.wait();
         }
         if std::thread::panicking() {
-            for party in Party::ALL {
+            for party in Party::ALL.into_iter().chain([Party::SecondArchive, Party::SecondBroker]) {
                 let log = self.log_text(party);
                 let from = log.len().saturating_sub(LOG_TAIL_BYTES);
                 let from = (from..log.len()).find(|at| log.is_char_boundary(*at)).unwrap_or(0);

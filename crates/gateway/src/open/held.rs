@@ -18,11 +18,13 @@ use crate::session::Session;
 use crate::trail::Granted;
 use crate::user::Asking;
 use crate::view::PatientView;
-/// What was read, over which session, at which count of changes its reading began, and for whom.
+/// What was read, over which session, since when notices were heard when its reading began, at which count of changes
+/// that was, and for whom.
 #[derive(Clone)]
 pub(super) struct HeldView {
     pub(super) view: Arc<PatientView>,
     session: Arc<Session>,
+    heard_since: Option<u64>,
     changes: u64,
     /// Users for whom broker and archive gave an authority: all logs name everybody who looks.
     users: HashMap<String, Admitted>,
@@ -306,23 +308,26 @@ impl Slot {
         let unchanged = held.changes == self.changes.load(Ordering::Acquire);
         let admitted = held.users.get(user).filter(|admitted| now < admitted.until)?;
         let lease = || Lease::new(self, consents, Arc::clone(&held.session));
-        (unchanged && held.session.vouches(now)).then(|| (Arc::clone(&held.view), admitted.granted, lease()))
+        let heard = held.heard_since.is_some() && held.session.heard_since() == held.heard_since;
+        (unchanged && heard && held.session.is_live(now)).then(|| (Arc::clone(&held.view), admitted.granted, lease()))
     }
 
     /// Holds what was read for this user, beside those for whom the same was read before.
     pub(super) fn hold(
         &self,
         view: &Arc<PatientView>,
-        session: Arc<Session>,
+        (session, heard_since): (Arc<Session>, Option<u64>),
         changes: u64,
         (user, granted): (&str, Granted),
         now: UnixTime,
     ) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let still = held.take().filter(|held| held.changes == changes && Arc::ptr_eq(&held.session, &session));
+        let still = held.take().filter(|held| {
+            held.changes == changes && held.heard_since == heard_since && Arc::ptr_eq(&held.session, &session)
+        });
         let mut users = still.map(|held| held.users).unwrap_or_default();
         users.retain(|_, admitted| now < admitted.until);
         users.insert(user.to_owned(), Admitted { until: view.expires, granted });
-        *held = Some(HeldView { view: Arc::clone(view), session, changes, users });
+        *held = Some(HeldView { view: Arc::clone(view), session, heard_since, changes, users });
     }
 }

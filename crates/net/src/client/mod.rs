@@ -4,6 +4,7 @@
 
 mod body;
 mod connection;
+mod endpoints;
 mod error;
 mod stream;
 pub mod web;
@@ -29,6 +30,7 @@ use crate::transport::{Socket, connect_simulated};
 pub use axum::body::Body;
 pub use body::ResponseBody;
 pub use connection::{CloseReason, Connection, Response};
+pub use endpoints::Endpoints;
 pub use error::{HopError, Phase};
 
 /// Host and port of a peer.

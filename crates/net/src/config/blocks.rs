@@ -128,6 +128,21 @@ impl Serialize for DatabaseUrl {
     }
 }
 
+/// `[health]`: what load balancers ask, and the time that they have to notice that the service stops.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthConfig {
+    /// Where `/livez` and `/readyz` are answered over plain HTTP; absent for nowhere but on the service's own port.
+    pub address: Option<std::net::SocketAddr>,
+    /// How long the service goes on, not ready, when it is told to stop.
+    pub drain_delay: Interval,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Self { address: None, drain_delay: Interval::from_secs(0) }
+    }
+}
+
 /// `[log]`: what is written to standard error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogConfig {

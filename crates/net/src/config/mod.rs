@@ -18,7 +18,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use blocks::{
-    AuditConfig, CaConfig, Color, DatabaseUrl, LimitsConfig, ListenConfig, LogConfig, LogFormat, StoreConfig,
+    AuditConfig, CaConfig, Color, DatabaseUrl, HealthConfig, LimitsConfig, ListenConfig, LogConfig, LogFormat,
+    StoreConfig,
 };
 pub use error::{ConfigError, Origin};
 pub use quantity::{ByteCount, Interval};

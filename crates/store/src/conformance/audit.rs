@@ -69,9 +69,15 @@ pub async fn audit_store(store: &dyn AuditStore) {
     });
     assert_eq!(store.audit_hashes(&[103]).await.unwrap(), []);
 
-    store.put_cosigned(kept(3, "one")).await.unwrap();
-    store.put_cosigned(kept(103, "two")).await.unwrap();
-    store.put_cosigned(kept(103, "three")).await.unwrap();
+    for (size, before, note) in [(3, None, Some("one")), (103, None, Some("two")), (103, Some("two"), None)] {
+        let before = before.map(|note| kept(size, note));
+        let make = move |found: Option<&KeptCheckpoint>| {
+            assert_eq!(found, before.as_ref(), "it is made of what is kept");
+            note.map(|note| kept(size, note))
+        };
+        store.put_cosigned(size, Box::new(make)).await.unwrap();
+    }
+    store.put_cosigned(103, Box::new(|_| Some(kept(103, "three")))).await.unwrap();
     assert_eq!(store.cosigned(0, 9).await.unwrap(), [kept(3, "one"), kept(103, "three")]);
     assert_eq!(store.cosigned(4, 9).await.unwrap(), [kept(103, "three")]);
 

@@ -1,12 +1,14 @@
 //! The audit log.
 
 use async_trait::async_trait;
-use sealwort_audit::{Hashes, Row};
+use sealwort_audit::{Hashes, Question, Row};
 use sealwort_proto::Digest;
 
 use super::MemoryStore;
 use crate::audit::check;
-use crate::{AuditAppended, AuditBatch, AuditQuery, AuditStore, KeptCheckpoint, StoreError};
+use crate::{
+    AppendUpon, AuditAppended, AuditBatch, AuditQuery, AuditStore, Cosign, KeptCheckpoint, Standing, StoreError,
+};
 
 use std::collections::BTreeMap;
 
@@ -18,6 +20,13 @@ pub(super) struct Audit {
     cosigned: BTreeMap<u64, String>,
     remembered: BTreeMap<String, BTreeMap<u64, String>>,
     chains: BTreeMap<Digest, Vec<u8>>,
+}
+
+impl Audit {
+    fn hashes(&self, numbers: &[u64]) -> Vec<(u64, Hashes)> {
+        let row = |number: &u64| self.rows.get(usize::try_from(*number).ok()?);
+        numbers.iter().filter_map(row).map(|row| (row.number, row.hashes.clone())).collect()
+    }
 }
 
 #[async_trait]
@@ -36,6 +45,27 @@ impl AuditStore for MemoryStore {
         Ok(append.await)
     }
 
+    async fn append_audit_upon(&self, known: Option<KeptCheckpoint>, make: AppendUpon) -> Result<(), StoreError> {
+        let append = self.commit(|content| {
+            let audit = &mut content.audit;
+            let size = audit.rows.len() as u64;
+            let standing = (known.is_none() || known != audit.newest).then(|| Standing {
+                size,
+                newest: audit.newest.clone(),
+                hashes: audit.hashes(&Question::Root { size }.needs()),
+                chains: Vec::new(),
+            });
+            let Some(batch) = make(standing.as_ref()) else { return Ok(()) };
+            if check(&batch)? != size {
+                return Err(StoreError::Conflict("the entries do not follow the last one"));
+            }
+            audit.rows.extend(batch.rows);
+            audit.newest = Some(batch.checkpoint);
+            Ok(())
+        });
+        append.await
+    }
+
     async fn audit_size(&self) -> Result<u64, StoreError> {
         Ok(self.content().audit.rows.len() as u64)
     }
@@ -47,17 +77,21 @@ impl AuditStore for MemoryStore {
     }
 
     async fn audit_hashes(&self, numbers: &[u64]) -> Result<Vec<(u64, Hashes)>, StoreError> {
-        let content = self.content();
-        let row = |number: &u64| content.audit.rows.get(usize::try_from(*number).ok()?);
-        Ok(numbers.iter().filter_map(row).map(|row| (row.number, row.hashes.clone())).collect())
+        Ok(self.content().audit.hashes(numbers))
     }
 
     async fn newest_checkpoint(&self) -> Result<Option<KeptCheckpoint>, StoreError> {
         Ok(self.content().audit.newest.clone())
     }
 
-    async fn put_cosigned(&self, checkpoint: KeptCheckpoint) -> Result<(), StoreError> {
-        self.commit(|content| content.audit.cosigned.insert(checkpoint.size, checkpoint.note)).await;
+    async fn put_cosigned(&self, size: u64, make: Cosign) -> Result<(), StoreError> {
+        self.commit(|content| {
+            let note = content.audit.cosigned.get(&size).cloned();
+            if let Some(made) = make(note.map(|note| KeptCheckpoint { size, note }).as_ref()) {
+                content.audit.cosigned.insert(made.size, made.note);
+            }
+        })
+        .await;
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sealwort_proto::receipt::Witness;
 use sealwort_proto::{DepositId, Digest, EmergencyId, Locator, Pseudonym};
 
-use crate::{NewEmergency, OutboxItem, Patient, RosterKind, StoredEntry, Tombstone, WrappedHalf};
+use crate::{ChangeStore, NewEmergency, OutboxItem, Patient, RosterKind, StoredEntry, Tombstone, WrappedHalf};
 
 /// Something to wait for at each side of a commit.
 pub type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -54,6 +54,8 @@ struct Log {
     entries: Vec<(Digest, StoredEntry)>,
     deposits: BTreeMap<DepositId, Witness>,
 }
+
+impl ChangeStore for MemoryStore {}
 
 impl MemoryStore {
     /// An empty one.

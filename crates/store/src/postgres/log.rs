@@ -8,6 +8,7 @@ use sqlx::Row as _;
 
 use super::PostgresStore;
 use crate::database::{fixed, limit, signed, unsigned, witness};
+use crate::key::Key;
 use crate::{Append, Appended, LogStore, StoreError, StoredEntry};
 
 #[async_trait]
@@ -63,7 +64,7 @@ impl LogStore for PostgresStore {
 
     async fn put_author(&self, key: Digest, chain: Vec<u8>) -> Result<(), StoreError> {
         self.writer
-            .submit(move |c| {
+            .submit_with(vec![Key::author(key)], move |c| {
                 async move {
                     sqlx::query("INSERT INTO author (key, chain) VALUES ($1, $2) ON CONFLICT DO NOTHING")
                         .bind(key.as_bytes().to_vec())

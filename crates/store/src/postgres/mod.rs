@@ -1,33 +1,46 @@
-//! The back end on a PostgreSQL server: the tables of the embedded one, partitioned by hash of the pseudonym. One
-//! process writes to a database; the server itself refuses a second one, by an advisory lock that the connection holds
-//! through which everything is written.
+//! The back end on a PostgreSQL server: the tables of the embedded one, partitioned by hash of the pseudonym. Several
+//! processes may write to a database, the nodes of one party. A transaction takes advisory locks of all patients that it
+//! is about before it reads anything, so that what is appended on a condition is judged by what all others committed.
 
 mod append;
 mod audit;
+mod changes;
 mod destroy;
 #[path = "../relational/emergency.rs"]
 mod emergency;
 mod engine;
 #[path = "../relational/erase.rs"]
 mod erase;
+#[path = "../relational/half.rs"]
+mod half;
 mod log;
 #[path = "../relational/patient.rs"]
 mod patient;
+mod readers;
+#[path = "../relational/rows.rs"]
+pub(crate) mod rows;
+mod rows_dialect;
 mod schema;
 mod server;
 #[path = "../relational/audit.rs"]
 mod trail;
 mod url;
+pub(crate) mod whole;
 #[path = "../relational/witness.rs"]
 mod witness;
 
-use sqlx::postgres::{PgDatabaseError, PgPool};
+use futures::FutureExt as _;
+use sealwort_proto::Digest;
+use sqlx::Executor as _;
+use sqlx::postgres::PgDatabaseError;
 
 use crate::{DataFolder, DatabaseFault, StoreError};
 use PostgresAudit as Audit;
 use PostgresStore as Store;
 pub use audit::PostgresAudit;
+use changes::tell;
 use engine::{PostgresEngine, Writer};
+use readers::{Readers, in_time};
 use sqlx::PgConnection as Connection;
 use sqlx::Postgres as Driver;
 use sqlx::postgres::PgRow as DriverRow;
@@ -35,31 +48,32 @@ pub use url::Database;
 
 /// What a damaged audit log is called.
 const AUDIT_PLACE: &str = "audit_entry";
+/// Connections that read, of the store and of the audit log.
+const READERS_MAX: u32 = 8;
 
 /// One party's database, which implements the traits of broker and archive.
 #[derive(Clone)]
 pub struct PostgresStore {
     writer: Writer,
-    readers: PgPool,
+    readers: Readers,
     database: Database,
+    known: schema::Known,
 }
 
 impl PostgresStore {
-    /// Takes the database of a folder, making its tables where it is new. What was used by another party, by another
-    /// folder or by a newer version is an error and stays as it is.
+    /// Opens the database of a folder, making its tables where it is new, also beside other nodes whose folders are
+    /// copies of one. What was used by another party, by another folder or by a newer version is an error and stays as it
+    /// is.
     pub async fn open(folder: &mut DataFolder, database: &Database) -> Result<Self, StoreError> {
-        let mut connection = engine::own(database).await?;
-        schema::inspect(&mut connection, database, folder).await?;
-        schema::migrate(&mut connection, database, schema::newest()).await?;
-        schema::claim(&mut connection, folder).await?;
-        let readers = database.readers().await?;
-        let writer = Writer::spawn(PostgresEngine::owner(connection, database.clone()));
-        Ok(Self { writer, readers, database: database.clone() })
+        let (connection, known) = engine::enter(database, folder).await?;
+        let readers = Readers::of(database, &known, READERS_MAX);
+        let writer = Writer::spawn(PostgresEngine::node(connection, database.clone(), known.clone()));
+        Ok(Self { writer, readers, database: database.clone(), known })
     }
 
     /// The audit log, which lies in the same database.
     pub async fn audit(&self) -> Result<PostgresAudit, StoreError> {
-        PostgresAudit::open(&self.database).await
+        PostgresAudit::of_node(&self.database, self.known.clone()).await
     }
 
     /// Brings a database that nobody uses to another format, 0 for none; an older version can then open it. Going back
@@ -67,6 +81,16 @@ impl PostgresStore {
     pub async fn migrate(database: &Database, format: i64) -> Result<(), StoreError> {
         let mut connection = engine::own(database).await?;
         schema::migrate(&mut connection, database, format).await
+    }
+
+    /// Until it is known whether the key changed, either key may be the one that a new connection finds.
+    async fn adopt_keys(&self, keys: Vec<Digest>) -> Result<(), StoreError> {
+        let (newest, database) = (keys.first().copied().into_iter().collect(), self.database.clone());
+        self.known.set_keys(keys.clone());
+        let adopt = self.writer.submit(move |c| async move { schema::adopt(c, &database, &keys).await }.boxed());
+        adopt.await?;
+        self.known.set_keys(newest);
+        Ok(())
     }
 
     /// Waits for the reads under way, finishes the writes that were accepted, and gives the database free.
@@ -82,6 +106,7 @@ pub(crate) fn failed(told: &PgDatabaseError) -> StoreError {
     match told.code() {
         "53100" => StoreError::Full,
         "25006" => DatabaseFault::ReadOnly.into(),
+        "55P03" => DatabaseFault::Held.into(),
         code if code.starts_with("08") || code.starts_with("57P") => {
             DatabaseFault::Lost { reason: told.message().to_owned() }.into()
         }
@@ -89,12 +114,18 @@ pub(crate) fn failed(told: &PgDatabaseError) -> StoreError {
     }
 }
 
+/// Runs statements that answer nothing.
+async fn script(c: &mut Connection, statements: &str) -> Result<(), StoreError> {
+    c.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()))).await?;
+    Ok(())
+}
+
 /// Numbers of the advisory locks: "SLWT" and one more.
 mod locks {
-    /// Held for as long as a process writes to the database.
-    pub(super) const OWNER: i64 = 0x534c_5754_0000_0001;
+    /// Held by every node for as long as it is connected, shared; by who changes the tables alone.
+    pub(super) const NODES: i64 = 0x534c_5754_0000_0001;
     /// Held while tables are changed.
     pub(super) const MIGRATION: i64 = 0x534c_5754_0000_0002;
-    /// Held in each transaction upon the audit log, because `sealwort audit` appends beside the service.
+    /// Held in each transaction upon the audit log, which stays one however many nodes append.
     pub(super) const AUDIT: i64 = 0x534c_5754_0000_0003;
 }

@@ -1,8 +1,13 @@
 //! The tables, how an older database becomes a newer one and back, and whose they are.
 
-use sqlx::{Executor as _, PgConnection, Row as _};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Database, locks};
+use sealwort_proto::Digest;
+use sqlx::{PgConnection, Row as _};
+
+use super::whole::Move;
+use super::{Database, locks, script, whole};
+use crate::database::fixed;
 use crate::folder::Content;
 use crate::{DataFolder, DatabaseFault, StoreError};
 
@@ -135,11 +140,12 @@ const STEPS: [Step; 2] = [
     },
 ];
 
-/// What every format has: its number, and whose database this is.
+/// What every format has: its number, whose database this is, and the name of the key-encryption key in use.
 const BOOK: &str = "
     CREATE SCHEMA IF NOT EXISTS sealwort;
     CREATE TABLE IF NOT EXISTS format (version bigint PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now());
-    CREATE TABLE IF NOT EXISTS party (role text NOT NULL, id text NOT NULL);";
+    CREATE TABLE IF NOT EXISTS party (role text NOT NULL, id text NOT NULL);
+    ALTER TABLE party ADD COLUMN IF NOT EXISTS key bytea;";
 
 /// The newest format.
 pub(super) fn newest() -> i64 {
@@ -154,10 +160,10 @@ pub(super) async fn migrate(c: &mut PgConnection, database: &Database, target: i
             "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({})",
             locks::MIGRATION
         );
-        script(c, lock).await?;
+        script(c, &lock).await?;
         let found = check(c, database).await?;
         if found == target {
-            return script(c, "COMMIT".to_owned()).await;
+            return script(c, "COMMIT").await;
         }
         let number = if found < target { found } else { found - 1 };
         let step = usize::try_from(number).ok().and_then(|number| STEPS.get(number));
@@ -166,21 +172,21 @@ pub(super) async fn migrate(c: &mut PgConnection, database: &Database, target: i
             let book = if found == 0 { BOOK } else { "" };
             script(
                 c,
-                format!("{book} {} INSERT INTO format (version) VALUES ({target});", step.up, target = number + 1),
+                &format!("{book} {} INSERT INTO format (version) VALUES ({target});", step.up, target = number + 1),
             )
             .await?;
         } else {
             for table in step.drops {
                 let held = format!("SELECT EXISTS (SELECT FROM {table})");
                 if sqlx::query(sqlx::AssertSqlSafe(held)).fetch_one(&mut *c).await?.try_get(0)? {
-                    script(c, "ROLLBACK".to_owned()).await?;
+                    script(c, "ROLLBACK").await?;
                     let (at, table) = (database.to_string(), (*table).to_owned());
                     return Err(DatabaseFault::NotEmpty { at, table }.into());
                 }
             }
-            script(c, format!("{} DELETE FROM format WHERE version = {found};", step.down)).await?;
+            script(c, &format!("{} DELETE FROM format WHERE version = {found};", step.down)).await?;
         }
-        script(c, "COMMIT".to_owned()).await?;
+        script(c, "COMMIT").await?;
         tracing::info!(%database, from = found, to = if found < target { found + 1 } else { found - 1 }, "the tables have a new format");
     }
 }
@@ -197,11 +203,87 @@ pub(super) async fn check(c: &mut PgConnection, database: &Database) -> Result<i
     Ok(found)
 }
 
+/// What a database was found to be when it was opened: what a later connection leads to must be the same.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) id: String,
+    /// Names of key-encryption keys, one of which must be the one that the party's halves are wrapped under; none for who
+    /// wraps nothing.
+    pub(super) keys: Arc<Mutex<Vec<Digest>>>,
+}
+
+impl Known {
+    pub(super) fn set_keys(&self, keys: Vec<Digest>) {
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+}
+
+/// A database with all its tables, for who wraps nothing.
+pub(super) async fn known(c: &mut PgConnection, database: &Database) -> Result<Known, StoreError> {
+    let Some(id) = whole::id(c).await? else {
+        return Err(StoreError::Move(format!("{database} holds no data yet: start the service first")));
+    };
+    Ok(Known { id, keys: Arc::default() })
+}
+
+/// Refuses what a new connection leads to where that is not what was opened, as after a move of the data, a change of
+/// tables or keys while the connection was lost, or a failover to another database.
+pub(super) async fn recognize(c: &mut PgConnection, database: &Database, known: &Known) -> Result<(), StoreError> {
+    let format = check(c, database).await?;
+    whole::check(c, database, Some(&known.id)).await?;
+    let changed = |reason| Err(DatabaseFault::Moving { at: database.to_string(), reason }.into());
+    if format != newest() {
+        return changed("its tables were brought to an older format; restart the service");
+    }
+    if whole::id(c).await?.as_ref() != Some(&known.id) {
+        return changed("it is another one than when the service started");
+    }
+    let keys = known.keys.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let key = key(c).await?;
+    if keys.is_empty() || key.is_none_or(|key| keys.contains(&key)) { Ok(()) } else { changed(OTHER_KEY) }
+}
+
+const OTHER_KEY: &str = "its halves of keys are wrapped under a key-encryption key that the data folder does not have; \
+     copy kek.key from the folder of the node that works, and start again";
+
+/// The name of the key-encryption key that all halves are wrapped under.
+async fn key(c: &mut PgConnection) -> Result<Option<Digest>, StoreError> {
+    let row = sqlx::query("SELECT key FROM party").fetch_optional(c).await?;
+    let Some(row) = row else { return Ok(None) };
+    row.try_get::<Option<&[u8]>, _>(0)?.map(|key| fixed(key, Digest::from_slice)).transpose()
+}
+
+/// Says under which of these keys, the newest first, everything is wrapped from now on; the first one. Where that changes,
+/// no other node may be connected: it would wrap under a key that this one is about to retire. Within a transaction of
+/// a connection that is a node's.
+pub(super) async fn adopt(c: &mut PgConnection, database: &Database, keys: &[Digest]) -> Result<(), StoreError> {
+    let Some(newest) = keys.first() else { return Ok(()) };
+    // Whoever comes at the same time waits.
+    let row = sqlx::query("SELECT key FROM party FOR UPDATE").fetch_optional(&mut *c).await?;
+    let before: Option<Vec<u8>> = row.map(|row| row.try_get(0)).transpose()?.flatten();
+    match before {
+        Some(before) if before == newest.as_bytes() => return Ok(()),
+        Some(before) if !keys.iter().any(|key| before == key.as_bytes()) => {
+            return Err(DatabaseFault::Moving { at: database.to_string(), reason: OTHER_KEY }.into());
+        }
+        Some(_) => {
+            let alone = sqlx::query("SELECT pg_try_advisory_xact_lock($1)").bind(locks::NODES).fetch_one(&mut *c);
+            if !alone.await?.try_get(0)? {
+                let reason = "the key-encryption key changes while no other node is connected; stop the other nodes";
+                return Err(DatabaseFault::Moving { at: database.to_string(), reason }.into());
+            }
+        }
+        None => {}
+    }
+    sqlx::query("UPDATE party SET key = $1").bind(newest.as_bytes().to_vec()).execute(c).await?;
+    Ok(())
+}
+
 /// Refuses a database that is another party's, or not the one that the folder was used with. Changes nothing.
 pub(super) async fn inspect(c: &mut PgConnection, database: &Database, folder: &DataFolder) -> Result<(), StoreError> {
     check(c, database).await?;
     let found = if exists(c, "party").await? {
-        sqlx::query("SELECT role, id FROM party").fetch_optional(c).await?
+        sqlx::query("SELECT role, id FROM party").fetch_optional(&mut *c).await?
     } else {
         None
     };
@@ -217,29 +299,52 @@ pub(super) async fn inspect(c: &mut PgConnection, database: &Database, folder: &
         let (at, expected) = (database.to_string(), folder.role().to_owned());
         return Err(DatabaseFault::WrongRole { at, expected, found: role.clone() }.into());
     }
+    let known = match folder.content() {
+        Content::Database(id) => Some(id.as_str()),
+        Content::New | Content::Claiming(_) | Content::Embedded | Content::Leaving(_) => None,
+    };
+    whole::check(c, database, known).await?;
     match (folder.content(), found) {
-        (Content::Embedded, _) => replaced("the folder has an embedded store, and nothing moves it by itself"),
+        (Content::New, Some(_)) => replaced(FURTHER),
+        (Content::Claiming(own), Some((_, id))) if *own != id => replaced(FURTHER),
+        (Content::Embedded | Content::Leaving(_), _) => {
+            replaced("the folder has an embedded store, and nothing moves it by itself: sealwort store migrate")
+        }
         (Content::Database(_), None) => replaced("this one is empty; restore it from a backup"),
         (Content::Database(before), Some((_, id))) if *before != id => replaced("this one was made for another folder"),
         _ => Ok(()),
     }
 }
 
-/// Writes down whose database this is, in it and in the folder. A crash may come between the two.
-pub(super) async fn claim(c: &mut PgConnection, folder: &mut DataFolder) -> Result<(), StoreError> {
-    let claim = "INSERT INTO party (role, id) SELECT $1, gen_random_uuid()::text WHERE NOT EXISTS (SELECT FROM party)";
-    sqlx::query(claim).bind(folder.role().to_owned()).execute(&mut *c).await?;
-    let id: String = sqlx::query("SELECT id FROM party").fetch_one(c).await?.try_get(0)?;
-    folder.mark(Content::Database(id))
+/// The keys lie in the folder: with others a further node could open nothing of what is there.
+const FURTHER: &str = "this one was made for another folder; a further node starts from a copy of that one";
+
+/// Whether it has the newest tables and a party that it belongs to.
+pub(super) async fn is_ready(c: &mut PgConnection, database: &Database) -> Result<bool, StoreError> {
+    let newest = check(c, database).await? == newest();
+    Ok(newest && sqlx::query("SELECT EXISTS (SELECT FROM party)").fetch_one(c).await?.try_get(0)?)
 }
 
-async fn exists(c: &mut PgConnection, table: &str) -> Result<bool, StoreError> {
+/// Writes down whose database this is, in it and in the folder, which was inspected. A crash may come between the two.
+/// What is opened by its owner is not being filled any more, even where the move's last step is missing.
+pub(super) async fn claim(c: &mut PgConnection, folder: &mut DataFolder) -> Result<(), StoreError> {
+    if *folder.content() == Content::New {
+        let id: String = sqlx::query("SELECT gen_random_uuid()::text").fetch_one(&mut *c).await?.try_get(0)?;
+        folder.mark(Content::Claiming(id))?;
+    }
+    if let Content::Claiming(id) = folder.content().clone() {
+        let claim = "INSERT INTO party (role, id) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM party)";
+        sqlx::query(claim).bind(folder.role().to_owned()).bind(id.clone()).execute(&mut *c).await?;
+        folder.mark(Content::Database(id))?;
+    }
+    if let Content::Database(id) = folder.content() {
+        whole::forget(c, &Move::Filling(id.clone())).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn exists(c: &mut PgConnection, table: &str) -> Result<bool, StoreError> {
     let row =
         sqlx::query("SELECT to_regclass('sealwort.' || $1) IS NOT NULL").bind(table.to_owned()).fetch_one(c).await?;
     Ok(row.try_get(0)?)
-}
-
-async fn script(c: &mut PgConnection, statements: String) -> Result<(), StoreError> {
-    c.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statements))).await?;
-    Ok(())
 }

@@ -25,9 +25,22 @@ pub(super) async fn connect(options: &PgConnectOptions, at: &str) -> Result<PgCo
     let mut connection = match connected {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return Err(refused(&error, at).into()),
-        Err(_) => return Err(unreachable(format!("no answer within {} seconds", PATIENCE.as_secs())).into()),
+        Err(_) => return Err(unreachable(silence()).into()),
     };
-    let row = sqlx::query(LOOK).fetch_one(&mut connection).await?;
+    match tokio::time::timeout(PATIENCE, look(&mut connection, at)).await {
+        Ok(looked) => looked?,
+        Err(_) => return Err(unreachable(silence()).into()),
+    }
+    Ok(connection)
+}
+
+fn silence() -> String {
+    format!("no answer within {} seconds", PATIENCE.as_secs())
+}
+
+/// Refuses a server that takes no writes, or may lose them.
+pub(super) async fn look(connection: &mut PgConnection, at: &str) -> Result<(), StoreError> {
+    let row = sqlx::query(LOOK).fetch_one(connection).await?;
     if row.try_get(0)? {
         return Err(DatabaseFault::ReadOnly.into());
     }
@@ -44,9 +57,10 @@ pub(super) async fn connect(options: &PgConnectOptions, at: &str) -> Result<PgCo
         }
     }
     if row.try_get::<i32, _>(3)? < OLDEST {
-        return Err(unreachable("its version is older than PostgreSQL 13".to_owned()).into());
+        let reason = "its version is older than PostgreSQL 13".to_owned();
+        return Err(DatabaseFault::Unreachable { at: at.to_owned(), reason }.into());
     }
-    Ok(connection)
+    Ok(())
 }
 
 fn refused(error: &sqlx::Error, at: &str) -> DatabaseFault {

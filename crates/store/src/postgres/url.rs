@@ -4,19 +4,15 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use ::url::{Host, Url};
+use sealwort_proto::crypto::random;
 use sqlx::ConnectOptions as _;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::server;
 use crate::{DatabaseFault, StoreError};
 
-/// Connections that read.
-const READERS_MAX: u32 = 8;
-/// How long a reading waits for one of them.
-const READER_PATIENCE: Duration = Duration::from_secs(10);
 const PORT: u16 = 5432;
 
 /// A database on a PostgreSQL server. It shows itself without user and password.
@@ -66,7 +62,7 @@ impl Database {
             .username(&user)
             .database(&name)
             .port(port)
-            .application_name("sealwort")
+            .application_name(&format!("sealwort {}", hex::encode(random::<4>())))
             .options(SESSION)
             .disable_statement_logging();
         let password = match (password, parsed.password()) {
@@ -108,22 +104,22 @@ impl Database {
         Box::pin(server::connect(&self.options, &self.at)).await
     }
 
-    /// Connections for reading, which are looked at before each use: they may have gone with a server that restarted.
-    pub(super) async fn readers(&self) -> Result<PgPool, StoreError> {
-        let pool = PgPoolOptions::new().max_connections(READERS_MAX).acquire_timeout(READER_PATIENCE);
-        Ok(Box::pin(pool.connect_with((*self.options).clone())).await?)
+    /// How a connection is made.
+    pub(super) fn options(&self) -> PgConnectOptions {
+        (*self.options).clone()
     }
 }
 
 /// Whether this build can speak TLS to a server.
 const TLS: bool = true;
 
-/// Every connection's settings. A statement that takes longer, or a client that is gone, gives its locks free.
+/// Every connection's settings. A statement that takes longer, or a client that is gone or stands still, gives its locks
+/// free: other nodes wait for them, and longer than a node may stand still in the middle of a transaction.
 const SESSION: [(&str, &str); 7] = [
     ("search_path", "sealwort"),
     ("statement_timeout", "30s"),
-    ("lock_timeout", "10s"),
-    ("idle_in_transaction_session_timeout", "60s"),
+    ("lock_timeout", "20s"),
+    ("idle_in_transaction_session_timeout", "10s"),
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),

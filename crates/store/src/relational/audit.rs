@@ -6,10 +6,12 @@ use sealwort_audit::{Hashes, Index, Question, Row};
 use sealwort_proto::Digest;
 use sqlx::{QueryBuilder, Row as _};
 
-use super::{AUDIT_PLACE, Audit, Connection, Driver, DriverRow};
+use super::{AUDIT_PLACE, Audit, Connection, Driver, DriverRow, in_time};
 use crate::audit::check;
 use crate::database::{fixed, limit, signed, unsigned};
-use crate::{AuditAppended, AuditBatch, AuditQuery, AuditStore, KeptCheckpoint, Standing, StoreError};
+use crate::{
+    AppendUpon, AuditAppended, AuditBatch, AuditQuery, AuditStore, Cosign, KeptCheckpoint, Standing, StoreError,
+};
 
 impl Audit {
     /// Appends what `make` makes of the log as it stands; nobody comes in between. This is for a process beside the
@@ -32,24 +34,28 @@ impl AuditStore for Audit {
         self.writer.submit(move |c| append(c, first, batch).boxed()).await
     }
 
+    async fn append_audit_upon(&self, known: Option<KeptCheckpoint>, make: AppendUpon) -> Result<(), StoreError> {
+        self.writer.submit(move |c| append_upon(c, known, make).boxed()).await
+    }
+
     async fn audit_size(&self) -> Result<u64, StoreError> {
-        size(&mut *self.readers.acquire().await?).await
+        in_time(size(&mut *self.readers.acquire().await?)).await
     }
 
     async fn audit_rows(&self, query: AuditQuery, most: usize) -> Result<Vec<Row>, StoreError> {
-        rows(&mut *self.readers.acquire().await?, &query, most).await
+        in_time(rows(&mut *self.readers.acquire().await?, &query, most)).await
     }
 
     async fn audit_hashes(&self, numbers: &[u64]) -> Result<Vec<(u64, Hashes)>, StoreError> {
-        hashes(&mut *self.readers.acquire().await?, numbers).await
+        in_time(hashes(&mut *self.readers.acquire().await?, numbers)).await
     }
 
     async fn newest_checkpoint(&self) -> Result<Option<KeptCheckpoint>, StoreError> {
-        newest(&mut *self.readers.acquire().await?).await
+        in_time(newest(&mut *self.readers.acquire().await?)).await
     }
 
-    async fn put_cosigned(&self, checkpoint: KeptCheckpoint) -> Result<(), StoreError> {
-        self.writer.submit(move |c| put_checkpoint(c, 1, checkpoint).boxed()).await
+    async fn put_cosigned(&self, size: u64, make: Cosign) -> Result<(), StoreError> {
+        self.writer.submit(move |c| cosign(c, size, make).boxed()).await
     }
 
     async fn cosigned(&self, from: u64, most: usize) -> Result<Vec<KeptCheckpoint>, StoreError> {
@@ -127,7 +133,7 @@ impl AuditStore for Audit {
     }
 
     async fn audit_chains(&self) -> Result<Vec<Vec<u8>>, StoreError> {
-        chains(&mut *self.readers.acquire().await?).await
+        in_time(chains(&mut *self.readers.acquire().await?)).await
     }
 }
 
@@ -165,9 +171,7 @@ async fn append_made<T, E>(
     c: &mut Connection,
     make: impl FnOnce(&Standing) -> Result<(AuditBatch, T), E>,
 ) -> Result<Result<T, E>, StoreError> {
-    let size = size(c).await?;
-    let hashes = hashes(c, &Question::Root { size }.needs()).await?;
-    let standing = Standing { size, newest: newest(c).await?, hashes, chains: chains(c).await? };
+    let standing = Standing { chains: chains(c).await?, ..standing(c).await? };
     let (batch, with) = match make(&standing) {
         Ok(appended) => appended,
         Err(refused) => return Ok(Err(refused)),
@@ -176,6 +180,22 @@ async fn append_made<T, E>(
         AuditAppended::Stored => Ok(Ok(with)),
         AuditAppended::Behind { .. } => Err(StoreError::Conflict("the entries do not follow the last one")),
     }
+}
+
+async fn append_upon(c: &mut Connection, known: Option<KeptCheckpoint>, make: AppendUpon) -> Result<(), StoreError> {
+    let is_known = known.is_some() && known == newest(c).await?;
+    let standing = if is_known { None } else { Some(standing(c).await?) };
+    let Some(batch) = make(standing.as_ref()) else { return Ok(()) };
+    match append(c, check(&batch)?, batch).await? {
+        AuditAppended::Stored => Ok(()),
+        AuditAppended::Behind { .. } => Err(StoreError::Conflict("the entries do not follow the last one")),
+    }
+}
+
+async fn standing(c: &mut Connection) -> Result<Standing, StoreError> {
+    let size = size(c).await?;
+    let hashes = hashes(c, &Question::Root { size }.needs()).await?;
+    Ok(Standing { size, newest: newest(c).await?, hashes, chains: Vec::new() })
 }
 
 async fn append(c: &mut Connection, first: u64, batch: AuditBatch) -> Result<AuditAppended, StoreError> {
@@ -211,6 +231,18 @@ async fn append(c: &mut Connection, first: u64, batch: AuditBatch) -> Result<Aud
 
 /// Rows of one statement.
 const ROWS_AT_ONCE: usize = 64;
+
+async fn cosign(c: &mut Connection, size: u64, make: Cosign) -> Result<(), StoreError> {
+    let row = sqlx::query("SELECT size, note FROM audit_checkpoint WHERE cosigned = 1 AND size = $1")
+        .bind(signed(size)?)
+        .fetch_optional(&mut *c)
+        .await?;
+    let kept = row.as_ref().map(checkpoint).transpose()?;
+    match make(kept.as_ref()) {
+        Some(cosigned) => put_checkpoint(c, 1, cosigned).await,
+        None => Ok(()),
+    }
+}
 
 async fn put_checkpoint(c: &mut Connection, cosigned: i64, kept: KeptCheckpoint) -> Result<(), StoreError> {
     sqlx::query(

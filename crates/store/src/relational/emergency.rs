@@ -7,9 +7,10 @@ use sealwort_proto::{EmergencyId, Pseudonym};
 use sqlx::Row as _;
 
 use super::erase::tombstone;
-use super::{DriverRow, Store};
+use super::{DriverRow, Store, tell};
 use crate::database::{signed, unsigned};
-use crate::{EmergencyStore, KeptEmergency, NewEmergency, StoreError};
+use crate::key::Key;
+use crate::{Change, EmergencyStore, KeptEmergency, NewEmergency, StoreError};
 
 const KEPT: &str =
     "SELECT id, patient, hospital, \"user\", user_role, purpose, reason, begun_at FROM emergency WHERE id = $1";
@@ -19,9 +20,9 @@ const UNTOLD: &str = "SELECT id, patient, hospital, \"user\", user_role, purpose
 #[async_trait]
 impl EmergencyStore for Store {
     async fn keep_emergency(&self, emergency: NewEmergency) -> Result<(EmergencyNotice, KeptEmergency), StoreError> {
-        let NewEmergency { notice, tell } = emergency;
+        let NewEmergency { notice, tell: hospital } = emergency;
         self.writer
-            .submit(move |c| {
+            .submit_with(vec![Key::patient(notice.patient), Key::EMERGENCIES], move |c| {
                 async move {
                     if tombstone(&mut *c, notice.patient).await?.is_some() {
                         return Err(StoreError::Conflict("the patient was erased"));
@@ -39,9 +40,12 @@ impl EmergencyStore for Store {
                         .bind(notice.purpose.clone())
                         .bind(notice.reason.clone())
                         .bind(signed(notice.begun_at)?)
-                        .bind(tell)
-                        .execute(c)
+                        .bind(hospital.clone())
+                        .execute(&mut *c)
                         .await?;
+                    if let Some(hospital) = hospital {
+                        tell(c, &Change::Emergency(hospital)).await?;
+                    }
                     Ok((notice, KeptEmergency::New))
                 }
                 .boxed()
@@ -61,7 +65,7 @@ impl EmergencyStore for Store {
     async fn told_emergencies(&self, hospital: &str, told: &[EmergencyId]) -> Result<(), StoreError> {
         let (hospital, told) = (hospital.to_owned(), told.to_vec());
         self.writer
-            .submit(move |c| {
+            .submit_with(vec![Key::EMERGENCIES], move |c| {
                 async move {
                     for id in told {
                         sqlx::query("UPDATE emergency SET tell = NULL WHERE id = $1 AND tell = $2")
@@ -80,7 +84,7 @@ impl EmergencyStore for Store {
     async fn forget_emergencies(&self, before: u64) -> Result<(), StoreError> {
         let before = signed(before)?;
         self.writer
-            .submit(move |c| {
+            .submit_with(vec![Key::EMERGENCIES], move |c| {
                 async move {
                     let forget = sqlx::query("DELETE FROM emergency WHERE tell IS NULL AND begun_at < $1");
                     forget.bind(before).execute(c).await?;

@@ -6,9 +6,9 @@ use sealwort_proto::log::empty;
 use sqlx::{Database, Executor, Row as _};
 
 use super::destroy::{DESTROY, ENTRIES, HEAD};
-use super::{Connection, Driver, DriverRow};
+use super::{Connection, Driver, DriverRow, tell};
 use crate::database::{signed, unsigned, witness};
-use crate::{NewErasure, StoreError, Tombstone};
+use crate::{Change, NewErasure, StoreError, Tombstone};
 
 /// Carries an erasure out, or finds that it was carried out.
 pub(super) async fn run(c: &mut Connection, erasure: &NewErasure) -> Result<Tombstone, StoreError> {
@@ -38,8 +38,9 @@ pub(super) async fn run(c: &mut Connection, erasure: &NewErasure) -> Result<Tomb
         .bind(signed(destroyed.head.sequence)?)
         .bind(destroyed.head.head.as_bytes().to_vec())
         .bind(signed(destroyed.erased_at)?)
-        .execute(c)
+        .execute(&mut *c)
         .await?;
+    tell(c, &Change::Consent(erasure.patient)).await?;
     Ok(Tombstone { erasure: erasure.erasure.clone(), destroyed })
 }
 

@@ -7,16 +7,20 @@ use futures::FutureExt as _;
 use sealwort_proto::{Locator, Pseudonym};
 use sqlx::Row as _;
 
-use super::{Connection, Store, erase};
+use super::{Connection, Store, erase, tell};
 use crate::database::{fixed, signed, unsigned};
+use crate::key::Key;
 use crate::{
-    DirectiveUpdate, NewErasure, NewPatient, Patient, PatientStore, Registered, StoreError, Tombstone, WrappedHalf,
+    Change, DirectiveUpdate, NewErasure, NewPatient, Patient, PatientStore, Registered, StoreError, Tombstone,
+    WrappedHalf,
 };
 
 #[async_trait]
 impl PatientStore for Store {
     async fn register(&self, patient: NewPatient) -> Result<Registered, StoreError> {
-        self.writer.submit(move |c| async move { register(c, &patient).await }.boxed()).await
+        let locators = patient.locators.iter().map(|locator| Key::locator(*locator));
+        let keys = locators.chain([Key::patient(patient.patient)]).collect();
+        self.writer.submit_with(keys, move |c| async move { register(c, &patient).await }.boxed()).await
     }
 
     async fn patient(&self, patient: Pseudonym) -> Result<Option<Patient>, StoreError> {
@@ -35,6 +39,20 @@ impl PatientStore for Store {
         .transpose()
     }
 
+    async fn version(&self, patient: Pseudonym) -> Result<Option<u64>, StoreError> {
+        let row = sqlx::query("SELECT version FROM patient WHERE pseudonym = $1")
+            .bind(patient.as_bytes().to_vec())
+            .fetch_optional(&self.readers)
+            .await?;
+        row.map(|row| unsigned(row.try_get(0)?)).transpose()
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.writer.submit(|_| async { Ok(()) }.boxed()).await?;
+        sqlx::query("SELECT 1").fetch_one(&self.readers).await?;
+        Ok(())
+    }
+
     async fn locate(&self, locators: &[Locator]) -> Result<Option<Pseudonym>, StoreError> {
         for locator in locators {
             let row = sqlx::query("SELECT pseudonym FROM locator WHERE locator = $1")
@@ -49,7 +67,8 @@ impl PatientStore for Store {
     }
 
     async fn direct(&self, update: DirectiveUpdate) -> Result<(), StoreError> {
-        self.writer.submit(move |c| async move { direct(c, &update).await }.boxed()).await
+        let keys = vec![Key::patient(update.patient)];
+        self.writer.submit_with(keys, move |c| async move { direct(c, &update).await }.boxed()).await
     }
 
     async fn halves(&self, patient: Pseudonym) -> Result<Vec<WrappedHalf>, StoreError> {
@@ -61,7 +80,9 @@ impl PatientStore for Store {
     }
 
     async fn erase(&self, erasure: NewErasure) -> Result<Tombstone, StoreError> {
-        let tombstone = self.writer.submit(move |c| async move { erase::run(c, &erasure).await }.boxed()).await?;
+        let keys = vec![Key::patient(erasure.patient), Key::EMERGENCIES];
+        let run = self.writer.submit_with(keys, move |c| async move { erase::run(c, &erasure).await }.boxed());
+        let tombstone = run.await?;
         // Each time, because a crash may have come between the two.
         self.writer.scrub().await?;
         Ok(tombstone)
@@ -146,9 +167,9 @@ async fn direct(c: &mut Connection, update: &DirectiveUpdate) -> Result<(), Stor
         .execute(&mut *c)
         .await?;
     if let Some(half) = &update.half {
-        put_half(c, &pseudonym, half).await?;
+        put_half(&mut *c, &pseudonym, half).await?;
     }
-    Ok(())
+    tell(c, &Change::Consent(update.patient)).await
 }
 
 async fn put_half(c: &mut Connection, pseudonym: &[u8], half: &WrappedHalf) -> Result<(), StoreError> {

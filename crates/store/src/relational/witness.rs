@@ -6,22 +6,23 @@ use sealwort_proto::Pseudonym;
 use sealwort_proto::receipt::Witness;
 use sqlx::Row as _;
 
-use super::Store;
 use super::erase::tombstone;
+use super::{Store, tell};
 use crate::database::{signed, witness};
-use crate::{Advance, StoreError, WitnessStore};
+use crate::key::Key;
+use crate::{Advance, Change, StoreError, WitnessStore};
 
 #[async_trait]
 impl WitnessStore for Store {
     async fn advance(&self, patient: Pseudonym, head: Witness) -> Result<Advance, StoreError> {
         self.writer
-            .submit(move |c| {
+            .submit_with(vec![Key::patient(patient)], move |c| {
                 async move {
                     // Nothing is kept of an erased patient, whatever comes late.
                     if tombstone(&mut *c, patient).await?.is_some() {
                         return Ok(Advance::Known);
                     }
-                    let patient = patient.as_bytes().to_vec();
+                    let (change, patient) = (Change::Head(patient), patient.as_bytes().to_vec());
                     let sequence = signed(head.sequence)?;
                     let known = sqlx::query("SELECT sequence, head FROM witness WHERE patient = $1 AND sequence = $2")
                         .bind(&patient)
@@ -41,9 +42,13 @@ impl WitnessStore for Store {
                         .bind(&patient)
                         .bind(sequence)
                         .bind(head.head.as_bytes().to_vec())
-                        .execute(c)
+                        .execute(&mut *c)
                         .await?;
-                    Ok(if newest < Some(sequence) { Advance::Moved } else { Advance::Known })
+                    if newest >= Some(sequence) {
+                        return Ok(Advance::Known);
+                    }
+                    tell(c, &change).await?;
+                    Ok(Advance::Moved)
                 }
                 .boxed()
             })

@@ -1,17 +1,16 @@
 //! The audit log's own file. It may lie on another disk than the rest, so that a full one is seen in time.
 
 use std::path::Path;
-use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, SqliteConnection};
+use sqlx::sqlite::{SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
 use super::engine::{self, SqliteEngine, Writer};
-use super::{check_present, damaged_or_io, schema, sync_folder};
+use super::{check_present, damaged_or_io, options, schema, sync_folder};
 use crate::{DataFolder, StoreError};
 
 /// The database.
-pub(super) const FILE: &str = "audit.sqlite";
+pub(crate) const FILE: &str = "audit.sqlite";
 /// In the data folder: that the log was begun. Then a missing database is damage, not a beginning.
 const MARKER: &str = "audit";
 /// Connections that read.
@@ -26,6 +25,27 @@ enum Opening {
     Again,
     /// Somebody beside its party, which may be writing.
     Beside,
+}
+
+/// The marker of a log that was begun.
+pub(crate) mod marker {
+    use super::{MARKER, Path, StoreError, sync_folder};
+
+    /// Writes it into a data folder.
+    pub(crate) fn write(data: &Path) -> Result<(), StoreError> {
+        let marker = data.join(MARKER);
+        std::fs::write(&marker, "begun\n").map_err(|e| StoreError::io("writing", &marker, &e))?;
+        sync_folder(data)
+    }
+
+    /// Removes it: the log is elsewhere.
+    pub(crate) fn remove(data: &Path) -> Result<(), StoreError> {
+        let marker = data.join(MARKER);
+        match std::fs::remove_file(&marker) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io("removing", &marker, &e)),
+            _ => sync_folder(data),
+        }
+    }
 }
 
 /// The audit log of one party.
@@ -46,8 +66,7 @@ impl SqliteAudit {
         std::fs::create_dir_all(folder).map_err(|e| StoreError::io("making", folder, &e))?;
         let log = Self::connect(&file, Opening::First).await?;
         sync_folder(folder)?;
-        std::fs::write(&marker, "begun\n").map_err(|e| StoreError::io("writing", &marker, &e))?;
-        sync_folder(data.path())?;
+        marker::write(data.path())?;
         Ok(log)
     }
 
@@ -58,13 +77,14 @@ impl SqliteAudit {
         Self::connect(&file, Opening::Beside).await
     }
 
+    /// Makes the file of a log that is to be filled by other means.
+    pub(super) async fn make(file: &Path) -> Result<(), StoreError> {
+        Self::connect(file, Opening::First).await?.close().await;
+        Ok(())
+    }
+
     async fn connect(file: &Path, opening: Opening) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .busy_timeout(Duration::from_secs(10))
-            .pragma("cell_size_check", "ON")
-            .pragma("mmap_size", "0")
-            .disable_statement_logging();
+        let options = options(file);
         let writing = options
             .clone()
             .create_if_missing(opening == Opening::First)

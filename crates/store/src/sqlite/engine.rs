@@ -5,10 +5,13 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
 use super::append;
+use crate::key::Key;
+use crate::writer::Wait;
 use crate::{Append, Appended, StoreError, writer};
 
 /// Size in bytes from which the write-ahead log is emptied by force. Ordinary checkpoints reuse it, but only in a
@@ -56,12 +59,13 @@ impl SqliteEngine {
 
 impl writer::Engine for SqliteEngine {
     type Connection = SqliteConnection;
+    const ANSWER_PATIENCE: Option<Duration> = None;
 
     fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         Ok(&mut self.connection)
     }
 
-    async fn begin(&mut self) -> Result<(), StoreError> {
+    async fn begin(&mut self, _keys: &[Key], _wait: Wait) -> Result<(), StoreError> {
         self.check()?;
         execute(&mut self.connection, "BEGIN IMMEDIATE").await
     }
@@ -216,8 +220,6 @@ async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
-    use std::time::Duration;
-
     use futures::FutureExt as _;
     use futures::future::BoxFuture;
     use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};

@@ -13,27 +13,35 @@ mod engine;
 #[path = "../relational/erase.rs"]
 mod erase;
 mod gateway;
+#[path = "../relational/half.rs"]
+mod half;
 mod log;
 #[path = "../relational/patient.rs"]
 mod patient;
+#[path = "../relational/rows.rs"]
+pub(crate) mod rows;
+mod rows_dialect;
 mod schema;
 #[path = "../relational/audit.rs"]
 mod trail;
+pub(crate) mod whole;
 #[path = "../relational/witness.rs"]
 mod witness;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sealwort_proto::Digest;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
 use crate::folder::{Content, DATABASE_FILE};
-use crate::{DataFolder, StoreError};
+use crate::{Change, ChangeStore, DataFolder, StoreError};
 use SqliteAudit as Audit;
 use SqliteStore as Store;
 use audit::FILE as AUDIT_PLACE;
 pub use audit::SqliteAudit;
+pub(crate) use audit::{FILE as AUDIT_FILE, marker as audit_marker};
 use engine::{SqliteEngine, Writer};
 use sqlx::Sqlite as Driver;
 use sqlx::SqliteConnection as Connection;
@@ -57,8 +65,8 @@ impl SqliteStore {
     pub async fn open(folder: &mut DataFolder) -> Result<Self, StoreError> {
         let file = folder.path().join(DATABASE_FILE);
         let ready = match folder.content() {
-            Content::New => false,
-            Content::Embedded => true,
+            Content::New | Content::Claiming(_) => false,
+            Content::Embedded | Content::Leaving(_) => true,
             Content::Database(_) => return Err(StoreError::OnServer { folder: folder.path().to_owned() }),
         };
         if ready {
@@ -67,12 +75,7 @@ impl SqliteStore {
         if file.exists() {
             inspect(&file, ready).await?;
         }
-        let options = SqliteConnectOptions::new()
-            .filename(&file)
-            .busy_timeout(Duration::from_secs(10))
-            .pragma("cell_size_check", "ON")
-            .pragma("mmap_size", "0")
-            .disable_statement_logging();
+        let options = options(&file);
         let writing = options
             .clone()
             .create_if_missing(!ready)
@@ -103,6 +106,11 @@ impl SqliteStore {
         Ok(Self { writer: Writer::spawn(SqliteEngine::new(connection, wal)), readers })
     }
 
+    #[expect(clippy::unused_async, reason = "the other database remembers them")]
+    async fn adopt_keys(&self, _keys: Vec<Digest>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Waits for the reads under way, finishes the writes that were accepted, and closes the file.
     /// What is asked later fails.
     pub async fn close(&self) {
@@ -117,8 +125,30 @@ impl SqliteStore {
     }
 }
 
+impl ChangeStore for SqliteStore {}
+
+/// Files answer, or fail.
+async fn in_time<T>(reading: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    reading.await
+}
+
+/// Nobody else has the file.
+async fn tell(_c: &mut Connection, _change: &Change) -> Result<(), StoreError> {
+    Ok(())
+}
+
 /// The writer's page cache, as SQLite writes it: 8 MiB.
 const WRITER_CACHE: &str = "-8192";
+
+/// What every connection to a file has.
+fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(Duration::from_secs(10))
+        .pragma("cell_size_check", "ON")
+        .pragma("mmap_size", "0")
+        .disable_statement_logging()
+}
 
 fn check_present(file: &Path) -> Result<(), StoreError> {
     match std::fs::metadata(file) {
@@ -134,12 +164,7 @@ fn check_present(file: &Path) -> Result<(), StoreError> {
 /// Looks at a file through a connection that cannot write, so that a file that is refused stays as it is. What a
 /// crash left of an unfinished one may need rolling back first, which is writing.
 async fn inspect(file: &Path, finished: bool) -> Result<(), StoreError> {
-    let options = SqliteConnectOptions::new()
-        .filename(file)
-        .read_only(finished)
-        .busy_timeout(Duration::from_secs(10))
-        .pragma("cell_size_check", "ON")
-        .disable_statement_logging();
+    let options = options(file).read_only(finished);
     let mut connection = SqliteConnection::connect_with(&options).await.map_err(|e| damaged_or_io(file, &e))?;
     schema::inspect(&mut connection, file, finished).await?;
     if std::fs::metadata(file).is_ok_and(|m| m.len() <= QUICK_CHECK_BYTES_MAX) {
@@ -148,7 +173,7 @@ async fn inspect(file: &Path, finished: bool) -> Result<(), StoreError> {
     connection.close().await.map_err(|e| damaged_or_io(file, &e))
 }
 
-fn sync_folder(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn sync_folder(path: &Path) -> Result<(), StoreError> {
     std::fs::File::open(path).and_then(|f| f.sync_all()).map_err(|e| StoreError::io("syncing", path, &e))
 }
 
@@ -183,9 +208,12 @@ fn code(error: &sqlx::Error) -> Option<i32> {
 pub(crate) fn failed(error: &sqlx::Error) -> StoreError {
     match code(error) {
         Some(SQLITE_FULL) => StoreError::Full,
-        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
-            StoreError::Damaged { file: PathBuf::from(DATABASE_FILE), reason: error.to_string() }
-        }
+        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => damaged(error),
         _ => StoreError::Io(error.to_string()),
     }
+}
+
+/// Which file it is, the error does not tell.
+pub(crate) fn damaged(error: &sqlx::Error) -> StoreError {
+    StoreError::Damaged { file: PathBuf::from(DATABASE_FILE), reason: error.to_string() }
 }

@@ -189,6 +189,14 @@ pub(super) async fn apply(connection: &mut SqliteConnection, file: &Path) -> Res
     Ok(())
 }
 
+/// Refuses a file that the service would still have to bring to the newest format.
+pub(super) async fn up_to_date(connection: &mut SqliteConnection, file: &Path) -> Result<(), StoreError> {
+    if number(connection, file, "PRAGMA user_version").await? == supported() {
+        return Ok(());
+    }
+    Err(StoreError::Move(format!("{} has an older format; start the service once", file.display())))
+}
+
 fn supported() -> i64 {
     i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
 }

@@ -180,11 +180,11 @@ mod tests {
             ("read before it was asked for", false, &[of(read(1), 1, 2), of(stored(0, 1), 3, 4)]),
             ("a head that nobody wrote", false, &[of(stored(0, 1), 1, 2), of(conflict(0, 9), 3, 4)]),
             ("a conflict with the head that was asked for", false, &[of(conflict(0, 0), 1, 2)]),
-            ("a conflict that tells an old head", false, &[
-                of(stored(0, 1), 1, 2),
-                of(stored(1, 2), 3, 4),
-                of(conflict(0, 1), 5, 6),
-            ]),
+            (
+                "a conflict that tells an old head",
+                false,
+                &[of(stored(0, 1), 1, 2), of(stored(1, 2), 3, 4), of(conflict(0, 1), 5, 6)],
+            ),
             ("unknown, and it came late", true, &[of(unknown(0, 1), 1, 2), of(read(0), 3, 4), of(read(1), 5, 6)]),
             ("unknown, and it never came", true, &[of(unknown(0, 1), 1, 2), of(stored(0, 2), 3, 4), of(read(2), 5, 6)]),
             ("unknown, came and went", false, &[of(unknown(0, 1), 1, 2), of(read(1), 3, 4), of(read(0), 5, 6)]),

@@ -235,9 +235,11 @@ pub async fn contend(mut nodes: Vec<Node>, writes: u64, kills: u64, mut other_fa
         })
         .collect();
     for kill in 1..=kills {
-        // Spread over the writes, so that each meets some, however fast the machine is.
-        while shared.writes.load(Ordering::SeqCst) < writes * CLIENTS as u64 * kill / (kills + 1) {
-            assert!(!clients.iter().any(|client| client.is_finished() && writes > 100), "a client ended early");
+        // Spread over the writes, so that each meets some, however fast the machine is. Once a client is done, what is left
+        // comes while the others still write.
+        while shared.writes.load(Ordering::SeqCst) < writes * CLIENTS as u64 * kill / (kills + 1)
+            && !clients.iter().any(tokio::task::JoinHandle::is_finished)
+        {
             nodes.iter_mut().for_each(Node::keep);
             tokio::time::sleep(PAUSE).await;
         }
@@ -258,7 +260,9 @@ pub async fn contend(mut nodes: Vec<Node>, writes: u64, kills: u64, mut other_fa
                 () = tokio::time::sleep(PAUSE) => nodes.iter_mut().for_each(Node::keep),
             }
         };
-        history.into_iter().for_each(|(patient, operation)| histories.entry(patient).or_default().push(operation));
+        for (patient, operation) in history {
+            histories.entry(patient).or_default().push(operation);
+        }
     }
     let mut last = connection(0);
     for patient in &patients {
@@ -273,7 +277,8 @@ pub async fn contend(mut nodes: Vec<Node>, writes: u64, kills: u64, mut other_fa
         let operations = histories.entry(*patient).or_default();
         operations.push(Operation { told, asked, answered: shared.clock.now() });
         let stored = operations.iter().filter(|operation| matches!(operation.told, Told::Stored { .. })).count() as u64;
-        let unknown = operations.iter().filter(|operation| matches!(operation.told, Told::Unknown { .. })).count() as u64;
+        let unknown =
+            operations.iter().filter(|operation| matches!(operation.told, Told::Unknown { .. })).count() as u64;
         assert!((stored..=stored + unknown).contains(&head.sequence), "{stored} stored, {unknown} unknown, {head:?}");
         linearizable::check(empty(*patient).head, operations)
             .unwrap_or_else(|longest| panic!("not linearizable after {longest} of {} operations", operations.len()));

@@ -2,6 +2,7 @@
 //! moments that a seed repeats, and the programs behind which a test runs itself again.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -125,12 +126,23 @@ impl Disk {
         }
     }
 
-    /// Takes the power away: from now on nothing reaches the disk, neither what waits in memory nor the journal.
-    pub fn cut(&self) {
-        // FS_IOC_SHUTDOWN with NOLOGFLUSH.
+    /// Takes the power away: from now on nothing reaches the disk, neither what waits in memory nor the journal. What is to
+    /// happen last is done right before.
+    pub fn cut<T>(&self, last: impl FnOnce() -> T) -> T {
+        // FS_IOC_SHUTDOWN with NOLOGFLUSH, once it is told to.
         let script = "import fcntl, os, struct, sys
-fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
-        run("python3", &["-c", script, self.mounted.to_str().unwrap()]);
+disk = os.open(sys.argv[1], os.O_RDONLY)
+print('ready', flush=True)
+sys.stdin.readline()
+fcntl.ioctl(disk, 0x8004587d, struct.pack('I', 2))";
+        let mut python = Command::new("python3");
+        let python = python.args(["-c", script]).arg(&self.mounted).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut cutter = python.spawn().unwrap();
+        BufReader::new(cutter.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+        let done = last();
+        drop(cutter.stdin.take());
+        assert!(cutter.wait().unwrap().success(), "cutting the power of {}", self.mounted.display());
+        done
     }
 }
 

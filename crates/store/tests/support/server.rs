@@ -129,10 +129,19 @@ impl Server {
             .unwrap()
     }
 
-    /// Ends it as a crash would.
+    /// Brings everything that it and its making wrote to the disk.
+    pub fn sync(&self) {
+        self.sql("postgres", "CHECKPOINT");
+        assert!(Command::new("sync").arg("--file-system").arg(self.data()).status().unwrap().success());
+    }
+
+    /// Ends it as a crash would, with its own children: one that waits for a lock that died with another would stay for ever.
     pub fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
-        child.kill().unwrap();
+        let id = child.id().to_string();
+        signal("STOP", [&*id]);
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        signal("KILL", children.split_whitespace().chain([&*id]));
         child.wait().unwrap();
     }
 
@@ -140,7 +149,7 @@ impl Server {
     pub fn stop(&mut self) {
         let mut child = self.child.take().unwrap();
         // SIGINT: connections are ended, and a checkpoint is written.
-        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        signal("INT", [&*child.id().to_string()]);
         child.wait().unwrap();
     }
 
@@ -156,7 +165,7 @@ impl Server {
                 assert!(begun.elapsed() < PATIENCE, "PostgreSQL does not start: {}", self.log());
                 std::thread::sleep(POLL);
             }
-            // After a kill its own children take a moment to notice; it refuses to start before.
+            // After a kill its children take a moment to end; it refuses to start before.
             assert!(begun.elapsed() < PATIENCE, "PostgreSQL does not start: {}", self.log());
             std::thread::sleep(POLL);
         }
@@ -201,6 +210,12 @@ impl Drop for Server {
             let _ = child.wait();
         }
     }
+}
+
+/// A child may have ended by itself before, so only the last process has to be there.
+fn signal<'a>(name: &str, processes: impl IntoIterator<Item = &'a str>) {
+    let sent = |process| Command::new("kill").args(["-s", name, process]).stderr(Stdio::null()).status().unwrap();
+    assert!(processes.into_iter().map(sent).last().unwrap().success(), "SIG{name} was not sent");
 }
 
 /// Where Debian or another system keeps the newest server's programs.

@@ -1,0 +1,138 @@
+//! `sealwort store verify`: goes over everything at one moment of the store, beside the service or without it, and tells
+//! what is wrong. What it prints at the end is the same for the same data, wherever they are.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sealwort_audit::Passed;
+use sealwort_net::kek;
+use sealwort_pki::Role;
+use sealwort_proto::halves::Side;
+use sealwort_store::{Snapshot, StoreError};
+use serde_json::json;
+
+use super::examine::{Examined, Examiner};
+use super::findings::{FILE, Fault, Finding, Findings, UNREAD};
+use super::membership;
+use crate::audit::{self, PlaceArgs};
+use crate::error::{CliError, Refused};
+use crate::output::Output;
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// Data folder of the broker or archive.
+    #[arg(long, value_name = "DIR")]
+    folder: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+pub(super) async fn run(args: &VerifyArgs, output: Output) -> Result<(), CliError> {
+    let membership = membership(&args.folder)?;
+    let role = membership.identity.role;
+    let side = if role == Role::Broker { Side::Broker } else { Side::Archive };
+    let database = args.place.database()?;
+    let log = args.place.log.as_deref().unwrap_or(&args.folder);
+    let mut examiner = Examiner::new(&membership, side);
+    // The key may be changed meanwhile: each half is under one that was there before the snapshot, or is after it.
+    examiner.keys.extend(kek::kept(&args.folder)?);
+    match Snapshot::open(&args.folder, role.as_str(), log, database.as_ref()).await {
+        Ok(mut snapshot) => {
+            examiner.keys.extend(kek::kept(&args.folder)?);
+            match snapshot.faults().await {
+                Ok(faults) => {
+                    faults.into_iter().for_each(|what| examiner.findings.general(Fault::Tampered, what, FILE))
+                }
+                Err(error) => ended(error, &mut examiner.findings),
+            }
+            if let Err(error) = examiner.run(&mut snapshot).await {
+                ended(error, &mut examiner.findings);
+            }
+            // It was read alone, and a disk that fails was told of.
+            let _ = snapshot.close().await;
+        }
+        Err(error @ StoreError::Damaged { .. }) => ended(error, &mut examiner.findings),
+        Err(error) => return Err(error.into()),
+    }
+    let Examiner { mut findings, examined, .. } = examiner;
+    let trail = trail(args, &mut findings).await;
+    show(&membership.identity.to_string(), &examined, trail.as_ref(), &findings, output)?;
+    judge(&findings)
+}
+
+/// What ended going over the store, as a finding beside those before it.
+fn ended(error: StoreError, findings: &mut Findings) {
+    let (fault, what, remedy) = match error {
+        StoreError::Damaged { file, reason } => {
+            (Fault::Tampered, format!("{} is damaged: {reason}", file.display()), FILE)
+        }
+        error => (Fault::Unverifiable, error.to_string(), UNREAD),
+    };
+    findings.general(fault, format!("{what}; what comes after it was not gone over"), remedy);
+}
+
+/// Walks the audit log as `sealwort audit verify` does.
+async fn trail(args: &VerifyArgs, findings: &mut Findings) -> Option<Passed> {
+    let error = match audit::walk(&args.folder, &args.place).await {
+        Ok(passed) => return Some(passed),
+        Err(error) => error,
+    };
+    let (fault, remedy) = match &error {
+        CliError::Tampered(_) => (Fault::Tampered, audit::TAMPERED),
+        CliError::Unverifiable(_) => (Fault::Unverifiable, audit::UNVERIFIABLE),
+        _ => (Fault::Unverifiable, UNREAD),
+    };
+    findings.general(fault, format!("the audit log: {error}"), remedy);
+    None
+}
+
+fn show(
+    party: &str,
+    examined: &Examined,
+    trail: Option<&Passed>,
+    findings: &Findings,
+    output: Output,
+) -> Result<(), CliError> {
+    let Examined { patients, erased, halves, entries, witnessed, emergencies, logs, heads, consents } = examined;
+    let left_out = findings.count() - findings.kept.len() as u64;
+    let object = json!({
+        "party": party, "patients": patients, "erased": erased, "halves": halves, "entries": entries,
+        "witnessed": witnessed, "emergencies": emergencies, "logs": logs, "heads": heads, "consents": consents,
+        "audit": trail, "findings": findings.kept, "findings_left_out": left_out,
+    });
+    output.data(&object, || {
+        let mut lines: Vec<_> = findings.kept.iter().map(Finding::line).collect();
+        if left_out > 0 {
+            lines.push(format!("and {left_out} more"));
+        }
+        lines.push(format!(
+            "{party}: {patients} patients, {halves} halves, {entries} entries, {witnessed} witnessed heads, {erased} erased"
+        ));
+        lines.push(format!("heads of {logs} logs  {heads}\nconsents  {consents}"));
+        lines.extend(trail.map(|trail| format!("audit log: {} entries are as they were signed", trail.entries)));
+        lines.join("\n")
+    })
+}
+
+fn judge(findings: &Findings) -> Result<(), CliError> {
+    let told = |code: &str, remedy: &str| Refused {
+        code: code.to_owned(),
+        message: format!(
+            "{} findings: {} damaged or altered, {} that cannot be verified",
+            findings.count(),
+            findings.tampered,
+            findings.unverifiable
+        ),
+        remedy: Some(remedy.to_owned()),
+    };
+    if findings.tampered > 0 {
+        return Err(CliError::Tampered(told(
+            "store-tampered",
+            "do what stands with each finding; docs/storage.md says more",
+        )));
+    }
+    if findings.unverifiable > 0 {
+        return Err(CliError::Unverifiable(told("store-unverifiable", "do what stands with each finding")));
+    }
+    Ok(())
+}
