@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks: on Debian a C compiler, strace, valgrind, zstd, Python, Node,
-# Mosquitto, PostgreSQL and Chromium, and from crates.io cargo-nextest. Says loudly what it could not install; scripts/test.sh then
-# does without where it can.
+# Mosquitto, PostgreSQL, Patroni, etcd and Chromium, and from crates.io cargo-nextest. Says loudly what it could not
+# install; scripts/test.sh then does without where it can.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,6 +32,9 @@ lacks mosquitto && [[ ! -x /usr/sbin/mosquitto ]] && packages+=(mosquitto)
 
 # A PostgreSQL server: tests of broker and archive on one, which start their own. Debian keeps it outside every path.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
+# Patroni and etcd: tests that have a standby take over.
+lacks patroni && packages+=(patroni)
+lacks etcd && packages+=(etcd-server)
 
 if ((${#packages[@]})); then
     as_root=()

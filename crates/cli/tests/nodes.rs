@@ -9,23 +9,18 @@ mod support;
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use server::{PASSWORD, Server};
-use support::{
-    Answer, Client, Party, World, bundle, encode, free_address, identifier, json_of, run, text, until, until_within,
-};
+use support::load::{EndOnDrop, Load, OBSERVATIONS, log_stands, outbox_is_empty, resources, search};
+use support::{Answer, Client, Party, World, bundle, free_address, identifier, until};
 
 const FIRST: [Party; 2] = [Party::Archive, Party::Broker];
 const SECOND: [Party; 2] = [Party::SecondArchive, Party::SecondBroker];
 /// In this order they are killed, and restarted one after the other.
 const NODES: [Party; 4] = [Party::Archive, Party::SecondArchive, Party::Broker, Party::SecondBroker];
-const OBSERVATIONS: usize = 3;
-/// Longest that gateways may take to bring what waits in their outboxes.
-const OUTBOX_PATIENCE: Duration = Duration::from_mins(2);
 
 /// An exchange with two nodes of archive and broker, and where their databases are.
 struct Nodes {
@@ -85,7 +80,7 @@ fn what_one_node_does_counts_at_the_other() {
     erase(&world, 1);
     until(|| (resources(&world, Party::HospitalB, 1) == 0).then_some(()));
     for (node, url) in FIRST.into_iter().zip(&urls) {
-        log_stands(&world, node, url, 2);
+        log_stands(&world, node, url, PASSWORD, 2);
     }
 }
 
@@ -154,7 +149,7 @@ fn nodes_may_be_killed_and_restarted_under_load() {
     outbox_is_empty(&world);
     for (node, url) in FIRST.into_iter().zip(&urls) {
         // Both started, were killed and restarted, and were restarted again.
-        log_stands(&world, node, url, 6);
+        log_stands(&world, node, url, PASSWORD, 6);
     }
     for party in NODES.into_iter().chain([Party::HospitalA, Party::HospitalB, Party::Ca]) {
         let evidence = world.folder(party).join("audit-evidence");
@@ -203,64 +198,6 @@ fn ask_until(ended: &AtomicBool, ask: impl Fn(usize) -> std::io::Result<Answer>)
     number
 }
 
-/// Writers, and what they were told.
-#[derive(Default)]
-struct Load {
-    ended: AtomicBool,
-    next: AtomicUsize,
-    acknowledged: AtomicUsize,
-}
-
-impl Load {
-    /// Patients whose batches were acknowledged.
-    fn write(&self, client: &Client) -> Vec<usize> {
-        let mut told = Vec::new();
-        while !self.ended.load(Ordering::SeqCst) {
-            let patient = self.next.fetch_add(1, Ordering::SeqCst) + 1;
-            if client.request("POST", "/fhir", &bundle(patient, OBSERVATIONS)).is_ok_and(|answer| answer.is_success()) {
-                told.push(patient);
-                self.acknowledged.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-        told
-    }
-
-    fn wait_for_more(&self) {
-        let goal = self.acknowledged.load(Ordering::SeqCst) + 6;
-        until_within(OUTBOX_PATIENCE, || (self.acknowledged.load(Ordering::SeqCst) >= goal).then_some(()));
-    }
-}
-
-/// Whatever happens, the others are told to end.
-struct EndOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for EndOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
-fn outbox_is_empty(world: &World) {
-    until_within(OUTBOX_PATIENCE, || {
-        let status = world.get(Party::HospitalA, "/status").unwrap().done().json();
-        assert_eq!(status["refused"], json!([]));
-        (status["waiting"] == 0).then_some(())
-    });
-}
-
-/// One log with the entries of both nodes, which stands as a whole. So often at least nodes began.
-fn log_stands(world: &World, node: Party, url: &str, starts: usize) {
-    let (folder, password) = (world.folder(node), world.path().join("password"));
-    std::fs::write(&password, PASSWORD).unwrap();
-    std::fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let log = ["--folder", text(&folder), "--database", url, "--password-file", text(&password)];
-    let verified = json_of(&run(&[&["audit", "verify", "--json"][..], &log].concat()));
-    assert!(verified["entries"].as_u64() > Some(0), "{verified}");
-    let began = json_of(&run(&[&["audit", "search", "--kind", "service-started", "--json"][..], &log].concat()));
-    let began = began.as_array().unwrap().len();
-    assert!(began >= starts, "{node:?}: {began} of {starts}");
-}
-
 /// Sessions that began at a node, as its process tells.
 fn sessions(world: &World, node: Party) -> usize {
     let begins = if node == Party::SecondBroker { "session established" } else { "SK_TM" };
@@ -274,19 +211,4 @@ fn erase(world: &World, patient: usize) {
     let dry = order(json!({"patient": identifier(patient)}));
     order(json!({"patient": identifier(patient), "confirm": dry["confirm"]}));
     until(|| (client.get("/erasure").done().json()[0]["certified"] == json!(true)).then_some(()));
-}
-
-fn search(patient: usize) -> String {
-    format!("/fhir/Patient?identifier={}", encode(&identifier(patient)))
-}
-
-/// Resources of a patient that a hospital is shown; none where it is refused.
-fn resources(world: &World, hospital: Party, patient: usize) -> usize {
-    let found = world.get(hospital, &search(patient)).unwrap();
-    if !found.is_success() {
-        return 0;
-    }
-    let Some(id) = found.json()["entry"][0]["resource"]["id"].as_str().map(str::to_owned) else { return 0 };
-    let all = world.get(hospital, &format!("/fhir/Patient/{id}/$everything?_count=500")).unwrap();
-    if all.is_success() { all.json()["entry"].as_array().map_or(0, Vec::len) } else { 0 }
 }

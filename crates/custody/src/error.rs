@@ -71,6 +71,7 @@ pub(crate) fn store_refusal(by: Fault, error: &StoreError) -> Refusal {
         }
         StoreError::Erased => erased_refusal(by),
         StoreError::Full => Refusal::new(by, "disk-full", "the disk is full", "ask the operator to free space"),
+        _ if error.is_away() => Refusal::new(by, "unavailable", "the database is away", "try again in a moment"),
         _ => Refusal::new(by, "storage-failed", "storage failed", "the operator's log names the cause"),
     }
 }

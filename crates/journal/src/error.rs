@@ -26,7 +26,12 @@ pub enum JournalError {
 impl JournalError {
     /// The stable code.
     pub const fn code(&self) -> &'static str {
-        "audit-unavailable"
+        if self.is_away() { "unavailable" } else { "audit-unavailable" }
+    }
+
+    /// Whether the log's database is away for a moment.
+    const fn is_away(&self) -> bool {
+        matches!(self, Self::Unwritable(error) if error.is_away())
     }
 
     /// Whether the disk is full, which whoever runs the service can mend.
@@ -49,6 +54,7 @@ impl JournalError {
                 "ask the operator to free space where audit.folder lies; the service then goes on by itself"
             }
             Self::Closed => "try again in a moment",
+            _ if self.is_away() => "try again in a moment; the service's log and /readyz name the cause",
             _ => "ask the operator: the service's log and /readyz name the cause",
         }
     }

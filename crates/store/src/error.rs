@@ -179,6 +179,12 @@ pub enum DatabaseFault {
 }
 
 impl StoreError {
+    /// Whether the database cannot be reached or written for a moment, as while it is restarted or a standby takes over.
+    pub const fn is_away(&self) -> bool {
+        use DatabaseFault::{Held, Lost, ReadOnly, Unreachable};
+        matches!(self, Self::Database(Held | Lost { .. } | ReadOnly | Unreachable { .. }))
+    }
+
     /// Whether the connection is gone.
     pub(crate) const fn is_lost(&self) -> bool {
         matches!(self, Self::Database(DatabaseFault::Lost { .. }))

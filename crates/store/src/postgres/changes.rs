@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use sealwort_proto::Pseudonym;
 use sqlx::postgres::PgListener;
-use sqlx::{Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::{sleep, timeout};
 
 use super::schema::Known;
@@ -90,7 +90,10 @@ impl Listening {
     }
 
     /// From a pool of its own: a lost connection, which may take long to end, would keep the place of the next one.
-    async fn connect(&self) -> Result<PgListener, sqlx::Error> {
+    async fn connect(&self) -> Result<PgListener, StoreError> {
+        if self.database.has_standbys() {
+            self.database.connect().await?.close().await?;
+        }
         let pool = readers::pool(&self.database, &self.known, 1);
         let mut listener = PgListener::connect_with(&pool).await?;
         // It would connect again by itself, and tell nobody that there was a gap.

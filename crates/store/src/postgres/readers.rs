@@ -19,20 +19,30 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Some connections that read.
 #[derive(Clone, Debug)]
-pub(super) struct Readers(PgPool);
+pub(super) struct Readers {
+    pool: PgPool,
+    database: Database,
+}
 
 impl Readers {
     pub(super) fn of(database: &Database, known: &schema::Known, most: u32) -> Self {
-        Self(pool(database, known, most))
+        Self { pool: pool(database, known, most), database: database.clone() }
     }
 
     /// One of them, for several questions; their answers are to be waited for with [`in_time`].
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        self.0.acquire().await
+        // Those that are made from now on go to the primary, which may have become another one.
+        if self.database.has_standbys() {
+            self.pool.set_connect_options(self.database.options());
+        }
+        self.pool
+            .acquire()
+            .await
+            .map_err(|error| if matches!(error, sqlx::Error::PoolTimedOut) { late() } else { error })
     }
 
     pub(super) async fn close(&self) {
-        self.0.close().await;
+        self.pool.close().await;
     }
 }
 
@@ -82,9 +92,9 @@ impl<'p> Executor<'p> for &'_ Readers {
     where
         E: 'q + Execute<'q, Postgres>,
     {
-        let pool = self.0.clone();
+        let readers = self.clone();
         let reading = async move {
-            let mut c = pool.acquire().await?;
+            let mut c = readers.acquire().await?;
             let all = timeout(engine::ANSWER_PATIENCE, c.fetch_many(query).collect::<Vec<_>>()).await;
             Ok::<_, sqlx::Error>(stream::iter(all.map_err(|_| late())?))
         };
@@ -95,9 +105,9 @@ impl<'p> Executor<'p> for &'_ Readers {
     where
         E: 'q + Execute<'q, Postgres>,
     {
-        let pool = self.0.clone();
+        let readers = self.clone();
         async move {
-            let mut c = pool.acquire().await?;
+            let mut c = readers.acquire().await?;
             timeout(engine::ANSWER_PATIENCE, c.fetch_optional(query)).await.unwrap_or_else(|_| Err(late()))
         }
         .boxed()
@@ -111,7 +121,7 @@ impl<'p> Executor<'p> for &'_ Readers {
     where
         'p: 'e,
     {
-        let pool = self.0.clone();
-        async move { pool.acquire().await?.prepare_with(sql, parameters).await }.boxed()
+        let readers = self.clone();
+        async move { readers.acquire().await?.prepare_with(sql, parameters).await }.boxed()
     }
 }

@@ -4,10 +4,13 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::url::{Host, Url};
 use sealwort_proto::crypto::random;
 use sqlx::ConnectOptions as _;
+use sqlx::PgConnection;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::server;
@@ -15,29 +18,91 @@ use crate::{DatabaseFault, StoreError};
 
 const PORT: u16 = 5432;
 
-/// A database on a PostgreSQL server. It shows itself without user and password.
+/// A database on a PostgreSQL server, or on a primary and its standbys. It shows itself without user and password.
 #[derive(Clone)]
 pub struct Database {
-    options: Box<PgConnectOptions>,
+    servers: Arc<[Server]>,
+    /// Which of them was the primary when it was last connected to.
+    primary: Arc<AtomicUsize>,
+}
+
+/// One of the servers that a database may be on.
+struct Server {
+    options: PgConnectOptions,
     at: String,
 }
 
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.at)
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.at)
+        let at: Vec<_> = self.servers.iter().map(|server| &*server.at).collect();
+        f.write_str(&at.join(" or "))
     }
 }
 
 impl Database {
     /// Reads `postgresql://user[:password]@host[:port]/name`, or `postgresql://user@/name?host=/folder&port=5432` for
-    /// a Unix socket. A password given beside it goes before the one in it. Nothing is connected yet.
+    /// a Unix socket. Several `host[:port]`, with commas between them, are a primary and its standbys in any order. A
+    /// password given beside it goes before the one in it. Nothing is connected yet.
     pub fn new(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
+        let servers: Result<Vec<_>, _> = singles(url).iter().map(|url| Server::new(url, password)).collect();
+        Ok(Self { servers: servers?.into(), primary: Arc::default() })
+    }
+
+    /// Connects to the primary, and looks at what the server is. Where one does not answer, or takes no writes, the next is
+    /// tried.
+    pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
+        let first = self.primary.load(Ordering::Relaxed);
+        let mut refused = Vec::new();
+        for place in (first..self.servers.len()).chain(0..first) {
+            let Some(Server { options, at }) = self.servers.get(place) else { continue };
+            // A large future, which every command that may open a store would hold.
+            match Box::pin(server::connect(options, at)).await {
+                Ok(connection) => {
+                    self.primary.store(place, Ordering::Relaxed);
+                    return Ok(connection);
+                }
+                Err(StoreError::Database(fault @ (DatabaseFault::Unreachable { .. } | DatabaseFault::ReadOnly))) => {
+                    refused.push((at, fault));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let [(_, only)] = &*refused {
+            return Err(only.clone().into());
+        }
+        let reasons: Vec<_> = refused.iter().map(|(at, fault)| format!("{at}: {fault}")).collect();
+        Err(DatabaseFault::Unreachable { at: self.to_string(), reason: reasons.join("; ") }.into())
+    }
+
+    /// Whether another server may become the primary.
+    pub(super) fn has_standbys(&self) -> bool {
+        self.servers.len() > 1
+    }
+
+    /// How a connection to the last known primary is made.
+    pub(super) fn options(&self) -> PgConnectOptions {
+        let primary = self.servers.get(self.primary.load(Ordering::Relaxed)).or(self.servers.first());
+        primary.map(|server| server.options.clone()).unwrap_or_default()
+    }
+}
+
+/// A URL for each of the hosts that one names.
+fn singles(url: &str) -> Vec<String> {
+    let whole = || vec![url.to_owned()];
+    let Some((scheme, rest)) = url.split_once("://") else { return whole() };
+    let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let Some((login, hosts)) = authority.rsplit_once('@') else { return whole() };
+    hosts.split(',').map(|host| format!("{scheme}://{login}@{host}{rest}")).collect()
+}
+
+impl Server {
+    fn new(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
         let wrong = |reason: &str| DatabaseFault::Url { reason: reason.to_owned() };
         let parsed = parse(url).map_err(|reason| wrong(&reason))?;
         if !matches!(parsed.scheme(), "postgresql" | "postgres") {
@@ -95,18 +160,7 @@ impl Database {
         if let Some(file) = root {
             options = options.ssl_root_cert(file);
         }
-        Ok(Self { options: Box::new(options.ssl_mode(mode)), at })
-    }
-
-    /// Connects, and looks at what the server is.
-    pub(super) async fn connect(&self) -> Result<sqlx::PgConnection, StoreError> {
-        // A large future, which every command that may open a store would hold.
-        Box::pin(server::connect(&self.options, &self.at)).await
-    }
-
-    /// How a connection is made.
-    pub(super) fn options(&self) -> PgConnectOptions {
-        (*self.options).clone()
+        Ok(Self { options: options.ssl_mode(mode), at })
     }
 }
 
@@ -168,10 +222,14 @@ mod tests {
             ("postgres://ada@localhost:6000/archive", "localhost:6000/archive"),
             ("postgresql://ada:geheim@[::1]/archive?sslmode=disable", "::1:5432/archive"),
             ("postgresql://ada@/archive?host=/run/postgresql", "/run/postgresql:5432/archive"),
+            (
+                "postgresql://ada:geheim@127.0.0.1:6000,localhost,[::1]:6001/archive?sslmode=disable",
+                "127.0.0.1:6000/archive or localhost:5432/archive or ::1:6001/archive",
+            ),
         ] {
             let database = Database::new(url, None).unwrap();
             assert_eq!((database.to_string(), format!("{database:?}")), (at.to_owned(), at.to_owned()));
-            assert_eq!(database.options.get_username(), "ada");
+            assert_eq!(database.options().get_username(), "ada");
         }
     }
 
@@ -183,6 +241,8 @@ mod tests {
             ("postgresql://127.0.0.1/archive", "no user"),
             ("postgresql://ada:geheim@127.0.0.1", "no database"),
             ("postgresql://ada:geheim@/archive", "needs a host"),
+            ("postgresql://ada:geheim@127.0.0.1,/archive", "needs a host"),
+            ("postgresql://ada:geheim@127.0.0.1,db.example/archive?sslmode=disable", "needs TLS"),
             ("postgresql://ada:geheim@127.0.0.1/archive?host=/run/postgresql", "not both"),
             ("postgresql://ada:geheim@127.0.0.1/archive?pasword=geheim", "parameter pasword"),
             ("postgresql://ada:geheim@db.example/archive?sslmode=disable", "needs TLS"),

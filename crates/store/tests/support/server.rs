@@ -45,10 +45,8 @@ impl Server {
         let mut server = Self { programs, place, data, port, options: Vec::new(), child: None, databases };
         let password = server.path().join("password");
         fs::write(&password, PASSWORD).unwrap();
-        if let Some((uid, gid)) = other_user() {
-            for path in [server.path(), server.data(), &password] {
-                std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
-            }
+        for path in [server.path(), server.data(), &password] {
+            give(path);
         }
         let made = server
             .command("initdb")
@@ -84,9 +82,7 @@ impl Server {
             let file = self.data().join(name);
             fs::write(&file, content).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-            if let Some((uid, gid)) = other_user() {
-                std::os::unix::fs::chown(&file, Some(uid), Some(gid)).unwrap();
-            }
+            give(&file);
         }
         self.resume();
     }
@@ -135,13 +131,10 @@ impl Server {
         assert!(Command::new("sync").arg("--file-system").arg(self.data()).status().unwrap().success());
     }
 
-    /// Ends it as a crash would, with its own children: one that waits for a lock that died with another would stay for ever.
+    /// Ends it as a crash would.
     pub fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
-        let id = child.id().to_string();
-        signal("STOP", [&*id]);
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
-        signal("KILL", children.split_whitespace().chain([&*id]));
+        kill_with_children(&child.id().to_string());
         child.wait().unwrap();
     }
 
@@ -190,15 +183,9 @@ impl Server {
         fs::read_to_string(self.path().join("log")).unwrap_or_default()
     }
 
-    /// A program of PostgreSQL's, as a user that it accepts, which ends with this thread.
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("setpriv");
-        command.arg("--pdeathsig=INT");
-        if let Some((uid, gid)) = other_user() {
-            let (uid, gid) = (uid.to_string(), gid.to_string());
-            command.args(["--reuid", &uid, "--regid", &gid, "--clear-groups"]);
-        }
-        command.arg(self.programs.join(program)).current_dir(self.path());
+        let mut command = as_other_user("INT", self.programs.join(program));
+        command.current_dir(self.path());
         command
     }
 }
@@ -212,19 +199,45 @@ impl Drop for Server {
     }
 }
 
+/// Ends a server as a crash would, with its children: one that waits for a lock that died with another would stay for ever.
+pub fn kill_with_children(id: &str) {
+    signal("STOP", [id]);
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    signal("KILL", children.split_whitespace().chain([id]));
+}
+
 /// A child may have ended by itself before, so only the last process has to be there.
-fn signal<'a>(name: &str, processes: impl IntoIterator<Item = &'a str>) {
+pub fn signal<'a>(name: &str, processes: impl IntoIterator<Item = &'a str>) {
     let sent = |process| Command::new("kill").args(["-s", name, process]).stderr(Stdio::null()).status().unwrap();
     assert!(processes.into_iter().map(sent).last().unwrap().success(), "SIG{name} was not sent");
 }
 
 /// Where Debian or another system keeps the newest server's programs.
-fn programs() -> Option<PathBuf> {
+pub fn programs() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let debian = versions.map(|version| version.path().join("bin")).filter(|bin| bin.join("postgres").exists()).max();
     let elsewhere =
         || ["/usr/bin", "/usr/local/bin"].map(PathBuf::from).into_iter().find(|bin| bin.join("postgres").exists());
     debian.or_else(elsewhere)
+}
+
+/// A program as a user that PostgreSQL accepts. It is sent a signal when this thread ends.
+pub fn as_other_user(at_the_end: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.arg(format!("--pdeathsig={at_the_end}"));
+    if let Some((uid, gid)) = other_user() {
+        let (uid, gid) = (uid.to_string(), gid.to_string());
+        command.args(["--reuid", &uid, "--regid", &gid, "--clear-groups"]);
+    }
+    command.arg(program);
+    command
+}
+
+/// Makes a file that user's.
+pub fn give(path: &Path) {
+    if let Some((uid, gid)) = other_user() {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
+    }
 }
 
 /// For root: the user and the group that the server runs as.
