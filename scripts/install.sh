@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks: on Debian a C compiler, strace, valgrind, zstd, Python, Node,
-# Mosquitto, PostgreSQL, Patroni, etcd and Chromium, and from crates.io cargo-nextest. Says loudly what it could not
+# Mosquitto, PostgreSQL, Patroni, etcd, Ceph and Chromium, and from crates.io cargo-nextest. Says loudly what it could not
 # install; scripts/test.sh then does without where it can.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -35,6 +35,13 @@ compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgre
 # Patroni and etcd: tests that have a standby take over.
 lacks patroni && packages+=(patroni)
 lacks etcd && packages+=(etcd-server)
+# Ceph with its S3 gateway: tests of object storage, which start their own, everything in memory.
+for program in ceph ceph-mon ceph-osd radosgw; do
+    if lacks "$program"; then
+        packages+=(ceph-mon ceph-osd radosgw)
+        break
+    fi
+done
 
 if ((${#packages[@]})); then
     as_root=()

@@ -56,6 +56,14 @@ if grep -hoE '(SKIPPED|WARNING): [^<]*' "$report" | sort -u > "$scratch/notes" &
     cat "$scratch/notes" >&2
 fi
 
+say "end-to-end tests once more, with broker and archive on PostgreSQL and S3"
+if compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && command -v radosgw >/dev/null; then
+    SEALWORT_TEST_STORAGE=postgresql cargo test --workspace --profile ci --test consents --test bundles --test face \
+        --test processes -- --test-threads 1
+else
+    loud "SKIPPED: PostgreSQL or Ceph is not here; the exchange was not run on them"
+fi
+
 if grep -rqE '^ *//[/!] ```' crates bench --include='*.rs'; then
     say "documentation tests"
     cargo test --workspace --profile ci --doc --quiet

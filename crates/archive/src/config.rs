@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use sealwort_net::config::{AuditConfig, CaConfig, HealthConfig, LimitsConfig, ListenConfig, LogConfig, StoreConfig};
+use sealwort_net::config::{
+    AuditConfig, CaConfig, HealthConfig, LimitsConfig, ListenConfig, LogConfig, ObjectsConfig, StoreConfig,
+};
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,8 @@ pub struct Config {
     pub ca: CaConfig,
     /// Where patients, logs and the audit log are kept.
     pub store: StoreConfig,
+    /// Where large entries are kept.
+    pub objects: ObjectsConfig,
     /// The audit log.
     pub audit: AuditConfig,
     /// How long the server waits and how much it takes.
@@ -37,6 +41,7 @@ impl Default for Config {
             health: HealthConfig::default(),
             ca: CaConfig::default(),
             store: StoreConfig::default(),
+            objects: ObjectsConfig::default(),
             audit: AuditConfig::default(),
             limits: LimitsConfig::from(&Limits::hop()),
             capture: PathBuf::new(),

@@ -21,7 +21,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
 use futures::future::BoxFuture;
 use sealwort_audit::AtRest;
-use sealwort_custody::{Custody, Rotation, StorageError, audit_place, open_store, spawn_store_watch};
+use sealwort_custody::{Custody, Rotation, StorageError, audit_place, open_store, spawn_store_watch, sweep_objects};
 use sealwort_journal::{
     AUTHORITY_SELDOM, EVIDENCE_FOLDER, Journal, JournalError, Opening, Peer, routes, spawn_cosigning,
 };
@@ -41,7 +41,7 @@ use sealwort_proto::halves::Side;
 use sealwort_proto::holdings::Holdings;
 use sealwort_proto::message::{HANDSHAKE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use sealwort_proto::policy::Policies;
-use sealwort_store::{AuditStore, DataFolder, LogStore, PartyStore, PatientStore, StoreError};
+use sealwort_store::{AuditStore, DataFolder, LogStore, Objects, PartyStore, PatientStore, StoreError, Swept};
 use tokio::task::JoinHandle;
 
 pub use config::Config;
@@ -118,6 +118,16 @@ impl Running {
     }
 }
 
+/// Where large entries are, if the configuration says so. Nothing is connected yet.
+pub fn objects(config: &Config) -> Result<Option<Objects>, StorageError> {
+    sealwort_custody::objects(&config.folder, &config.objects)
+}
+
+/// Deletes the objects that no entry names, also beside the archive that serves.
+pub async fn sweep(config: &Config) -> Result<Swept, StorageError> {
+    sweep_objects(&config.folder, Role::Archive, &config.store, &config.objects).await
+}
+
 /// An archive that serves over a store which its starter opened.
 pub struct Serving {
     /// Where it listens.
@@ -144,7 +154,9 @@ pub fn start(
     Box::pin(async move {
         let folder = DataFolder::open(&config.folder, Role::Archive.as_str())?;
         let member = Arc::new(Member::load(&config.folder, Role::Archive, Policies::standard(), clock)?);
+        let objects = objects(config)?;
         let store = open_store(folder, &member, &config.audit, &config.store).await?;
+        let store = store.with_objects(objects).await.map_err(StorageError::from)?;
         let (patients, kept, log) = (store.patients(), store.logs(), store.audit());
         let serving = serve(config, Arc::clone(&member), patients, kept, log, steps, shutdown.clone()).await?;
         let rotation =

@@ -3,19 +3,15 @@
 //! Nothing acknowledged is lost, and everything goes on by itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../store/tests/support/cluster.rs"]
-mod cluster;
-#[path = "../../store/tests/support/server.rs"]
-mod server;
 mod support;
 
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use cluster::Cluster;
 use serde_json::json;
-use server::PASSWORD;
 use support::load::{EndOnDrop, Load, OBSERVATIONS, log_stands, outbox_is_empty, resources};
+use support::storage::PASSWORD;
+use support::storage::cluster::{Cluster, PATIENCE};
 use support::{Party, World, bundle, identifier, until, until_within};
 
 const PARTIES: [(Party, &str); 2] = [(Party::Archive, "archive"), (Party::Broker, "broker")];
@@ -76,7 +72,7 @@ fn a_standby_is_promoted_while_hospitals_write_and_nothing_acknowledged_is_lost(
 
 /// Waits until a batch is not kept in the outbox, but stored.
 fn reaches_the_archive(world: &World, patient: usize) {
-    until_within(cluster::PATIENCE, || {
+    until_within(PATIENCE, || {
         (world.put(Party::HospitalA, &bundle(patient, OBSERVATIONS)).unwrap().status == 200).then_some(())
     });
 }

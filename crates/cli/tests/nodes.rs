@@ -3,8 +3,6 @@
 //! each.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../store/tests/support/server.rs"]
-mod server;
 mod support;
 
 use std::net::SocketAddr;
@@ -13,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
-use server::{PASSWORD, Server};
 use support::load::{EndOnDrop, Load, OBSERVATIONS, log_stands, outbox_is_empty, resources, search};
+use support::storage::{PASSWORD, Server};
 use support::{Answer, Client, Party, World, bundle, free_address, identifier, until};
 
 const FIRST: [Party; 2] = [Party::Archive, Party::Broker];

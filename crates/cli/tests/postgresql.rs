@@ -2,8 +2,6 @@
 //! and the server were killed, consent counts as it was left, and no password shows anywhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../store/tests/support/server.rs"]
-mod server;
 mod support;
 
 use std::fs;
@@ -11,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use server::{PASSWORD, Server};
+use support::storage::{PASSWORD, Server};
 use support::{Party, World, bundle, encode, exit, identifier, json_of, run, text, until, until_within};
 
 const OBSERVATIONS: usize = 30;

@@ -3,8 +3,6 @@
 //! PostgreSQL and back, killed on the way.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../store/tests/support/server.rs"]
-mod server;
 mod support;
 
 use std::fs;
@@ -15,9 +13,9 @@ use std::time::Duration;
 
 use sealwort_store::postgres::{Database, PostgresStore};
 use serde_json::{Value, json};
-use server::{PASSWORD, Server};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
+use support::storage::{PASSWORD, Server};
 use support::{Party, World, bundle, encode, errors, exit, identifier, json_of, run, text, until};
 
 /// Nobody's number on most systems, and not root's.

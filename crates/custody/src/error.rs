@@ -3,7 +3,7 @@
 use sealwort_consent::{CompileError, EncodingError, SuccessorError};
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
 use sealwort_proto::message::Refusal;
-use sealwort_store::StoreError;
+use sealwort_store::{ObjectFault, StoreError};
 
 /// A refusal or failure of custody.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +72,10 @@ pub(crate) fn store_refusal(by: Fault, error: &StoreError) -> Refusal {
         StoreError::Erased => erased_refusal(by),
         StoreError::Full => Refusal::new(by, "disk-full", "the disk is full", "ask the operator to free space"),
         _ if error.is_away() => Refusal::new(by, "unavailable", "the database is away", "try again in a moment"),
+        // It comes back by itself, and a write may wait for it.
+        StoreError::Objects(ObjectFault::Failed { .. }) => {
+            Refusal::new(by, "unavailable", "object storage does not answer", "try again in a moment")
+        }
         _ => Refusal::new(by, "storage-failed", "storage failed", "the operator's log names the cause"),
     }
 }

@@ -27,7 +27,7 @@ use sealwort_store::{DirectiveUpdate, NewPatient, PatientStore, Registered, Wrap
 
 pub use error::CustodyError;
 pub use rotate::Rotation;
-pub use storage::{StorageError, audit_place, open_store};
+pub use storage::{StorageError, audit_place, objects, open_store, sweep_objects};
 pub use watch::spawn_store_watch;
 
 /// Seconds that a directive may be dated ahead of this party's clock.

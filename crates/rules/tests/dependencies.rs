@@ -15,7 +15,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("devices", &["fhir"]),
     ("smart", &["fhir"]),
     ("passkeys", &["proto", "pki"]),
-    ("store", &["audit", "proto"]),
+    ("store", &["audit", "net", "proto"]),
     ("net", &["proto", "pki"]),
     ("custody", &["net", "store", "consent", "proto", "pki"]),
     ("journal", &["net", "store", "audit", "proto", "pki"]),

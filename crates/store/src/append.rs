@@ -1,13 +1,15 @@
 //! Judging appends that travel together: each sees the ones before it. What is known of their logs is read first, by
 //! the back end and inside the one writer's transaction, so that nothing comes between reading and inserting.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Deref;
 
 use sealwort_proto::log::empty;
 use sealwort_proto::receipt::Witness;
 use sealwort_proto::{DepositId, Pseudonym};
 
 use crate::database::signed;
+use crate::objects::Object;
 use crate::{Append, Appended, NewEntry, StoreError};
 
 /// What a deposit must be by itself; checked before it is queued.
@@ -22,6 +24,27 @@ pub(crate) fn check(append: &Append) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// A deposit whose large ciphertexts lie elsewhere; in their place they are empty.
+pub struct Placed {
+    pub(crate) append: Append,
+    /// Where they lie, by the sequence of their entry.
+    pub(crate) objects: BTreeMap<u64, Object>,
+}
+
+impl From<Append> for Placed {
+    fn from(append: Append) -> Self {
+        Self { append, objects: BTreeMap::new() }
+    }
+}
+
+impl Deref for Placed {
+    type Target = Append;
+
+    fn deref(&self) -> &Append {
+        &self.append
+    }
+}
+
 /// What is known of the logs that a transaction touches.
 #[derive(Default)]
 pub(crate) struct Logs {
@@ -33,7 +56,7 @@ pub(crate) struct Logs {
 
 impl Logs {
     /// What becomes of each, in order.
-    pub(crate) fn judge_all(&mut self, appends: &[Append]) -> Vec<Appended> {
+    pub(crate) fn judge_all(&mut self, appends: &[Placed]) -> Vec<Appended> {
         appends.iter().map(|append| self.judge(append)).collect()
     }
 
@@ -57,7 +80,7 @@ impl Logs {
 }
 
 /// Those of the appends that are to be stored.
-pub(crate) fn stored<'a>(appends: &'a [Append], outcomes: &[Appended]) -> impl Iterator<Item = &'a Append> {
+pub(crate) fn stored<'a>(appends: &'a [Placed], outcomes: &[Appended]) -> impl Iterator<Item = &'a Placed> {
     appends.iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Appended::Stored(_))).map(|(append, _)| append)
 }
 
@@ -66,13 +89,15 @@ pub(crate) struct EntryRow<'a> {
     pub(crate) patient: Pseudonym,
     pub(crate) deposit: Option<DepositId>,
     pub(crate) entry: &'a NewEntry,
+    pub(crate) object: Option<Object>,
 }
 
-pub(crate) fn rows(append: &Append) -> impl Iterator<Item = EntryRow<'_>> {
+pub(crate) fn rows(append: &Placed) -> impl Iterator<Item = EntryRow<'_>> {
     let last = append.entries.len() - 1;
     append.entries.iter().enumerate().map(move |(place, entry)| EntryRow {
         patient: append.patient,
         deposit: (place == last).then_some(append.deposit),
         entry,
+        object: append.objects.get(&entry.sequence).copied(),
     })
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::Path;
 
 use crate::folder::{Content, DATABASE_FILE, LOCK_FILE, MARKER_FILE, look, write_marker, write_unfinished};
-use crate::sqlite::whole::{Files, copy_into};
+use crate::sqlite::whole::{Files, copy_into, objects};
 use crate::{StoreError, sqlite};
 
 /// What a backup holds.
@@ -20,6 +20,8 @@ pub struct BackedUp {
     pub bytes: u64,
     /// Whether the data are among them, and not in a database.
     pub with_data: bool,
+    /// Entries of these data whose ciphertexts are objects, which are elsewhere.
+    pub objects: u64,
 }
 
 /// Copies the data folder of a role to a new place. `audit` is where the audit log lies; in the copy it lies beside the
@@ -47,6 +49,7 @@ pub async fn back_up(
                 copy_into(from, into).await?;
                 keep(from, into, &mut done)?;
             }
+            done.objects = objects(&into.store).await?;
         }
         let same = |name: &&str| fs::read(folder.join(name)).ok() == fs::read(to.join(name)).ok();
         if keys.iter().all(same) {

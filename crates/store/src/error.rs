@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::ObjectFault;
+
 /// A storage failure. Nothing was acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -63,6 +65,9 @@ pub enum StoreError {
     /// The data cannot be moved, copied or gone over as they are.
     #[error("{0}")]
     Move(String),
+    /// The place for objects, or one of them.
+    #[error("the object storage {0}")]
+    Objects(#[from] ObjectFault),
     /// The service is stopping.
     #[error("the store is closed")]
     Closed,

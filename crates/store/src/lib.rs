@@ -1,5 +1,5 @@
 //! Storage: small traits for what each party keeps, the embedded back end (SQLite) and one on a PostgreSQL server, data
-//! folders, and one conformance suite that every back end runs. Nothing here knows what the stored bytes mean: halves arrive
+//! folders, objects beside a database for what is large, and one conformance suite that every back end runs. Nothing here knows what the stored bytes mean: halves arrive
 //! wrapped, records sealed, statements signed.
 //!
 //! A write that returned is on disk.
@@ -25,6 +25,7 @@ mod log;
 #[cfg(feature = "testing")]
 pub mod memory;
 pub mod moving;
+pub(crate) mod objects;
 mod party;
 mod patient;
 pub mod postgres;
@@ -44,6 +45,7 @@ pub use folder::DataFolder;
 pub use gateway::{GatewayStore, OutboxItem, RosterKind};
 pub use half::{HalfStore, Rewrapped};
 pub use log::{Append, Appended, LogStore, NewEntry, StoredEntry};
+pub use objects::{ObjectFault, ObjectOptions, Objects, Swept};
 pub use party::{AuditLog, PartyStore};
 pub use patient::{DirectiveUpdate, NewErasure, NewPatient, Patient, PatientStore, Registered, Tombstone, WrappedHalf};
 pub use snapshot::{Snapshot, Summary, TableSummary};

@@ -3,15 +3,28 @@
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use crate::postgres::{Database, PostgresAudit, PostgresStore};
+use crate::snapshot::{Kept, kept};
 use crate::sqlite::{SqliteAudit, SqliteStore};
-use crate::{AuditBatch, AuditStore, BrokerStore, DataFolder, HalfStore, LogStore, PatientStore, Standing, StoreError};
+use crate::{
+    AuditBatch, AuditStore, BrokerStore, DataFolder, HalfStore, LogStore, Objects, PatientStore, Standing, StoreError,
+    Swept,
+};
+
+/// Time between two sweeps of the objects that nothing names. The first one is at the start.
+const SWEEP_EVERY: Duration = Duration::from_hours(6);
 
 /// A party's open store and audit log, with the folder that is locked for as long.
 pub struct PartyStore {
     engine: Engine,
     folder: DataFolder,
+    /// Where there are objects.
+    sweeping: Option<JoinHandle<()>>,
 }
 
 #[derive(Clone)]
@@ -35,7 +48,35 @@ impl PartyStore {
                 Engine::Server(store, audit)
             }
         };
-        Ok(Self { engine, folder })
+        Ok(Self { engine, folder, sweeping: None })
+    }
+
+    /// Keeps large entries there from now on, and collects what nothing names. Without a place, a store that has objects
+    /// is refused.
+    pub async fn with_objects(mut self, objects: Option<Objects>) -> Result<Self, StoreError> {
+        let swept = objects.is_some();
+        self.engine = match self.engine {
+            Engine::Embedded(store, audit) => Engine::Embedded(store.with_objects(objects).await?, audit),
+            Engine::Server(store, audit) => Engine::Server(store.with_objects(objects).await?, audit),
+        };
+        if swept {
+            self.sweeping = Some(tokio::spawn(sweep(self.engine.clone())));
+        }
+        Ok(self)
+    }
+
+    /// Sweeps the objects of what this data folder's role keeps, in the folder or in the database, also beside its
+    /// service.
+    pub async fn sweep_beside(
+        folder: &Path,
+        role: &str,
+        database: Option<&Database>,
+        objects: &Objects,
+    ) -> Result<Swept, StoreError> {
+        match kept(folder, role, database)? {
+            Kept::Here => SqliteStore::sweep_beside(folder, objects).await,
+            Kept::In(database, known) => PostgresStore::sweep_beside(database, &known, folder, objects).await,
+        }
     }
 
     /// Patients.
@@ -80,6 +121,9 @@ impl PartyStore {
 
     /// Finishes what was accepted, and gives database and folder free.
     pub async fn close(self) {
+        if let Some(sweeping) = &self.sweeping {
+            sweeping.abort();
+        }
         match self.engine {
             Engine::Embedded(store, audit) => {
                 store.close().await;
@@ -91,6 +135,22 @@ impl PartyStore {
             }
         }
         drop(self.folder);
+    }
+}
+
+/// Sweeps now and then. What fails is tried again next time: nothing is lost by it but room.
+async fn sweep(engine: Engine) {
+    loop {
+        let swept = match &engine {
+            Engine::Embedded(store, _) => store.sweep().await,
+            Engine::Server(store, _) => store.sweep().await,
+        };
+        match swept {
+            Ok(Swept { removed: 0, .. }) => {}
+            Ok(swept) => tracing::info!(?swept, "objects that no entry names were deleted"),
+            Err(error) => tracing::warn!(%error, "objects that no entry names were not looked for"),
+        }
+        sleep(SWEEP_EVERY).await;
     }
 }
 

@@ -115,7 +115,7 @@ pub trait PatientStore: Send + Sync {
     /// Destroys everything that is kept of a patient: registration, locators, directive, halves, log and witnessed heads.
     /// On return none of it can be read through the store, and nothing can be stored under this pseudonym any more. In the
     /// embedded store none of it is in the files either, the write-ahead log included; docs/postgresql.md says what a
-    /// server's files keep. Of a patient who was erased before, what remains is given again.
+    /// server's files keep, docs/object-storage.md what a bucket or folder does. Of a patient who was erased before, what remains is given again.
     async fn erase(&self, erasure: NewErasure) -> Result<Tombstone, StoreError>;
     /// What remains of a patient who was erased.
     async fn tombstone(&self, patient: Pseudonym) -> Result<Option<Tombstone>, StoreError>;

@@ -98,6 +98,43 @@ pub struct TableSummary {
     pub digest: String,
 }
 
+/// Where the data of a folder are.
+pub(crate) enum Kept<'d> {
+    /// In the folder itself.
+    Here,
+    /// In this database, which has this id.
+    In(&'d Database, String),
+}
+
+/// Where the data of a folder are, for whoever comes beside its service and names the database, or none.
+pub(crate) fn kept<'d>(folder: &Path, role: &str, database: Option<&'d Database>) -> Result<Kept<'d>, StoreError> {
+    match (look(folder, role)?, database) {
+        (Some(Content::Embedded | Content::Leaving(_)), None) => Ok(Kept::Here),
+        (Some(Content::Embedded | Content::Leaving(_)), Some(_)) => {
+            Err(StoreError::Move(format!("{} keeps its data itself; name no database", folder.display())))
+        }
+        (Some(Content::Database(_)), None) => Err(StoreError::OnServer { folder: folder.to_owned() }),
+        (Some(Content::Database(known)), Some(database)) => Ok(Kept::In(database, known)),
+        (Some(Content::New | Content::Claiming(_)) | None, _) => {
+            Err(StoreError::Move(format!("{} holds no data yet", folder.display())))
+        }
+    }
+}
+
+/// Refuses a database that is not the one that the folder's data are in.
+pub(crate) async fn known_as(
+    c: &mut PgConnection,
+    database: &Database,
+    known: &str,
+    folder: &Path,
+) -> Result<(), StoreError> {
+    if postgres::whole::id(c).await?.as_deref() == Some(known) {
+        return Ok(());
+    }
+    let (at, folder) = (database.to_string(), folder.to_owned());
+    Err(DatabaseFault::Replaced { at, folder, reason: "this one was made for another folder".to_owned() }.into())
+}
+
 /// A party's store and audit log at one moment.
 pub struct Snapshot(Whole);
 
@@ -109,29 +146,14 @@ impl Snapshot {
         audit: &Path,
         database: Option<&Database>,
     ) -> Result<Self, StoreError> {
-        let whole = match (look(folder, role)?, database) {
-            (Some(Content::Embedded | Content::Leaving(_)), None) => {
-                Whole::Embedded(Box::new(Files::of(folder, audit).read().await?))
-            }
-            (Some(Content::Embedded | Content::Leaving(_)), Some(_)) => {
-                let reason = format!("{} keeps its data itself; name no database", folder.display());
-                return Err(StoreError::Move(reason));
-            }
-            (Some(Content::Database(_)), None) => return Err(StoreError::OnServer { folder: folder.to_owned() }),
-            (Some(Content::Database(known)), Some(database)) => {
+        Ok(Self(match kept(folder, role, database)? {
+            Kept::Here => Whole::Embedded(Box::new(Files::of(folder, audit).read().await?)),
+            Kept::In(database, known) => {
                 let mut c = postgres::whole::read(database).await?;
-                if postgres::whole::id(&mut c).await?.as_ref() != Some(&known) {
-                    let (at, folder) = (database.to_string(), folder.to_owned());
-                    let reason = "this one was made for another folder".to_owned();
-                    return Err(DatabaseFault::Replaced { at, folder, reason }.into());
-                }
+                known_as(&mut c, database, &known, folder).await?;
                 Whole::Server(Box::new(c))
             }
-            (Some(Content::New | Content::Claiming(_)) | None, _) => {
-                return Err(StoreError::Move(format!("{} holds no data yet", folder.display())));
-            }
-        };
-        Ok(Self(whole))
+        }))
     }
 
     /// The rows after this one, or from the first one on; none at the end. A page is bounded in rows and bytes.

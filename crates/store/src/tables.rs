@@ -212,8 +212,17 @@ pub static ENTRY: Table = Table::store(
         ("author_key", Bytes),
         ("envelope", Bytes),
         ("ciphertext", Bytes),
+        ("object", Bytes),
+        ("object_bytes", Integer),
+        ("object_digest", Bytes),
     ],
 );
+/// Objects that are to be deleted.
+static DOOMED_OBJECT: Table = Table::store("doomed_object", 1, &[("object", Bytes)]);
+/// The mark that the store sets on its place for objects, which stay where they are when their rows move, and how often
+/// it has swept there.
+static OBJECT_OWNER: Table =
+    Table::store("object_owner", 1, &[("number", Integer), ("id", Bytes), ("sweeps", Integer)]);
 /// Witnessed heads.
 pub static WITNESS: Table = Table::store("witness", 2, &[("patient", Bytes), ("sequence", Integer), ("head", Bytes)]);
 /// What remains of erased patients.
@@ -267,12 +276,14 @@ static AUDIT_REMEMBERED: Table =
 static AUDIT_CHAIN: Table = Table::audit("audit_chain", 1, &[("certificate", Bytes), ("chain", Bytes)]);
 
 /// All of them; what others refer to comes first.
-pub static TABLES: [&Table; 12] = [
+pub static TABLES: [&Table; 14] = [
     &PATIENT,
     &LOCATOR,
     &HALF,
     &AUTHOR,
     &ENTRY,
+    &DOOMED_OBJECT,
+    &OBJECT_OWNER,
     &WITNESS,
     &ERASED,
     &EMERGENCY,

@@ -10,8 +10,9 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::append::Placed;
 use crate::key::Key;
-use crate::{Append, Appended, DatabaseFault, StoreError, append};
+use crate::{Appended, DatabaseFault, StoreError};
 
 /// Jobs that may wait; further callers wait before the queue.
 const QUEUE_MAX: usize = 1024;
@@ -46,7 +47,7 @@ pub trait Engine: Send + Sized + 'static {
     /// transaction down.
     fn append(
         connection: &mut Self::Connection,
-        appends: &[Append],
+        appends: &[Placed],
     ) -> impl Future<Output = Result<Vec<Appended>, StoreError>> + Send;
     /// What is to be done now and then between transactions.
     fn tidy(&mut self) -> impl Future<Output = ()> + Send;
@@ -115,9 +116,8 @@ impl<E: Engine> Writer<E> {
         self.queue(Message::Job(keys, Box::new(Request { job, reply })), answer).await
     }
 
-    /// Runs an append together with the others that wait.
-    pub(crate) async fn append(&self, append: Append) -> Result<Appended, StoreError> {
-        append::check(&append)?;
+    /// Runs an append that passed [`crate::append::check`] together with the others that wait.
+    pub(crate) async fn append(&self, append: Placed) -> Result<Appended, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.queue(Message::Append(append, reply), answer).await
     }
@@ -148,7 +148,7 @@ impl<E: Engine> Writer<E> {
 
 enum Message<E: Engine> {
     Job(Vec<Key>, Box<dyn Job<E::Connection>>),
-    Append(Append, Reply<Appended>),
+    Append(Placed, Reply<Appended>),
     Scrub(Reply<()>),
     Close(oneshot::Sender<()>),
 }
@@ -210,7 +210,7 @@ where
 /// What goes into one transaction.
 struct Work<C> {
     jobs: VecDeque<(Vec<Key>, Box<dyn Job<C>>)>,
-    appends: Vec<Append>,
+    appends: Vec<Placed>,
     replies: Vec<Reply<Appended>>,
     /// Of the jobs that ran.
     delivers: Vec<Deliver>,

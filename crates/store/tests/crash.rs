@@ -270,9 +270,19 @@ impl Acknowledged {
     }
 }
 
+/// A process that is ended by SIGKILL with this, also where the test fails.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A child at work, and what it has said.
 struct Working {
-    child: Child,
+    child: Ended,
     lines: mpsc::Receiver<String>,
     said: Vec<String>,
 }
@@ -293,7 +303,7 @@ impl Working {
                 line.clear();
             }
         });
-        let mut working = Self { child, lines, said: Vec::new() };
+        let mut working = Self { child: Ended(child), lines, said: Vec::new() };
         working.wait_for("open");
         working
     }
@@ -318,8 +328,7 @@ impl Working {
 
     /// SIGKILL; everything that it said.
     fn kill(mut self) -> Vec<String> {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        drop(self.child);
         self.said.extend(self.lines);
         self.said
     }

@@ -10,15 +10,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use sealwort_proto::log::empty;
 use sealwort_store::conformance::{self, some_deposit, some_patient};
 use sealwort_store::postgres::{Database, PostgresStore};
 use sealwort_store::sqlite::{SqliteAudit, SqliteStore};
 use sealwort_store::tables::TABLES;
-use sealwort_store::{DataFolder, DatabaseFault, LogStore as _, StoreError, Summary, moving};
+use sealwort_store::{DataFolder, DatabaseFault, LogStore as _, ObjectOptions, Objects, StoreError, Summary, moving};
 use server::Server;
-use sqlx::{Connection as _, Row as _, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, Row as _, SqliteConnection};
 
 const ROLE: &str = "archive";
 
@@ -51,7 +52,7 @@ async fn every_table_and_column_of_both_databases_is_moved() {
     assert_eq!(without_others(found), known, "tables of SQLite: add what is new to crates/store/src/tables.rs");
 
     let database = server.database();
-    PostgresStore::migrate(&Database::new(&server.url(&database), None).unwrap(), 2).await.unwrap();
+    PostgresStore::migrate(&Database::new(&server.url(&database), None).unwrap(), 3).await.unwrap();
     let columns = "SELECT table_name || '.' || column_name FROM information_schema.columns
         WHERE table_schema = 'sealwort' AND table_name !~ '_[0-9]+$'";
     let found = server.sql(&database, columns).lines().map(str::to_owned).collect();
@@ -115,6 +116,7 @@ async fn there_and_back_everything_is_the_same_and_one_place_alone_takes_writes(
     // It is in service there.
     let mut folder = DataFolder::open(&path, ROLE).unwrap();
     let store = PostgresStore::open(&mut folder, &database).await.unwrap();
+    let store = store.with_objects(Some(objects_of(&path))).await.unwrap();
     conformance::patient_store(&store).await;
     let refused = to_folder(&copy, &database).await.unwrap_err();
     assert!(refused.to_string().contains("is not the database"), "nothing was moved into this folder: {refused}");
@@ -134,6 +136,7 @@ async fn there_and_back_everything_is_the_same_and_one_place_alone_takes_writes(
     }
     let mut folder = DataFolder::open(&path, ROLE).unwrap();
     let store = SqliteStore::open(&mut folder).await.unwrap();
+    let store = store.with_objects(Some(objects_of(&path))).await.unwrap();
     conformance::log_store(&store).await;
     conformance::patient_store(&store).await;
     conformance::emergency_store(&store).await;
@@ -322,20 +325,43 @@ async fn to_folder(path: &Path, database: &Database) -> Result<Summary, StoreErr
 async fn fill(path: &Path) {
     let mut folder = DataFolder::open(path, ROLE).unwrap();
     let store = SqliteStore::open(&mut folder).await.unwrap();
+    let store = store.with_objects(Some(objects_of(path))).await.unwrap();
     conformance::patient_store(&store).await;
     conformance::log_store(&store).await;
     conformance::witness_store(&store).await;
     conformance::emergency_store(&store).await;
     store.close().await;
+    // An object of a patient who was erased that is not deleted yet.
+    let mut connection = SqliteConnection::connect(&format!("sqlite://{}/store.sqlite", path.display())).await.unwrap();
+    connection.execute("INSERT INTO doomed_object VALUES (x'000102030405060708090a0b0c0d0e0f')").await.unwrap();
+    connection.close().await.unwrap();
     let audit = SqliteAudit::open(&folder, path).await.unwrap();
     conformance::audit_store(&audit).await;
     audit.close().await;
+}
+
+/// Where the large entries of a folder's store are, wherever its data go.
+fn objects_of(path: &Path) -> Objects {
+    let place = path.with_extension("objects");
+    fs::create_dir_all(&place).unwrap();
+    Objects::new(&ObjectOptions {
+        url: &format!("file://{}", place.display()),
+        endpoint: "",
+        region: "",
+        access_key: "",
+        secret_key: "",
+        authorities: None,
+        larger_than: 512,
+        orphans_after: Duration::from_hours(1),
+    })
+    .unwrap()
 }
 
 /// The folder is in service for a moment: old rows change and new ones come.
 async fn serve(path: &Path) {
     let mut folder = DataFolder::open(path, ROLE).unwrap();
     let store = SqliteStore::open(&mut folder).await.unwrap();
+    let store = store.with_objects(Some(objects_of(path))).await.unwrap();
     conformance::patient_store(&store).await;
     store.close().await;
 }

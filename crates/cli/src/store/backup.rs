@@ -29,14 +29,20 @@ pub(super) async fn run(args: &BackupArgs, output: Output) -> Result<(), CliErro
     let log = args.log.as_deref().unwrap_or(&args.folder);
     let done = back_up(&args.folder, role.as_str(), log, &KEY_FILES, &args.to).await?;
     let (to, with_data) = (args.to.display(), done.with_data);
-    let object =
-        json!({"folder": args.folder, "to": args.to, "files": done.files, "bytes": done.bytes, "with_data": with_data});
+    let object = json!({
+        "folder": args.folder, "to": args.to, "files": done.files, "bytes": done.bytes, "with_data": with_data,
+        "objects": done.objects,
+    });
     output.data(&object, || {
         let rest = if with_data {
             format!("look at it with sealwort store verify --folder {to}; it holds the party's keys: keep it as safe as the folder")
         } else {
             "the data are in the database: back that up with PostgreSQL's own programs, after this (docs/storage.md)".to_owned()
         };
-        format!("{} files, {} bytes in {to}; {rest}", done.files, done.bytes)
+        let elsewhere = match done.objects {
+            0 => String::new(),
+            count => format!("\n{count} ciphertexts are objects, which are not in it: copy the place of [objects] now, after this"),
+        };
+        format!("{} files, {} bytes in {to}; {rest}{elsewhere}", done.files, done.bytes)
     })
 }

@@ -22,7 +22,7 @@ use sealwort_store::tables::{
     AUTHOR as AUTHORS, EMERGENCY, ENTRY, ERASED, HALF as HALVES, Heads, LOCATOR, PATIENT, RowsDigest, Table, TableRow,
     WITNESS,
 };
-use sealwort_store::{Snapshot, StoreError};
+use sealwort_store::{ObjectFault, Objects, Snapshot, StoreError};
 
 use super::findings::{AUTHOR, CONSENT, Fault, Findings, HALF, RECORD, STRAY};
 
@@ -33,6 +33,8 @@ pub(super) struct Examined {
     pub(super) erased: u64,
     pub(super) halves: u64,
     pub(super) entries: u64,
+    /// Entries whose ciphertext is an object that was not looked at.
+    pub(super) unseen: u64,
     pub(super) witnessed: u64,
     pub(super) emergencies: u64,
     /// Chains that have a head, and the digest of their heads.
@@ -48,6 +50,8 @@ pub(super) struct Examiner<'m> {
     pub(super) side: Side,
     /// Without any halves are looked at from outside alone.
     pub(super) keys: Vec<KeyEncryptionKeys>,
+    /// Where large ciphertexts are.
+    objects: Option<&'m Objects>,
     pub(super) findings: Findings,
     pub(super) examined: Examined,
     cache: PeerCache,
@@ -112,11 +116,12 @@ impl Cursor {
 }
 
 impl<'m> Examiner<'m> {
-    pub(super) fn new(membership: &'m Membership, side: Side) -> Self {
+    pub(super) fn new(membership: &'m Membership, side: Side, objects: Option<&'m Objects>) -> Self {
         Self {
             membership,
             side,
             keys: Vec::new(),
+            objects,
             findings: Findings::default(),
             examined: Examined::default(),
             cache: PeerCache::default(),
@@ -376,7 +381,21 @@ impl<'m> Examiner<'m> {
         if matches!(chain.standing, Standing::Registered { epoch } if header.epoch > epoch) {
             return wrong("it is of a later epoch than the directive");
         }
-        match entry.check_ciphertext(row.bytes("ciphertext").unwrap_or_default()) {
+        let ciphertext = match self.objects {
+            None if row.bytes("object").is_some() => {
+                self.examined.unseen += 1;
+                return Ok(Ok(()));
+            }
+            None => None,
+            Some(objects) => match objects.content_of(row).await {
+                Ok(content) => content,
+                Err(StoreError::Objects(fault @ (ObjectFault::Missing { .. } | ObjectFault::Altered { .. }))) => {
+                    return wrong(&format!("the object storage {fault}"));
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        match entry.check_ciphertext(ciphertext.as_deref().or(row.bytes("ciphertext")).unwrap_or_default()) {
             Ok(()) => Ok(Ok(())),
             Err(error) => wrong(&error.to_string()),
         }

@@ -6,6 +6,7 @@ mod examine;
 mod findings;
 mod migrate;
 mod rotate_key;
+mod sweep;
 mod verify;
 
 use std::os::unix::fs::MetadataExt as _;
@@ -36,6 +37,8 @@ enum StoreCommand {
     Backup(backup::BackupArgs),
     /// Change the key-encryption key under which halves are kept, while the service runs.
     RotateKey(rotate_key::RotateKeyArgs),
+    /// Delete the objects of an archive that no entry names, also while it runs.
+    Sweep(sweep::SweepArgs),
 }
 
 pub(crate) async fn run(args: StoreArgs, output: Output) -> Result<(), CliError> {
@@ -44,6 +47,7 @@ pub(crate) async fn run(args: StoreArgs, output: Output) -> Result<(), CliError>
         StoreCommand::Migrate(args) => migrate::run(&args, output).await,
         StoreCommand::Backup(args) => backup::run(&args, output).await,
         StoreCommand::RotateKey(args) => rotate_key::run(&args, output).await,
+        StoreCommand::Sweep(args) => sweep::run(&args, output).await,
     }
 }
 

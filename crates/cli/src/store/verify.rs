@@ -8,7 +8,7 @@ use sealwort_audit::Passed;
 use sealwort_net::kek;
 use sealwort_pki::Role;
 use sealwort_proto::halves::Side;
-use sealwort_store::{Snapshot, StoreError};
+use sealwort_store::{Objects, Snapshot, StoreError};
 use serde_json::json;
 
 use super::examine::{Examined, Examiner};
@@ -17,12 +17,16 @@ use super::membership;
 use crate::audit::{self, PlaceArgs};
 use crate::error::{CliError, Refused};
 use crate::output::Output;
+use crate::settings::SettingsArgs;
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
     /// Data folder of the broker or archive.
     #[arg(long, value_name = "DIR")]
     folder: PathBuf,
+    /// Configuration of the archive, whose [objects] says where large entries are.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     place: PlaceArgs,
 }
@@ -33,7 +37,8 @@ pub(super) async fn run(args: &VerifyArgs, output: Output) -> Result<(), CliErro
     let side = if role == Role::Broker { Side::Broker } else { Side::Archive };
     let database = args.place.database()?;
     let log = args.place.log.as_deref().unwrap_or(&args.folder);
-    let mut examiner = Examiner::new(&membership, side);
+    let objects = objects(args)?;
+    let mut examiner = Examiner::new(&membership, side, objects.as_ref());
     // The key may be changed meanwhile: each half is under one that was there before the snapshot, or is after it.
     examiner.keys.extend(kek::kept(&args.folder)?);
     match Snapshot::open(&args.folder, role.as_str(), log, database.as_ref()).await {
@@ -41,7 +46,9 @@ pub(super) async fn run(args: &VerifyArgs, output: Output) -> Result<(), CliErro
             examiner.keys.extend(kek::kept(&args.folder)?);
             match snapshot.faults().await {
                 Ok(faults) => {
-                    faults.into_iter().for_each(|what| examiner.findings.general(Fault::Tampered, what, FILE))
+                    for what in faults {
+                        examiner.findings.general(Fault::Tampered, what, FILE);
+                    }
                 }
                 Err(error) => ended(error, &mut examiner.findings),
             }
@@ -55,6 +62,10 @@ pub(super) async fn run(args: &VerifyArgs, output: Output) -> Result<(), CliErro
         Err(error) => return Err(error.into()),
     }
     let Examiner { mut findings, examined, .. } = examiner;
+    if examined.unseen > 0 {
+        let what = format!("{} ciphertexts are objects, which were not looked at", examined.unseen);
+        findings.general(Fault::Unverifiable, what, "name the archive's configuration: --config FILE");
+    }
     let trail = trail(args, &mut findings).await;
     show(&membership.identity.to_string(), &examined, trail.as_ref(), &findings, output)?;
     judge(&findings)
@@ -69,6 +80,14 @@ fn ended(error: StoreError, findings: &mut Findings) {
         error => (Fault::Unverifiable, error.to_string(), UNREAD),
     };
     findings.general(fault, format!("{what}; what comes after it was not gone over"), remedy);
+}
+
+/// Where large entries are, if a configuration says so.
+fn objects(args: &VerifyArgs) -> Result<Option<Objects>, CliError> {
+    let Some(file) = &args.config else { return Ok(None) };
+    let settings = SettingsArgs { config: Some(file.clone()), ..SettingsArgs::default() };
+    let config = settings.load::<sealwort_archive::Config>()?.value;
+    sealwort_archive::objects(&config).map_err(|error| CliError::Local(error.to_string()))
 }
 
 /// Walks the audit log as `sealwort audit verify` does.
@@ -93,7 +112,8 @@ fn show(
     findings: &Findings,
     output: Output,
 ) -> Result<(), CliError> {
-    let Examined { patients, erased, halves, entries, witnessed, emergencies, logs, heads, consents } = examined;
+    let Examined { patients, erased, halves, entries, unseen: _, witnessed, emergencies, logs, heads, consents } =
+        examined;
     let left_out = findings.count() - findings.kept.len() as u64;
     let object = json!({
         "party": party, "patients": patients, "erased": erased, "halves": halves, "entries": entries,

@@ -11,6 +11,7 @@ mod http;
 pub(crate) mod load;
 pub(crate) mod receiver;
 pub(crate) mod smart;
+pub(crate) mod storage;
 pub(crate) mod stored;
 
 use std::collections::BTreeMap;
@@ -88,6 +89,8 @@ pub(crate) struct World {
     /// Whose audit log lies on a file system of its own.
     small_disks: BTreeMap<Party, PathBuf>,
     tokens: BTreeMap<Party, String>,
+    /// What broker and archive keep their data in, unless they do themselves.
+    storage: Option<storage::Storage>,
 }
 
 impl World {
@@ -110,6 +113,7 @@ impl World {
             options: BTreeMap::new(),
             small_disks: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            storage: storage::Storage::asked_for(),
         };
         fs::create_dir(world.place.path().join("logs")).unwrap();
         for party in Party::ALL {
@@ -125,6 +129,9 @@ impl World {
             fs::create_dir(&disk).unwrap();
             world.set(*party, "audit.folder", json!(disk));
             world.small_disks.insert(*party, disk);
+        }
+        for (party, key, value) in world.storage.as_ref().map(storage::Storage::options).unwrap_or_default() {
+            world.set(party, key, value);
         }
         for (party, key, value) in extra {
             world.set(*party, key, value.clone());

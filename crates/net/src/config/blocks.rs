@@ -79,11 +79,59 @@ pub struct StoreConfig {
 impl StoreConfig {
     /// Reads the password file, if there is one.
     pub fn password(&self) -> Result<Option<Zeroizing<String>>, SecretFileError> {
-        if self.password_file.as_os_str().is_empty() {
-            return Ok(None);
+        secret_line(&self.password_file)
+    }
+}
+
+/// The secret in a file; none where no file is named.
+fn secret_line(file: &std::path::Path) -> Result<Option<Zeroizing<String>>, SecretFileError> {
+    if file.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let bytes = secret_file::read(file)?;
+    Ok(Some(Zeroizing::new(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned())))
+}
+
+/// `[objects]`: where an archive keeps large entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectsConfig {
+    /// `s3://bucket/prefix` or `file:///folder`; empty for the store itself.
+    pub url: DatabaseUrl,
+    /// `https://host:port` of the S3 server; empty for AWS.
+    pub endpoint: String,
+    /// Region that requests are signed for.
+    pub region: String,
+    /// Name of the key.
+    pub access_key: String,
+    /// File with the key.
+    pub secret_key_file: std::path::PathBuf,
+    /// PEM file with the authorities of the server's certificate; empty for those of the operating system.
+    pub ca_file: std::path::PathBuf,
+    /// Ciphertexts above this size become objects.
+    pub larger_than: ByteCount,
+    /// Age from which an object that no entry names is deleted.
+    pub orphans_after: Interval,
+}
+
+impl ObjectsConfig {
+    /// Reads the file with the key, if there is one.
+    pub fn secret_key(&self) -> Result<Option<Zeroizing<String>>, SecretFileError> {
+        secret_line(&self.secret_key_file)
+    }
+}
+
+impl Default for ObjectsConfig {
+    fn default() -> Self {
+        Self {
+            url: DatabaseUrl::default(),
+            endpoint: String::new(),
+            region: "us-east-1".to_owned(),
+            access_key: String::new(),
+            secret_key_file: std::path::PathBuf::new(),
+            ca_file: std::path::PathBuf::new(),
+            larger_than: ByteCount(256 * 1024),
+            orphans_after: Interval::from_secs(24 * 60 * 60),
         }
-        let bytes = secret_file::read(&self.password_file)?;
-        Ok(Some(Zeroizing::new(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned())))
     }
 }
 

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 pub use blocks::{
     AuditConfig, CaConfig, Color, DatabaseUrl, HealthConfig, LimitsConfig, ListenConfig, LogConfig, LogFormat,
-    StoreConfig,
+    ObjectsConfig, StoreConfig,
 };
 pub use error::{ConfigError, Origin};
 pub use quantity::{ByteCount, Interval};

@@ -4,15 +4,15 @@
 use sealwort_proto::{DepositId, Pseudonym};
 use sqlx::{PgConnection, Row as _};
 
-use crate::append::{EntryRow, Logs, rows, stored};
+use crate::append::{EntryRow, Logs, Placed, rows, stored};
 use crate::database::{signed, witness};
-use crate::{Append, Appended, StoreError};
+use crate::{Appended, StoreError};
 
 /// Bytes of envelopes and ciphertexts in one statement, unless a single entry is larger.
 const STATEMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Runs appends that passed [`crate::append::check`]; each sees the ones before it.
-pub(super) async fn run(c: &mut PgConnection, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {
+pub(super) async fn run(c: &mut PgConnection, appends: &[Placed]) -> Result<Vec<Appended>, StoreError> {
     if appends.is_empty() {
         return Ok(Vec::new());
     }
@@ -32,7 +32,7 @@ pub(super) async fn run(c: &mut PgConnection, appends: &[Append]) -> Result<Vec<
     Ok(outcomes)
 }
 
-async fn load(c: &mut PgConnection, appends: &[Append]) -> Result<Logs, StoreError> {
+async fn load(c: &mut PgConnection, appends: &[Placed]) -> Result<Logs, StoreError> {
     let patients: Vec<&[u8]> = appends.iter().map(|append| append.patient.as_bytes().as_slice()).collect();
     let deposits: Vec<&[u8]> = appends.iter().map(|append| append.deposit.as_bytes().as_slice()).collect();
     let found = sqlx::query(LOAD).bind(patients).bind(deposits).fetch_all(c).await?;
@@ -55,6 +55,8 @@ async fn load(c: &mut PgConnection, appends: &[Append]) -> Result<Logs, StoreErr
 
 async fn insert(c: &mut PgConnection, rows: &[EntryRow<'_>]) -> Result<(), StoreError> {
     let sequences: Result<Vec<i64>, StoreError> = rows.iter().map(|row| signed(row.entry.sequence)).collect();
+    let object_bytes: Result<Vec<Option<i64>>, StoreError> =
+        rows.iter().map(|row| row.object.map(|object| signed(object.bytes)).transpose()).collect();
     let column = |of: fn(&EntryRow<'_>) -> Vec<u8>| rows.iter().map(of).collect::<Vec<_>>();
     let deposits: Vec<Option<Vec<u8>>> = rows.iter().map(|row| row.deposit.as_ref().map(deposit)).collect();
     let done = sqlx::query(INSERT)
@@ -66,6 +68,9 @@ async fn insert(c: &mut PgConnection, rows: &[EntryRow<'_>]) -> Result<(), Store
         .bind(column(|row| row.entry.author_key.as_bytes().to_vec()))
         .bind(rows.iter().map(|row| row.entry.envelope.as_slice()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.entry.ciphertext.as_slice()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.object.map(|object| object.key.as_bytes().to_vec())).collect::<Vec<_>>())
+        .bind(object_bytes?)
+        .bind(rows.iter().map(|row| row.object.map(|object| object.digest.as_bytes().to_vec())).collect::<Vec<_>>())
         .execute(c)
         .await?;
     if done.rows_affected() == rows.len() as u64 {
@@ -93,6 +98,7 @@ const LOAD: &str = "SELECT wanted.place, last.sequence, last.hash, known.sequenc
      LEFT JOIN LATERAL (SELECT true AS it FROM erased
          WHERE erased.pseudonym = wanted.patient LIMIT 1) AS erased ON true";
 
-const INSERT: &str = "INSERT INTO entry (patient, sequence, deposit, hash, tag, author_key, envelope, ciphertext)
+const INSERT: &str = "INSERT INTO entry (patient, sequence, deposit, hash, tag, author_key, envelope, ciphertext,
+         object, object_bytes, object_digest)
      SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[],
-         $8::bytea[])";
+         $8::bytea[], $9::bytea[], $10::bigint[], $11::bytea[])";

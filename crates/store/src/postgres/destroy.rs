@@ -1,11 +1,12 @@
 //! What an erasure destroys, and what it counts before. PostgreSQL overwrites nothing in place: docs/postgresql.md says
 //! what stays in its files, and for how long.
 
-/// What is destroyed.
-pub(super) const DESTROY: [&str; 6] = [
+/// What is destroyed. Objects are deleted after the commit.
+pub(super) const DESTROY: [&str; 7] = [
     "DELETE FROM half WHERE pseudonym = $1",
     "DELETE FROM locator WHERE pseudonym = $1",
     "DELETE FROM patient WHERE pseudonym = $1",
+    "INSERT INTO doomed_object SELECT object FROM entry WHERE patient = $1 AND object IS NOT NULL",
     "DELETE FROM entry WHERE patient = $1",
     "DELETE FROM witness WHERE patient = $1",
     "DELETE FROM emergency WHERE patient = $1",

@@ -9,10 +9,11 @@ use tokio::time::sleep;
 
 use super::schema::Known;
 use super::{Database, append, locks, schema, script, whole};
+use crate::append::Placed;
 use crate::folder::Content;
 use crate::key::Key;
 use crate::writer::{Wait, answered};
-use crate::{Append, Appended, DataFolder, DatabaseFault, StoreError, writer};
+use crate::{Appended, DataFolder, DatabaseFault, StoreError, writer};
 
 /// How long the lock of a process that was just killed, or that changes the tables, is waited for.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(10);
@@ -145,7 +146,7 @@ impl writer::Engine for PostgresEngine {
         script(connection, statement).await
     }
 
-    async fn append(connection: &mut PgConnection, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {
+    async fn append(connection: &mut PgConnection, appends: &[Placed]) -> Result<Vec<Appended>, StoreError> {
         append::run(connection, appends).await
     }
 

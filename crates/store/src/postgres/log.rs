@@ -7,6 +7,7 @@ use sealwort_proto::{Digest, LabelTag, Pseudonym};
 use sqlx::Row as _;
 
 use super::PostgresStore;
+use super::objects::object;
 use crate::database::{fixed, limit, signed, unsigned, witness};
 use crate::key::Key;
 use crate::{Append, Appended, LogStore, StoreError, StoredEntry};
@@ -14,7 +15,7 @@ use crate::{Append, Appended, LogStore, StoreError, StoredEntry};
 #[async_trait]
 impl LogStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
-        self.writer.append(append).await
+        self.append_placed(append).await
     }
 
     async fn head(&self, patient: Pseudonym) -> Result<Option<Witness>, StoreError> {
@@ -35,10 +36,10 @@ impl LogStore for PostgresStore {
         // The lengths stand in the rows themselves, so that of what does not fit nothing is read.
         let rows = sqlx::query(
             "WITH size AS MATERIALIZED (
-                 SELECT sequence, length(envelope)::bigint + length(ciphertext) AS bytes FROM entry
+                 SELECT sequence, length(envelope) + coalesce(object_bytes, length(ciphertext)) AS bytes FROM entry
                  WHERE patient = $1 AND sequence > $2 ORDER BY sequence LIMIT $3),
              total AS (SELECT sequence, sum(bytes) OVER (ORDER BY sequence) AS bytes FROM size)
-             SELECT sequence, tag, author_key, envelope, ciphertext FROM entry
+             SELECT sequence, tag, author_key, envelope, ciphertext, object, object_bytes, object_digest FROM entry
              WHERE patient = $1 AND sequence > $2 AND sequence <= coalesce(
                  (SELECT max(sequence) FROM total WHERE bytes <= $4), (SELECT min(sequence) FROM size))
              ORDER BY sequence",
@@ -49,17 +50,20 @@ impl LogStore for PostgresStore {
         .bind(limit(bytes_max))
         .fetch_all(&self.readers)
         .await?;
-        rows.iter()
+        let found: Result<Vec<_>, StoreError> = rows
+            .iter()
             .map(|row| {
-                Ok(StoredEntry {
+                let entry = StoredEntry {
                     sequence: unsigned(row.try_get(0)?)?,
                     tag: fixed(row.try_get(1)?, LabelTag::from_slice)?,
                     author_key: fixed(row.try_get(2)?, Digest::from_slice)?,
                     envelope: row.try_get(3)?,
                     ciphertext: row.try_get(4)?,
-                })
+                };
+                Ok((entry, object(row, 5)?))
             })
-            .collect()
+            .collect();
+        self.filled(found?).await
     }
 
     async fn put_author(&self, key: Digest, chain: Vec<u8>) -> Result<(), StoreError> {

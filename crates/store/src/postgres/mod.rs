@@ -14,6 +14,8 @@ mod erase;
 #[path = "../relational/half.rs"]
 mod half;
 mod log;
+#[path = "../relational/objects.rs"]
+mod objects;
 #[path = "../relational/patient.rs"]
 mod patient;
 mod readers;
@@ -29,12 +31,15 @@ pub(crate) mod whole;
 #[path = "../relational/witness.rs"]
 mod witness;
 
+use std::path::Path;
+
 use futures::FutureExt as _;
 use sealwort_proto::Digest;
 use sqlx::Executor as _;
 use sqlx::postgres::PgDatabaseError;
 
-use crate::{DataFolder, DatabaseFault, StoreError};
+use crate::snapshot::known_as;
+use crate::{DataFolder, DatabaseFault, Objects, StoreError, Swept};
 use PostgresAudit as Audit;
 use PostgresStore as Store;
 pub use audit::PostgresAudit;
@@ -58,6 +63,7 @@ pub struct PostgresStore {
     readers: Readers,
     database: Database,
     known: schema::Known,
+    objects: Option<Objects>,
 }
 
 impl PostgresStore {
@@ -68,7 +74,7 @@ impl PostgresStore {
         let (connection, known) = engine::enter(database, folder).await?;
         let readers = Readers::of(database, &known, READERS_MAX);
         let writer = Writer::spawn(PostgresEngine::node(connection, database.clone(), known.clone()));
-        Ok(Self { writer, readers, database: database.clone(), known })
+        Ok(Self { writer, readers, database: database.clone(), known, objects: None })
     }
 
     /// The audit log, which lies in the same database.
@@ -91,6 +97,20 @@ impl PostgresStore {
         adopt.await?;
         self.known.set_keys(newest);
         Ok(())
+    }
+
+    /// Sweeps the objects of the database that a folder knows by this id, also beside the service.
+    pub async fn sweep_beside(
+        database: &Database,
+        known: &str,
+        folder: &Path,
+        objects: &Objects,
+    ) -> Result<Swept, StoreError> {
+        let mut connection = whole::current(database).await?;
+        known_as(&mut connection, database, known, folder).await?;
+        // What is stored since the data were moved is named elsewhere.
+        whole::refuse_left(&mut connection, database).await?;
+        objects::Beside(connection).sweep(objects).await
     }
 
     /// Waits for the reads under way, finishes the writes that were accepted, and gives the database free.

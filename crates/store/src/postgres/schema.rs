@@ -20,7 +20,7 @@ struct Step {
 }
 
 /// A database of format `n` needs the steps from index `n` on. The number of partitions is part of the format: it stays.
-const STEPS: [Step; 2] = [
+const STEPS: [Step; 4] = [
     Step {
         up: "
         CREATE TABLE patient (
@@ -138,14 +138,32 @@ const STEPS: [Step; 2] = [
         down: "DROP TABLE audit_entry, audit_checkpoint, audit_remembered, audit_chain;",
         drops: &["audit_entry", "audit_checkpoint", "audit_remembered", "audit_chain"],
     },
+    // The name of the key-encryption key in use.
+    Step { up: "ALTER TABLE party ADD key bytea;", down: "ALTER TABLE party DROP key;", drops: &[] },
+    // Ciphertexts that are objects; objects of patients who were erased; and the mark that this store sets on its place.
+    // Where there is no mark, there are no objects.
+    Step {
+        up: "
+        ALTER TABLE entry ADD COLUMN object bytea, ADD COLUMN object_bytes bigint, ADD COLUMN object_digest bytea;
+        CREATE INDEX entry_object ON entry (object) WHERE object IS NOT NULL;
+        CREATE TABLE doomed_object (object bytea PRIMARY KEY);
+        CREATE TABLE object_owner (
+            number  bigint PRIMARY KEY CHECK (number = 1),
+            id      bytea NOT NULL,
+            sweeps  bigint NOT NULL
+        );",
+        down: "
+        DROP TABLE doomed_object, object_owner;
+        ALTER TABLE entry DROP COLUMN object, DROP COLUMN object_bytes, DROP COLUMN object_digest;",
+        drops: &["doomed_object", "object_owner"],
+    },
 ];
 
-/// What every format has: its number, whose database this is, and the name of the key-encryption key in use.
+/// What every format has: its number, and whose database this is.
 const BOOK: &str = "
     CREATE SCHEMA IF NOT EXISTS sealwort;
     CREATE TABLE IF NOT EXISTS format (version bigint PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now());
-    CREATE TABLE IF NOT EXISTS party (role text NOT NULL, id text NOT NULL);
-    ALTER TABLE party ADD COLUMN IF NOT EXISTS key bytea;";
+    CREATE TABLE IF NOT EXISTS party (role text NOT NULL, id text NOT NULL);";
 
 /// The newest format.
 pub(super) fn newest() -> i64 {

@@ -26,12 +26,18 @@ impl Move {
     }
 }
 
-/// One moment of a database, beside a service that runs.
-pub(crate) async fn read(database: &Database) -> Result<PgConnection, StoreError> {
+/// Connects to a database that has the newest tables, beside a service that runs.
+pub(super) async fn current(database: &Database) -> Result<PgConnection, StoreError> {
     let mut c = database.connect().await?;
     if schema::check(&mut c, database).await? != schema::newest() {
         return Err(StoreError::Move(format!("{database} has tables of an older format; start the service once")));
     }
+    Ok(c)
+}
+
+/// One moment of a database, beside a service that runs.
+pub(crate) async fn read(database: &Database) -> Result<PgConnection, StoreError> {
+    let mut c = current(database).await?;
     script(&mut c, PATIENT).await?;
     script(&mut c, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     Ok(c)

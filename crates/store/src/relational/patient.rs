@@ -83,7 +83,8 @@ impl PatientStore for Store {
         let keys = vec![Key::patient(erasure.patient), Key::EMERGENCIES];
         let run = self.writer.submit_with(keys, move |c| async move { erase::run(c, &erasure).await }.boxed());
         let tombstone = run.await?;
-        // Each time, because a crash may have come between the two.
+        // Each time, because a crash may have come between.
+        self.delete_doomed().await?;
         self.writer.scrub().await?;
         Ok(tombstone)
     }

@@ -11,9 +11,9 @@ use sealwort_proto::log::empty;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::erase::tombstone;
-use crate::append::{EntryRow, Logs, rows, stored};
+use crate::append::{EntryRow, Logs, Placed, rows, stored};
 use crate::database::{signed, witness};
-use crate::{Append, Appended, StoreError};
+use crate::{Appended, StoreError};
 
 /// Rows that may travel together: a few fixed numbers, so that every statement stays prepared. Places left over
 /// are not bound, which makes them NULL, and a NULL patient has no log.
@@ -22,7 +22,7 @@ const TRIPS: [usize; 4] = [1, 4, 16, 64];
 const SHARED_TRIP_BYTES_MAX: usize = 64 * 1024;
 
 /// Runs appends that passed [`crate::append::check`]; each sees the ones before it.
-pub(super) async fn run(c: &mut SqliteConnection, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {
+pub(super) async fn run(c: &mut SqliteConnection, appends: &[Placed]) -> Result<Vec<Appended>, StoreError> {
     let outcomes = load(c, appends).await?.judge_all(appends);
     let begun: Vec<_> = stored(appends, &outcomes).filter(|append| append.after == empty(append.patient)).collect();
     insert_logs(c, &begun).await?;
@@ -31,7 +31,7 @@ pub(super) async fn run(c: &mut SqliteConnection, appends: &[Append]) -> Result<
     Ok(outcomes)
 }
 
-async fn load(c: &mut SqliteConnection, appends: &[Append]) -> Result<Logs, StoreError> {
+async fn load(c: &mut SqliteConnection, appends: &[Placed]) -> Result<Logs, StoreError> {
     let mut logs = Logs::default();
     let mut left = appends;
     while let Some((now, rest, statement)) = trip(left, &LOAD, |_| true) {
@@ -58,7 +58,7 @@ async fn load(c: &mut SqliteConnection, appends: &[Append]) -> Result<Logs, Stor
     Ok(logs)
 }
 
-async fn insert_logs(c: &mut SqliteConnection, begun: &[&Append]) -> Result<(), StoreError> {
+async fn insert_logs(c: &mut SqliteConnection, begun: &[&Placed]) -> Result<(), StoreError> {
     let mut left = begun;
     while let Some((now, rest, statement)) = trip(left, &INSERT_LOGS, |_| true) {
         let query =
@@ -74,7 +74,7 @@ async fn insert_entries(c: &mut SqliteConnection, rows: &[EntryRow<'_>]) -> Resu
     let mut left = rows;
     while let Some((now, rest, statement)) = trip(left, &INSERT_ENTRIES, small) {
         let mut query = sqlx::query(statement);
-        for EntryRow { patient, deposit, entry } in now {
+        for EntryRow { patient, deposit, entry, object } in now {
             query = query
                 .bind(bytes(patient.as_bytes()))
                 .bind(signed(entry.sequence)?)
@@ -83,7 +83,10 @@ async fn insert_entries(c: &mut SqliteConnection, rows: &[EntryRow<'_>]) -> Resu
                 .bind(bytes(entry.tag.as_bytes()))
                 .bind(bytes(entry.author_key.as_bytes()))
                 .bind(&entry.envelope)
-                .bind(&entry.ciphertext);
+                .bind(&entry.ciphertext)
+                .bind(object.map(|object| bytes(object.key.as_bytes())))
+                .bind(object.map(|object| signed(object.bytes)).transpose()?)
+                .bind(object.map(|object| bytes(object.digest.as_bytes())));
         }
         if query.execute(&mut *c).await?.rows_affected() != now.len() as u64 {
             return Err(StoreError::Io("an entry was not inserted".to_owned()));
@@ -138,10 +141,13 @@ static INSERT_LOGS: LazyLock<[String; TRIPS.len()]> = LazyLock::new(|| {
 
 static INSERT_ENTRIES: LazyLock<[String; TRIPS.len()]> = LazyLock::new(|| {
     statements(
-        "WITH new (patient, sequence, deposit, hash, tag, author_key, envelope, ciphertext) AS (VALUES",
-        "(?, ?, ?, ?, ?, ?, ?, ?)",
-        ") INSERT INTO entry (log, sequence, deposit, hash, tag, author_key, envelope, ciphertext)
-         SELECT log.number, new.sequence, deposit, hash, tag, author_key, envelope, ciphertext
+        "WITH new (patient, sequence, deposit, hash, tag, author_key, envelope, ciphertext, object, object_bytes,
+             object_digest) AS (VALUES",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ") INSERT INTO entry (log, sequence, deposit, hash, tag, author_key, envelope, ciphertext, object, object_bytes,
+             object_digest)
+         SELECT log.number, new.sequence, deposit, hash, tag, author_key, envelope, ciphertext, object, object_bytes,
+             object_digest
          FROM new CROSS JOIN log ON log.patient = new.patient",
     )
 });

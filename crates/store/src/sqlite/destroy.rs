@@ -1,13 +1,16 @@
 //! What an erasure destroys, and what it counts before.
 
 /// What is destroyed, in this order. Overwriting comes before deleting: a row of the same size is overwritten in place.
-pub(super) const DESTROY: [&str; 10] = [
+/// Objects are deleted after the commit.
+pub(super) const DESTROY: [&str; 11] = [
     "UPDATE half SET wrapped = zeroblob(length(wrapped)) WHERE pseudonym = $1",
     "DELETE FROM half WHERE pseudonym = $1",
     "DELETE FROM locator WHERE pseudonym = $1",
     "UPDATE patient SET registration = zeroblob(length(registration)), directive = zeroblob(length(directive))
      WHERE pseudonym = $1",
     "DELETE FROM patient WHERE pseudonym = $1",
+    "INSERT INTO doomed_object SELECT object FROM entry
+     WHERE log = (SELECT number FROM log WHERE patient = $1) AND object IS NOT NULL",
     "UPDATE entry SET envelope = zeroblob(length(envelope)), ciphertext = zeroblob(length(ciphertext))
      WHERE log = (SELECT number FROM log WHERE patient = $1)",
     "DELETE FROM entry WHERE log = (SELECT number FROM log WHERE patient = $1)",

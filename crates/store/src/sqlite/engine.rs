@@ -10,9 +10,10 @@ use std::time::Duration;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
 use super::append;
+use crate::append::Placed;
 use crate::key::Key;
 use crate::writer::Wait;
-use crate::{Append, Appended, StoreError, writer};
+use crate::{Appended, StoreError, writer};
 
 /// Size in bytes from which the write-ahead log is emptied by force. Ordinary checkpoints reuse it, but only in a
 /// moment without readers.
@@ -84,7 +85,7 @@ impl writer::Engine for SqliteEngine {
         execute(connection, statement).await
     }
 
-    async fn append(connection: &mut SqliteConnection, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {
+    async fn append(connection: &mut SqliteConnection, appends: &[Placed]) -> Result<Vec<Appended>, StoreError> {
         append::run(connection, appends).await
     }
 

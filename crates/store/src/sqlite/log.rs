@@ -8,13 +8,14 @@ use sealwort_proto::{Digest, LabelTag, Pseudonym};
 use sqlx::Row as _;
 
 use super::SqliteStore;
+use super::objects::object;
 use crate::database::{fixed, limit, signed, unsigned, witness};
 use crate::{Append, Appended, LogStore, StoreError, StoredEntry};
 
 #[async_trait]
 impl LogStore for SqliteStore {
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
-        self.writer.append(append).await
+        self.append_placed(append).await
     }
 
     async fn head(&self, patient: Pseudonym) -> Result<Option<Witness>, StoreError> {
@@ -38,11 +39,11 @@ impl LogStore for SqliteStore {
         // Sizes are summed over the rows' headers first, so that no more is read than is handed out.
         let rows = sqlx::query(
             "WITH size AS (
-                 SELECT sequence, length(envelope) + length(ciphertext) AS bytes FROM entry
+                 SELECT sequence, length(envelope) + coalesce(object_bytes, length(ciphertext)) AS bytes FROM entry
                  WHERE log = (SELECT number FROM log WHERE patient = ?1) AND sequence > ?2
                  ORDER BY sequence LIMIT ?3),
              total AS (SELECT sequence, sum(bytes) OVER (ORDER BY sequence) AS bytes FROM size)
-             SELECT sequence, tag, author_key, envelope, ciphertext FROM entry
+             SELECT sequence, tag, author_key, envelope, ciphertext, object, object_bytes, object_digest FROM entry
              WHERE log = (SELECT number FROM log WHERE patient = ?1) AND sequence > ?2 AND sequence <= coalesce(
                  (SELECT max(sequence) FROM total WHERE bytes <= ?4), (SELECT min(sequence) FROM size))
              ORDER BY sequence",
@@ -53,17 +54,20 @@ impl LogStore for SqliteStore {
         .bind(limit(bytes_max))
         .fetch_all(&self.readers)
         .await?;
-        rows.iter()
+        let found: Result<Vec<_>, StoreError> = rows
+            .iter()
             .map(|row| {
-                Ok(StoredEntry {
+                let entry = StoredEntry {
                     sequence: unsigned(row.try_get(0)?)?,
                     tag: fixed(row.try_get(1)?, LabelTag::from_slice)?,
                     author_key: fixed(row.try_get(2)?, Digest::from_slice)?,
                     envelope: row.try_get(3)?,
                     ciphertext: row.try_get(4)?,
-                })
+                };
+                Ok((entry, object(row, 5)?))
             })
-            .collect()
+            .collect();
+        self.filled(found?).await
     }
 
     async fn put_author(&self, key: Digest, chain: Vec<u8>) -> Result<(), StoreError> {

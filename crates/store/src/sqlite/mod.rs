@@ -16,6 +16,8 @@ mod gateway;
 #[path = "../relational/half.rs"]
 mod half;
 mod log;
+#[path = "../relational/objects.rs"]
+mod objects;
 #[path = "../relational/patient.rs"]
 mod patient;
 #[path = "../relational/rows.rs"]
@@ -36,7 +38,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
 use crate::folder::{Content, DATABASE_FILE};
-use crate::{Change, ChangeStore, DataFolder, StoreError};
+use crate::{Change, ChangeStore, DataFolder, Objects, StoreError, Swept};
 use SqliteAudit as Audit;
 use SqliteStore as Store;
 use audit::FILE as AUDIT_PLACE;
@@ -57,6 +59,7 @@ const QUICK_CHECK_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
+    objects: Option<Objects>,
 }
 
 impl SqliteStore {
@@ -103,7 +106,22 @@ impl SqliteStore {
             .connect_with(options.read_only(true))
             .await
             .map_err(|e| damaged_or_io(&file, &e))?;
-        Ok(Self { writer: Writer::spawn(SqliteEngine::new(connection, wal)), readers })
+        Ok(Self { writer: Writer::spawn(SqliteEngine::new(connection, wal)), readers, objects: None })
+    }
+
+    /// Sweeps this store's objects, also beside the service.
+    pub async fn sweep_beside(folder: &Path, objects: &Objects) -> Result<Swept, StoreError> {
+        let file = folder.join(DATABASE_FILE);
+        check_present(&file)?;
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .read_only(true)
+            .busy_timeout(Duration::from_secs(10))
+            .disable_statement_logging();
+        let mut connection = SqliteConnection::connect_with(&options).await.map_err(|e| damaged_or_io(&file, &e))?;
+        schema::inspect(&mut connection, &file, true).await?;
+        schema::up_to_date(&mut connection, &file).await?;
+        objects::Beside(connection).sweep(objects).await
     }
 
     #[expect(clippy::unused_async, reason = "the other database remembers them")]

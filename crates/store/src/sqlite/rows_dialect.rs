@@ -22,8 +22,10 @@ pub(super) fn insert(table: &Table) -> (String, &'static str) {
     match name {
         "entry" => (
             format!("WITH new ({list}) AS ("),
-            ") INSERT INTO entry (log, sequence, deposit, hash, tag, author_key, envelope, ciphertext)
-             SELECT log.number, new.sequence, deposit, hash, tag, author_key, envelope, ciphertext
+            ") INSERT INTO entry (log, sequence, deposit, hash, tag, author_key, envelope, ciphertext, object, object_bytes,
+                 object_digest)
+             SELECT log.number, new.sequence, deposit, hash, tag, author_key, envelope, ciphertext, object, object_bytes,
+                 object_digest
              FROM new CROSS JOIN log ON log.patient = new.patient",
         ),
         _ => (format!("INSERT INTO {name} ({list}) "), ""),

@@ -14,7 +14,7 @@ const APPLICATION_ID: i64 = 0x534c_5754;
 const AUDIT_FORMAT: i64 = 1;
 
 /// One step per format; a file of format `n` needs the steps from index `n` on.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
     CREATE TABLE patient (
         pseudonym     BLOB PRIMARY KEY,
@@ -139,6 +139,19 @@ const STEPS: [&str; 4] = [
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX emergency_tell ON emergency (tell, begun_at) WHERE tell IS NOT NULL;
     CREATE INDEX emergency_patient ON emergency (patient);
+    ",
+    // Ciphertexts that are objects; objects of patients who were erased; and the mark that this store sets on its place.
+    "
+    ALTER TABLE entry ADD COLUMN object BLOB;
+    ALTER TABLE entry ADD COLUMN object_bytes INTEGER;
+    ALTER TABLE entry ADD COLUMN object_digest BLOB;
+    CREATE UNIQUE INDEX entry_object ON entry (object) WHERE object IS NOT NULL;
+    CREATE TABLE doomed_object (object BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+    CREATE TABLE object_owner (
+        number  INTEGER PRIMARY KEY CHECK (number = 1),
+        id      BLOB NOT NULL,
+        sweeps  INTEGER NOT NULL
+    ) STRICT;
     ",
 ];
 

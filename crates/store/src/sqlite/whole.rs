@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _, Sqlite
 use super::audit::{FILE as AUDIT_FILE, SqliteAudit};
 use super::{check_present, damaged_or_io, options, schema};
 use crate::StoreError;
+use crate::database::unsigned;
 use crate::folder::DATABASE_FILE;
 use crate::tables::{File, TABLES};
 
@@ -167,6 +168,24 @@ pub(crate) async fn copy_into(file: &Path, copy: &Path) -> Result<(), StoreError
     let mut connection = options(file).read_only(true).connect().await.map_err(failed)?;
     sqlx::query("VACUUM INTO ?").bind(path.to_owned()).execute(&mut connection).await.map_err(failed)?;
     connection.close().await.map_err(failed)
+}
+
+/// How many entries of a file that is up to date have their ciphertext in an object; none in an older one.
+pub(crate) async fn objects(file: &Path) -> Result<u64, StoreError> {
+    let failed = |e: sqlx::Error| damaged_or_io(file, &e);
+    let mut connection = options(file).read_only(true).connect().await.map_err(failed)?;
+    let count = match schema::up_to_date(&mut connection, file).await {
+        Ok(()) => unsigned(
+            sqlx::query("SELECT count(*) FROM entry WHERE object IS NOT NULL")
+                .fetch_one(&mut connection)
+                .await
+                .map_err(failed)?
+                .try_get(0)?,
+        )?,
+        Err(_) => 0,
+    };
+    connection.close().await.map_err(failed)?;
+    Ok(count)
 }
 
 /// What SQLite itself finds wrong with the two files.

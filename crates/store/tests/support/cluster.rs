@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::server::{self, PASSWORD, USER};
+use super::server::{self, PASSWORD, USER};
 
 /// Seconds after which a primary that says nothing is replaced; Patroni takes no fewer.
 const TTL: u64 = 20;
