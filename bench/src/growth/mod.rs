@@ -59,20 +59,18 @@ async fn on(
 ) -> Result<(), Failure> {
     let (few, many) = if thoroughness == Thoroughness::Full { FULL } else { QUICK };
     let place = tempfile::tempdir_in(folder)?;
-    let urls = server.map(|server| [(); 2].map(|()| server.url(&server.database())));
-    let database = |which: usize| {
-        let url = urls.as_ref().and_then(|urls| urls.get(which));
-        url.map(|url| Database::new(url, None)).transpose()
-    };
-    let settings = urls.as_ref().map(|[_, large]| format!("store.url={large}"));
+    let databases = server.map(|server| [(); 2].map(|()| server.database()));
+    let url = |which: usize| Some(server?.url(databases.as_ref()?.get(which)?));
+    let database = |which: usize| url(which).map(|url| Database::new(&url, None)).transpose();
+    let settings = url(1).map(|large| format!("store.url={large}"));
     let mut exchange = Exchange::start_with(binary, place.path(), settings.into_iter().collect()).await?;
     exchange.archive.end();
 
     // The large store is an archive's own.
-    let (small, large) = (place.path().join("small"), place.path().join("archive"));
+    let (small, archive) = (place.path().join("small"), place.path().join("archive"));
     let small = open(&small, database(0)?.as_ref()).await?;
     load(&small.logs(), few).await?;
-    let (begun, large) = (Instant::now(), open(&large, database(1)?.as_ref()).await?);
+    let (begun, large) = (Instant::now(), open(&archive, database(1)?.as_ref()).await?);
     load(&large.logs(), many).await?;
     let took = begun.elapsed();
     let entries = many * ENTRIES as u64;
@@ -91,6 +89,11 @@ async fn on(
     }
     small.close().await;
     large.close().await;
+    let bytes = match (server, &databases) {
+        (Some(server), Some([_, large])) => server.sql(large, "SELECT pg_database_size(current_database())").parse()?,
+        _ => bytes_in(&archive)?,
+    };
+    report.note(&format!("growth.{engine}: {:.0} bytes on disk for each entry", factor(bytes) / factor(entries)));
     let what = format!("a patient's {ENTRIES} entries among {entries}");
     for (part, share, aim) in [("p50", 0.5, None), ("p99", 0.99, Some(Aim::RatioAtMost(2.0)))] {
         let row = Row::new(format!("growth.{engine}.{part}"), what.clone(), from_many.quantile(share), "µs")
@@ -111,6 +114,15 @@ async fn on(
             .aim(Aim::AtMost(MIB_AIM)),
     );
     Ok(())
+}
+
+/// What the files of a folder take.
+fn bytes_in(folder: &Path) -> Result<u64, Failure> {
+    let mut bytes = 0;
+    for file in std::fs::read_dir(folder)? {
+        bytes += file?.metadata()?.len();
+    }
+    Ok(bytes)
 }
 
 async fn open(folder: &Path, database: Option<&Database>) -> Result<PartyStore, Failure> {

@@ -1,5 +1,5 @@
-//! The broker's way to the archive: one connection, to one of its nodes, and on it one session (SK_TM) that serves many gateways
-//! and is renewed by time and by volume. A broken connection is replaced at the next run.
+//! The broker's way to the archive: one connection, to one of its nodes, and on it one session (SK_TM) that serves many
+//! gateways and is renewed by time and by volume. A broken connection is replaced at the next run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

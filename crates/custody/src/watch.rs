@@ -11,9 +11,10 @@ use tokio::time::{sleep, timeout};
 
 /// The part of readiness.
 const PART: &str = "store";
-/// How often the store is asked, and how long it may take to answer.
+/// How often the store is asked.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take to answer: longer than a transaction waits for what another node has.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks the store whether it could write, again and again until `shutdown`.
 pub fn spawn_store_watch(store: Arc<dyn PatientStore>, readiness: Readiness, shutdown: Shutdown) -> JoinHandle<()> {

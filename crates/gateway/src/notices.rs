@@ -35,6 +35,7 @@ async fn hear(gateway: &Gateway, session: &Arc<Session>) -> u64 {
         let chunk = tokio::select! {
             chunk = tokio::time::timeout(SILENCE_MAX, body.next_chunk()) => chunk,
             () = gateway.shutdown.wait() => return heard,
+            () = session.is_left() => return heard,
         };
         let Ok(Some(Ok(chunk))) = chunk else { return heard };
         frames.push(&chunk);

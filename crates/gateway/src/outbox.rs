@@ -270,13 +270,15 @@ pub(crate) async fn flush_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
 }
 
 impl Gateway {
-    /// Sends what waits, oldest first. Stops at the first sign that the exchange is away.
+    /// Sends what waits, oldest first. Stops at the first sign that the exchange is away. A party that answers but cannot
+    /// serve now, perhaps this patient or this size alone, keeps nothing of other patients waiting, unless many in a row
+    /// cannot be served.
     async fn flush(&self) -> Result<(), GatewayError> {
-        let mut looked_at = PASS_MAX;
+        let (mut looked_at, mut in_a_row) = (PASS_MAX, 0);
         loop {
             let items = self.outbox.store.pending(looked_at).await?;
             let all = items.len() < looked_at;
-            let mut sent = 0;
+            let (mut sent, mut unserved) = (0, None);
             let mut held_back = HashSet::new();
             for item in items {
                 if held_back.contains(&item.patient) {
@@ -286,6 +288,12 @@ impl Gateway {
                     Ok(()) => {
                         self.outbox.done(item.id).await?;
                         sent += 1;
+                        in_a_row = 0;
+                    }
+                    Err(error) if error.code() == "unavailable" && in_a_row < PASS_MAX => {
+                        in_a_row += 1;
+                        held_back.insert(item.patient);
+                        unserved = Some(error);
                     }
                     Err(error) if error.is_away() || error.is_session_lost() => return Err(error),
                     // What a feed brought goes where feeds' refusals go, so that nothing waits behind it.
@@ -301,7 +309,7 @@ impl Gateway {
                 }
             }
             if sent == 0 && all {
-                return Ok(());
+                return unserved.map_or(Ok(()), Err);
             }
             // Where all of them are refused, others wait behind them.
             if sent == 0 {

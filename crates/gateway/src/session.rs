@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use http::Method;
-use sealwort_net::client::{Body, Connection, Endpoints, HopClient, ResponseBody};
+use sealwort_net::client::{Body, Connection, Endpoints, HopClient, PASS_EVERY, ResponseBody};
 use sealwort_net::exchange::{
     AUTHENTICATE_PATH, CHANNEL_PATH, ExchangeError, NOTICES_PATH, RELAY_PATH, accepted, send,
 };
@@ -41,6 +41,9 @@ pub(crate) struct Session {
     pub(crate) notices_started: AtomicBool,
     /// How often they fell silent: what came meanwhile was not heard.
     pub(crate) notices_lost: AtomicU64,
+    begun: Instant,
+    /// Whether nothing more is begun over it.
+    left: watch::Sender<bool>,
 }
 
 /// Makes sessions, one at a time.
@@ -100,8 +103,16 @@ impl Sessions {
         lost.connection.close();
     }
 
-    /// The nine steps.
+    /// The nine steps. A node that cannot take them is left for the next one.
     async fn establish(&self) -> Result<Session, GatewayError> {
+        let outcome = self.nine_steps().await;
+        if let Some(refusal) = outcome.as_ref().err().and_then(GatewayError::refusal) {
+            self.broker.pass_over(&refusal.code);
+        }
+        outcome
+    }
+
+    async fn nine_steps(&self) -> Result<Session, GatewayError> {
         let connection = self.client.connect_any(&self.broker).await?;
         let peer = connection.require_peer()?.clone();
         let party = self.member.party();
@@ -156,6 +167,8 @@ impl Sessions {
             hears_notices: watch::Sender::new(false),
             notices_started: AtomicBool::new(false),
             notices_lost: AtomicU64::new(0),
+            begun: Instant::now(),
+            left: watch::Sender::new(false),
         })
     }
 
@@ -167,20 +180,14 @@ impl Sessions {
         let content = channel.open_reply(number, &answer, self.now())?;
         match from_bytes(&content, MESSAGE_BYTES_MAX) {
             Ok(FromBroker::Refused(refusal)) => {
-                if self.broker.pass_over(&refusal.code) {
-                    self.leave(session).await;
+                if !*session.left.borrow() && self.broker.pass_over(&refusal.code) {
+                    session.leave();
                 }
                 Err(ExchangeError::Refused(Box::new(refusal)).into())
             }
             Ok(reply) => Ok(reply),
             Err(error) => Err(ProtocolError::new(Step::Channel, Fault::Broker, error).into()),
         }
-    }
-
-    /// Begins nothing more over a session; what is under way goes on.
-    async fn leave(&self, session: &Session) {
-        let mut current = self.current.lock().await;
-        current.take_if(|it| std::ptr::eq(Arc::as_ptr(it), session));
     }
 
     /// Sends messages to the archive inside L–M; the answer is to the first of them.
@@ -228,9 +235,21 @@ impl Sessions {
 
 impl Session {
     pub(crate) fn is_live(&self, now: UnixTime) -> bool {
-        !self.connection.is_closed()
+        !*self.left.borrow()
+            && !self.connection.is_closed()
             && !self.established.with_broker.is_expired(now)
             && !self.established.with_archive.is_expired(now)
+    }
+
+    /// Begins nothing more over it; what is under way goes on.
+    fn leave(&self) {
+        self.left.send_replace(true);
+    }
+
+    /// Returns once it is left.
+    pub(crate) async fn is_left(&self) {
+        // An error says that the sender is gone, and that is this session.
+        let _ = self.left.subscribe().wait_for(|left| *left).await;
     }
 
     /// Since which silence the notices are heard; none where they are not. What was read over this session may be shown
@@ -264,7 +283,15 @@ impl Answers {
                 let message = from_bytes(&content, MESSAGE_BYTES_MAX)
                     .map_err(|e| ProtocolError::new(Step::Channel, Fault::Archive, e))?;
                 return match message {
-                    FromArchive::Refused(refusal) => Err(ExchangeError::Refused(Box::new(refusal)).into()),
+                    FromArchive::Refused(refusal) => {
+                        // The broker cannot read it. It hears of it, and takes another node, where the next session's
+                        // steps are refused as well.
+                        let unwell = matches!(&*refusal.code, "audit-unavailable" | "unavailable");
+                        if unwell && self.session.begun.elapsed() > PASS_EVERY {
+                            self.session.leave();
+                        }
+                        Err(ExchangeError::Refused(Box::new(refusal)).into())
+                    }
                     message => Ok((message, bytes)),
                 };
             }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Deref;
+use std::time::SystemTime;
 
 use sealwort_proto::log::empty;
 use sealwort_proto::receipt::Witness;
@@ -29,11 +30,13 @@ pub struct Placed {
     pub(crate) append: Append,
     /// Where they lie, by the sequence of their entry.
     pub(crate) objects: BTreeMap<u64, Object>,
+    /// After this no row may name them: they may be swept.
+    pub(crate) until: Option<SystemTime>,
 }
 
 impl From<Append> for Placed {
     fn from(append: Append) -> Self {
-        Self { append, objects: BTreeMap::new() }
+        Self { append, objects: BTreeMap::new(), until: None }
     }
 }
 

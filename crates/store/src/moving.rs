@@ -102,12 +102,19 @@ pub async fn to_folder(
         // Switched before, and cut off then.
         Content::Embedded | Content::Leaving(_) => {
             let token = target_files.token().await?;
-            match postgres::whole::look(database).await? {
-                Some(Move::Left(left)) if token.is_none_or(|token| token == left) => {}
+            let mut c = postgres::whole::hold(database).await?;
+            match postgres::whole::state(&mut c).await? {
+                Some(Move::Left(left)) if token.as_ref().is_none_or(|token| *token == left) => {}
                 _ => return Err(elsewhere(&folder, database)),
             }
+            let mut source = Whole::Server(Box::new(c));
             let mut held = Whole::Embedded(Box::new(target_files.hold().await?));
             let summary = held.summary().await?;
+            // Without a token the data tell whether they came here, or into another folder.
+            if token.is_none() && source.summary().await? != summary {
+                return Err(elsewhere(&folder, database));
+            }
+            close(source).await?;
             let mut c = embedded(held)?;
             c.execute("DROP TABLE IF EXISTS moving").await?;
             c.execute("COMMIT").await?;

@@ -21,10 +21,19 @@ const SWEEP_EVERY: Duration = Duration::from_hours(6);
 
 /// A party's open store and audit log, with the folder that is locked for as long.
 pub struct PartyStore {
+    /// Where there are objects. It is told to end before the folder is free.
+    sweeping: Option<Sweeping>,
     engine: Engine,
     folder: DataFolder,
-    /// Where there are objects.
-    sweeping: Option<JoinHandle<()>>,
+}
+
+/// The task that sweeps, which ends with this.
+struct Sweeping(JoinHandle<()>);
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 #[derive(Clone)]
@@ -60,7 +69,7 @@ impl PartyStore {
             Engine::Server(store, audit) => Engine::Server(store.with_objects(objects).await?, audit),
         };
         if swept {
-            self.sweeping = Some(tokio::spawn(sweep(self.engine.clone())));
+            self.sweeping = Some(Sweeping(tokio::spawn(sweep(self.engine.clone()))));
         }
         Ok(self)
     }
@@ -121,9 +130,7 @@ impl PartyStore {
 
     /// Finishes what was accepted, and gives database and folder free.
     pub async fn close(self) {
-        if let Some(sweeping) = &self.sweeping {
-            sweeping.abort();
-        }
+        drop(self.sweeping);
         match self.engine {
             Engine::Embedded(store, audit) => {
                 store.close().await;

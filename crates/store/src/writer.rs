@@ -2,8 +2,9 @@
 //! (one fsync for all), and only then tells each caller. What is different from database to database is its [`Engine`].
 
 use std::collections::{BTreeSet, VecDeque};
+use std::mem;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -343,9 +344,25 @@ async fn complete<E: Engine>(engine: &mut E, mut work: Work<E::Connection>, begu
 
 async fn commit<E: Engine>(engine: &mut E, work: &mut Work<E::Connection>) -> Result<Vec<Appended>, StoreError> {
     run_jobs::<E>(engine.connection()?, work).await?;
+    refuse_late(work);
     let appended = answered(E::ANSWER_PATIENCE, E::append(engine.connection()?, &work.appends)).await?;
     engine.commit().await?;
     Ok(appended)
+}
+
+/// Refuses the appends that waited so long that their objects may be swept. Who repeats one places them anew.
+fn refuse_late<C>(work: &mut Work<C>) {
+    let now = SystemTime::now();
+    let (appends, replies) = (mem::take(&mut work.appends), mem::take(&mut work.replies));
+    for (append, reply) in appends.into_iter().zip(replies) {
+        if append.until.is_some_and(|until| until < now) {
+            tracing::warn!("a deposit waited too long after its objects were placed; its caller was told to repeat it");
+            let _ = reply.send(Err(DatabaseFault::Held.into()));
+        } else {
+            work.appends.push(append);
+            work.replies.push(reply);
+        }
+    }
 }
 
 async fn run_jobs<E: Engine>(c: &mut E::Connection, work: &mut Work<E::Connection>) -> Result<(), StoreError> {
@@ -366,4 +383,30 @@ async fn run_jobs<E: Engine>(c: &mut E::Connection, work: &mut Work<E::Connectio
         answered(E::ANSWER_PATIENCE, E::execute(c, "RELEASE job")).await?;
     }
     Ok(())
+}
+
+#[cfg(all(test, feature = "conformance"))]
+mod tests {
+    use sealwort_proto::log::empty;
+
+    use super::*;
+    use crate::conformance::{some_deposit, some_patient};
+
+    #[test]
+    fn an_append_that_waited_too_long_is_refused_alone() {
+        let (now, hour) = (SystemTime::now(), Duration::from_hours(1));
+        let mut work = Work::<()>::default();
+        let mut answers = Vec::new();
+        for until in [None, Some(now - hour), Some(now + hour)] {
+            let patient = some_patient();
+            let (reply, answer) = oneshot::channel();
+            work.appends.push(Placed { until, ..Placed::from(some_deposit(patient, empty(patient), &[1])) });
+            work.replies.push(reply);
+            answers.push(answer);
+        }
+        refuse_late(&mut work);
+        let left: Vec<_> = work.appends.iter().map(|append| append.until).collect();
+        assert_eq!((left, work.replies.len()), (vec![None, Some(now + hour)], 2));
+        assert_eq!(answers[1].try_recv(), Ok(Err(DatabaseFault::Held.into())));
+    }
 }

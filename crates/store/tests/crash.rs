@@ -439,6 +439,7 @@ async fn on_postgresql_service_or_server_are_killed_and_nothing_acknowledged_is_
                 said
             }
         };
+        server.wait_for_quiet();
         rounds.check(&place, said).await.close().await;
     }
     rounds.end("killed, service, server or both, PostgreSQL");
@@ -521,6 +522,7 @@ async fn power_cuts_of_the_postgresql_server_lose_nothing_acknowledged() {
         server.resume();
         working.wait_for("log");
         let said = working.kill();
+        server.wait_for_quiet();
         rounds.check(&place, said).await.close().await;
     }
     server.stop();

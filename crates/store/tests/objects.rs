@@ -14,7 +14,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ceph::{ACCESS_KEY, Ceph, SECRET_KEY};
 use sealwort_proto::log::empty;
@@ -335,7 +335,9 @@ async fn orphans_are_collected_and_nothing_else() {
 
     // The service sweeps by itself.
     let store = site.open_with(Some(site.objects(Duration::ZERO).unwrap())).await.unwrap();
+    let until = Instant::now() + Duration::from_mins(10);
     while orphan.exists() || cut_off.exists() {
+        assert!(Instant::now() < until, "the service does not sweep");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(stranger.exists(), "what has another name is not touched");
@@ -417,6 +419,34 @@ async fn erasing_a_patient_takes_the_objects_along() {
     let store = site.open().await.unwrap();
     erase(&site, &store, async |_| {}).await;
     assert_eq!(site.files().len(), 1, "the other patient's");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_mount_point_is_not_taken_for_the_place() {
+    let place = tempfile::tempdir().unwrap();
+    let (site, objects, away) = (Site::embedded(place.path()), place.path().join("objects"), place.path().join("away"));
+    let mount = |there| {
+        if there {
+            assert!(!objects.join("entry").exists(), "nothing is stored beside the place");
+            fs::remove_dir_all(&objects).unwrap();
+            fs::rename(&away, &objects).unwrap();
+        } else {
+            fs::rename(&objects, &away).unwrap();
+            fs::create_dir(&objects).unwrap();
+        }
+    };
+    let store = site.open().await.unwrap();
+    erase(&site, &store, async |there| mount(there)).await;
+    let patient = some_patient();
+    let first = stored(&store, patient, &[1000]).await;
+    mount(false);
+    let read = store.logs().read(patient, 0, usize::MAX, usize::MAX).await;
+    assert!(matches!(fault(read), ObjectFault::Failed { .. }), "nothing is called lost");
+    let second = some_deposit(patient, head_after(&first), &[1000]);
+    assert!(matches!(fault(store.logs().append(second).await), ObjectFault::Failed { .. }));
+    mount(true);
+    whole(store.logs().read(patient, 0, usize::MAX, usize::MAX).await, &first);
     store.close().await;
 }
 
@@ -646,23 +676,26 @@ async fn killed_beside_a_folder_nothing_acknowledged_is_lost() {
 /// An object is on the disk, file and folder, before the row that names it.
 #[test]
 fn an_object_is_synced_before_its_row() {
+    let probe = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+    if !matches!(&probe, Ok(output) if output.status.success()) {
+        eprintln!("SKIPPED: strace is not here or may not trace, so fsync is not watched: {probe:?}");
+        return;
+    }
     let place = tempfile::tempdir().unwrap();
     let (site, trace) = (Site::embedded(place.path()), place.path().join("trace"));
     let told = format!("{}\n\n{}\n\n", site.folder.display(), site.url);
     // Until the child has said something; then it is ended.
     let script = "\"$@\" | grep -q -m 1 '^stored'";
     let traced = Command::new("bash")
-        .args(["-c", script, "bash", "timeout", "-s", "KILL", "60"])
+        .args(["-c", script, "bash", "timeout", "-s", "KILL", "600"])
         .args(["strace", "-f", "-y", "-e", "trace=fsync,fdatasync,write", "-o"])
         .arg(&trace)
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture"])
         .env(CHILD, told)
-        .output();
-    if !matches!(&traced, Ok(output) if output.status.success()) {
-        eprintln!("SKIPPED: strace is not here or may not trace, so fsync is not watched: {traced:?}");
-        return;
-    }
+        .output()
+        .unwrap();
+    assert!(traced.status.success(), "{traced:?}");
     let text = fs::read_to_string(trace).unwrap();
     let before = text.split_once("\"stored ").unwrap().0;
     let synced: Vec<_> = before.lines().filter(|line| line.contains("sync(")).collect();

@@ -8,7 +8,7 @@ mod server;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sealwort_proto::log::empty;
 use sealwort_store::conformance::{self, as_stored, head_after, some_deposit, some_patient};
@@ -62,6 +62,9 @@ async fn postgresql_keeps_the_rules() {
     store.close().await;
 }
 
+/// The format that this version makes.
+const NEWEST: i64 = 4;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_go_forth_and_back_and_patients_are_spread() {
     let Some(server) = Server::start() else { return };
@@ -75,10 +78,10 @@ async fn tables_go_forth_and_back_and_patients_are_spread() {
              SELECT indexdef FROM pg_indexes WHERE schemaname = 'sealwort' ORDER BY 1",
         )
     };
-    PostgresStore::migrate(&database, 3).await.unwrap();
+    PostgresStore::migrate(&database, NEWEST).await.unwrap();
     let newest = shape();
     assert!(newest.contains("entry_15") && newest.contains("audit_entry"), "{newest}");
-    PostgresStore::migrate(&database, 2).await.unwrap();
+    PostgresStore::migrate(&database, NEWEST - 1).await.unwrap();
     assert!(!shape().contains("object") && shape().contains("audit_entry"), "one step back");
     PostgresStore::migrate(&database, 1).await.unwrap();
     assert!(!shape().contains("audit_entry") && shape().contains("entry_15"), "another one");
@@ -86,7 +89,7 @@ async fn tables_go_forth_and_back_and_patients_are_spread() {
     let tables = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
         WHERE relkind IN ('r', 'p') AND relnamespace = 'sealwort'::regnamespace";
     assert_eq!(server.sql(&name, tables), "format party", "back to nothing");
-    PostgresStore::migrate(&database, 3).await.unwrap();
+    PostgresStore::migrate(&database, NEWEST).await.unwrap();
     assert_eq!(shape(), newest, "and forth to the same");
 
     let (folder, store) = open(place.path(), "archive", &server.url(&name)).await.unwrap();
@@ -102,12 +105,12 @@ async fn tables_go_forth_and_back_and_patients_are_spread() {
     let kept = matches!(&back, Err(StoreError::Database(DatabaseFault::NotEmpty { table, .. })) if table == "entry");
     assert!(kept, "{back:?}");
     assert_eq!(server.sql(&name, "SELECT count(*) FROM sealwort.entry"), "64", "nothing was dropped");
-    PostgresStore::migrate(&database, 3).await.unwrap();
+    PostgresStore::migrate(&database, NEWEST).await.unwrap();
     assert_eq!(server.sql(&name, "SELECT count(*) FROM sealwort.entry"), "64");
 
     server.sql(&name, "INSERT INTO sealwort.format VALUES (99)");
     let newer = refused(place.path(), "archive", &server.url(&name)).await;
-    assert!(matches!(newer, DatabaseFault::Newer { found: 99, supported: 3, .. }), "{newer}");
+    assert!(matches!(newer, DatabaseFault::Newer { found: 99, supported: NEWEST, .. }), "{newer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,14 +166,18 @@ async fn what_is_wrong_with_a_server_is_named() {
     let embedded = refused(&place.path().join("fourth"), "archive", &server.tcp_url(&server.database())).await;
     assert!(matches!(&embedded, DatabaseFault::Replaced { reason, .. } if reason.contains("embedded")), "{embedded}");
 
-    for setting in ["synchronous_commit", "fsync", "full_page_writes"] {
-        server.sql("postgres", &format!("ALTER SYSTEM SET {setting} = off"));
+    let set = |setting: &str, value: &str| {
+        server.sql("postgres", &format!("ALTER SYSTEM SET {setting} = {value}"));
         server.sql("postgres", "SELECT pg_reload_conf()");
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        server.wait_for("postgres", &format!("SHOW {setting}"), value);
+    };
+    for (setting, value) in
+        [("synchronous_commit", "off"), ("synchronous_commit", "local"), ("fsync", "off"), ("full_page_writes", "off")]
+    {
+        set(setting, value);
         let found = refused(&archive, "archive", &url).await;
         assert!(matches!(found, DatabaseFault::Unsafe { setting: it, .. } if it == setting), "{found}");
-        server.sql("postgres", &format!("ALTER SYSTEM RESET {setting}"));
-        server.sql("postgres", "SELECT pg_reload_conf()");
+        set(setting, "on");
     }
     server.stop();
     server.set("data_sync_retry=on");
@@ -226,7 +233,8 @@ async fn a_commit_without_an_answer_is_not_acknowledged_and_can_be_repeated() {
     cut.store(true, Ordering::SeqCst);
     let lost = store.append(first.clone()).await;
     assert!(matches!(lost, Err(StoreError::Database(DatabaseFault::Lost { .. }))), "{lost:?}");
-    assert_eq!(server.sql(&name, "SELECT count(*) FROM sealwort.entry"), "1", "it was committed nevertheless");
+    // It is committed nevertheless.
+    server.wait_for(&name, "SELECT count(*) FROM sealwort.entry", "1");
     assert_eq!(
         store.append(first.clone()).await,
         Ok(Appended::Known(head_after(&first))),
@@ -254,10 +262,12 @@ async fn cutting_proxy(server: u16, cut: Arc<AtomicBool>) -> u16 {
                     if cutting {
                         answering.abort();
                     }
-                    if to.write_all(&bytes[..count]).await.is_err() || cutting {
-                        // The server has time to commit before it sees that nobody listens.
-                        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+                    if to.write_all(&bytes[..count]).await.is_err() {
                         break;
+                    }
+                    if cutting {
+                        // The server is not to see that nobody listens before it has committed.
+                        std::future::pending::<()>().await;
                     }
                 }
             });
@@ -275,15 +285,17 @@ async fn a_killed_server_loses_nothing_that_was_acknowledged() {
     let Some(mut server) = Server::start() else { return };
     let (name, place, ended) = (server.database(), tempfile::tempdir().unwrap(), Arc::new(AtomicBool::new(false)));
     let (_folder, store) = open(place.path(), "archive", &server.url(&name)).await.unwrap();
-    let writers: Vec<_> = (0..WRITERS).map(|_| tokio::spawn(write(store.clone(), Arc::clone(&ended)))).collect();
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let writer = |_| tokio::spawn(write(store.clone(), Arc::clone(&acknowledged), Arc::clone(&ended)));
+    let writers: Vec<_> = (0..WRITERS).map(writer).collect();
     for _ in 0..KILLS {
-        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        some_more(&acknowledged).await;
         tokio::task::block_in_place(|| {
             server.kill();
             server.resume();
         });
     }
-    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    some_more(&acknowledged).await;
     ended.store(true, Ordering::SeqCst);
     let (mut entries, mut repeated) = (0, 0);
     for writer in writers {
@@ -295,12 +307,22 @@ async fn a_killed_server_loses_nothing_that_was_acknowledged() {
         repeated += known;
     }
     println!("{entries} entries acknowledged over {KILLS} kills, {repeated} deposits in doubt were found stored");
-    assert!(entries > WRITERS * KILLS, "{entries} entries: the kills met nobody");
     store.close().await;
 }
 
+/// Waits until as many more deposits as there are writers are acknowledged.
+async fn some_more(acknowledged: &AtomicUsize) {
+    let enough = acknowledged.load(Ordering::SeqCst) + WRITERS;
+    let coming = async {
+        while acknowledged.load(Ordering::SeqCst) < enough {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_mins(1), coming).await.unwrap();
+}
+
 /// Deposits one after the other, each until it is acknowledged: those, and how many were known when they were repeated.
-async fn write(store: PostgresStore, ended: Arc<AtomicBool>) -> (Vec<Append>, usize) {
+async fn write(store: PostgresStore, acknowledged: Arc<AtomicUsize>, ended: Arc<AtomicBool>) -> (Vec<Append>, usize) {
     let patient = some_patient();
     let (mut head, mut deposits, mut known) = (empty(patient), Vec::new(), 0);
     while !ended.load(Ordering::SeqCst) {
@@ -318,6 +340,7 @@ async fn write(store: PostgresStore, ended: Arc<AtomicBool>) -> (Vec<Append>, us
         }
         head = head_after(&append);
         deposits.push(append);
+        acknowledged.fetch_add(1, Ordering::SeqCst);
     }
     (deposits, known)
 }

@@ -342,14 +342,14 @@ async fn a_node_that_is_gone_holds_up_nobody() {
     let mut elsewhere = connect(&server, &name).await;
     run(&mut elsewhere, &format!("BEGIN; SELECT pg_advisory_xact_lock(1, {})", lock(patient))).await;
     let fourth = some_deposit(patient, head_after(&third), &[10]);
-    let waiting = tokio::spawn({
+    let fourth = tokio::spawn({
         let store = nodes.stores[2].clone();
         async move { store.append(fourth).await }
     });
     are_waiting(&server, &name, 1).await;
     let erasing = "INSERT INTO sealwort.erased VALUES ('\\x{}', '', 0, 0, 0, '', 0); COMMIT";
     run(&mut elsewhere, &erasing.replace("{}", &hex::encode(patient.as_bytes()))).await;
-    assert_eq!(waiting.await.unwrap(), Ok(Appended::Erased));
+    assert_eq!(fourth.await.unwrap(), Ok(Appended::Erased));
     nodes.close().await;
 }
 
@@ -461,13 +461,13 @@ async fn a_patient_whom_somebody_has_for_long_holds_up_no_other() {
     // While the first one waits, the others come into one transaction.
     let first = append(held);
     are_waiting(&server, &name, 1).await;
-    let (again, served) = (append(held), append(other));
+    let (again, stored) = (append(held), append(other));
     let author = Digest::new(crypto::random());
     let job = store.put_author(author, vec![1]).await;
     for refused in [first, again] {
         assert_eq!(refused.await.unwrap(), Err(StoreError::Database(DatabaseFault::Held)));
     }
-    assert!(matches!(served.await.unwrap(), Ok(Appended::Stored(_))) && job == Ok(()));
+    assert!(matches!(stored.await.unwrap(), Ok(Appended::Stored(_))) && job == Ok(()));
     run(&mut elsewhere, "COMMIT").await;
     assert!(matches!(append(held).await.unwrap(), Ok(Appended::Stored(_))));
     store.close().await;

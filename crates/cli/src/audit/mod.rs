@@ -1,6 +1,5 @@
 //! `sealwort audit`: a party's audit log, searched, exported and verified. The commands work beside a running service:
-//! the log is a file of its own, and whoever appends names the size that the entry follows. Whoever reads entries
-//! is entered first.
+//! whoever appends does so upon the log as it stands, and nobody comes in between. Whoever reads entries is entered first.
 
 mod export;
 mod folder;

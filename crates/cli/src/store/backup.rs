@@ -37,7 +37,7 @@ pub(super) async fn run(args: &BackupArgs, output: Output) -> Result<(), CliErro
         let rest = if with_data {
             format!("look at it with sealwort store verify --folder {to}; it holds the party's keys: keep it as safe as the folder")
         } else {
-            "the data are in the database: back that up with PostgreSQL's own programs, after this (docs/storage.md)".to_owned()
+            "the data are in the database: back that up with PostgreSQL's own programs, after this (docs/storage.md); an archive with [objects]: copy that place last".to_owned()
         };
         let elsewhere = match done.objects {
             0 => String::new(),

@@ -53,6 +53,8 @@ pub(super) struct Examiner<'m> {
     /// Where large ciphertexts are.
     objects: Option<&'m Objects>,
     pub(super) findings: Findings,
+    /// Objects that were not there, by their entries' places. Their patients may have been erased since.
+    pub(super) missing: Vec<((Pseudonym, u64), String)>,
     pub(super) examined: Examined,
     cache: PeerCache,
     operations: Operations,
@@ -123,6 +125,7 @@ impl<'m> Examiner<'m> {
             keys: Vec::new(),
             objects,
             findings: Findings::default(),
+            missing: Vec::new(),
             examined: Examined::default(),
             cache: PeerCache::default(),
             operations: Operations::default(),
@@ -389,6 +392,10 @@ impl<'m> Examiner<'m> {
             None => None,
             Some(objects) => match objects.content_of(row).await {
                 Ok(content) => content,
+                Err(StoreError::Objects(fault @ ObjectFault::Missing { .. })) if self.missing.len() < MISSING_MAX => {
+                    self.missing.push(((chain.patient, header.sequence), format!("the object storage {fault}")));
+                    return Ok(Ok(()));
+                }
                 Err(StoreError::Objects(fault @ (ObjectFault::Missing { .. } | ObjectFault::Altered { .. }))) => {
                     return wrong(&format!("the object storage {fault}"));
                 }
@@ -490,5 +497,7 @@ impl<'m> Examiner<'m> {
 const HALF_BYTES: usize = 32;
 /// Identifiers that are looked up together.
 const IDENTIFIERS_AT_ONCE: usize = 512;
+/// Missing objects that are kept until it is known whose they were; of further ones it is told at once.
+const MISSING_MAX: usize = 50_000;
 /// Authors whose certificates are remembered.
 const AUTHORS_MAX: usize = 4096;

@@ -1,18 +1,21 @@
 //! `sealwort store verify`: goes over everything at one moment of the store, beside the service or without it, and tells
 //! what is wrong. What it prints at the end is the same for the same data, wherever they are.
 
+use std::mem;
 use std::path::PathBuf;
 
 use clap::Args;
 use sealwort_audit::Passed;
 use sealwort_net::kek;
 use sealwort_pki::Role;
+use sealwort_proto::Pseudonym;
 use sealwort_proto::halves::Side;
+use sealwort_store::tables::ERASED;
 use sealwort_store::{Objects, Snapshot, StoreError};
 use serde_json::json;
 
 use super::examine::{Examined, Examiner};
-use super::findings::{FILE, Fault, Finding, Findings, UNREAD};
+use super::findings::{FILE, Fault, Finding, Findings, RECORD, UNREAD};
 use super::membership;
 use crate::audit::{self, PlaceArgs};
 use crate::error::{CliError, Refused};
@@ -57,6 +60,13 @@ pub(super) async fn run(args: &VerifyArgs, output: Output) -> Result<(), CliErro
             }
             // It was read alone, and a disk that fails was told of.
             let _ = snapshot.close().await;
+            let missing = mem::take(&mut examiner.missing);
+            if !missing.is_empty() {
+                let later = Snapshot::open(&args.folder, role.as_str(), log, database.as_ref()).await;
+                if let Err(error) = lost(later, missing, &mut examiner.findings).await {
+                    ended(error, &mut examiner.findings);
+                }
+            }
         }
         Err(error @ StoreError::Damaged { .. }) => ended(error, &mut examiner.findings),
         Err(error) => return Err(error.into()),
@@ -69,6 +79,21 @@ pub(super) async fn run(args: &VerifyArgs, output: Output) -> Result<(), CliErro
     let trail = trail(args, &mut findings).await;
     show(&membership.identity.to_string(), &examined, trail.as_ref(), &findings, output)?;
     judge(&findings)
+}
+
+/// Missing objects as findings, save those of patients who were erased meanwhile.
+async fn lost(
+    later: Result<Snapshot, StoreError>,
+    missing: Vec<((Pseudonym, u64), String)>,
+    findings: &mut Findings,
+) -> Result<(), StoreError> {
+    let mut later = later?;
+    for (place, what) in missing {
+        if later.find(&ERASED, &[place.0.as_bytes().to_vec()]).await?.is_empty() {
+            findings.at(place, Fault::Tampered, what, RECORD);
+        }
+    }
+    later.close().await
 }
 
 /// What ended going over the store, as a finding beside those before it.

@@ -18,10 +18,12 @@ const OUTBOX_PATIENCE: Duration = Duration::from_mins(2);
 #[derive(Default)]
 pub(crate) struct Load {
     pub(crate) ended: AtomicBool,
-    next: AtomicUsize,
-    acknowledged: AtomicUsize,
+    pub(crate) next: AtomicUsize,
+    pub(crate) acknowledged: AtomicUsize,
     /// Those of them that waited in the outbox.
     pub(crate) queued: AtomicUsize,
+    /// How long each rests between two batches.
+    pub(crate) rest: Duration,
 }
 
 impl Load {
@@ -36,6 +38,7 @@ impl Load {
                 self.queued.fetch_add(usize::from(answer.status == 202), Ordering::SeqCst);
                 self.acknowledged.fetch_add(1, Ordering::SeqCst);
             }
+            std::thread::sleep(self.rest);
         }
         told
     }
@@ -78,6 +81,12 @@ pub(crate) fn log_stands(world: &World, node: Party, url: &str, password: &str, 
 
 pub(crate) fn search(patient: usize) -> String {
     format!("/fhir/Patient?identifier={}", encode(&identifier(patient)))
+}
+
+/// Whether a hospital is refused a patient, or shown none; not so where something failed.
+pub(crate) fn is_withheld(world: &World, hospital: Party, patient: usize) -> bool {
+    let found = world.get(hospital, &search(patient)).unwrap();
+    matches!(found.status, 403 | 404) || found.is_success() && found.json()["entry"][0].is_null()
 }
 
 /// Resources of a patient that a hospital is shown; none where it is refused.

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::{Connection, Endpoint, HopClient, HopError};
 
 /// Least time between two nodes that are passed over: where none can serve, nobody runs from one to the other.
-const PASS_EVERY: Duration = Duration::from_secs(1);
-/// Refusals by which a node says that it cannot serve now, whoever asks.
+pub const PASS_EVERY: Duration = Duration::from_secs(30);
+/// Refusals by which a node says that it cannot serve now, perhaps whoever asks.
 const UNWELL: [&str; 3] = ["audit-unavailable", "storage-failed", "unavailable"];
 
 /// Where the nodes of a party are. Clones share which of them answered last.

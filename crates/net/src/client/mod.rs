@@ -30,7 +30,7 @@ use crate::transport::{Socket, connect_simulated};
 pub use axum::body::Body;
 pub use body::ResponseBody;
 pub use connection::{CloseReason, Connection, Response};
-pub use endpoints::Endpoints;
+pub use endpoints::{Endpoints, PASS_EVERY};
 pub use error::{HopError, Phase};
 
 /// Host and port of a peer.

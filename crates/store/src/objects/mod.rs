@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
@@ -32,7 +32,8 @@ pub(crate) use sweep::{Ledger, sweep};
 
 /// Objects of one deposit in transfer at once.
 const TRANSFERS_MAX: usize = 4;
-/// How long a deposit may take to be placed. Far below the age of an orphan, so that no row names what was swept.
+/// How long a deposit may take to be placed. Its rows follow within as long again, or not at all; all of it is far below
+/// the age of an orphan, so that no row names what was swept.
 const PLACING_MAX: Duration = Duration::from_mins(10);
 
 /// Names an object. Random, so that no object is written twice and none tells what it belongs to.
@@ -129,10 +130,11 @@ impl Objects {
             let reason = format!("it did not take a deposit within {} s", PLACING_MAX.as_secs());
             Err(ObjectFault::Failed { at: self.0.at.clone(), reason }.into())
         };
-        timeout(PLACING_MAX, self.place_all(append)).await.unwrap_or_else(|_| late())
+        let until = SystemTime::now() + 2 * PLACING_MAX;
+        timeout(PLACING_MAX, self.place_all(append, until)).await.unwrap_or_else(|_| late())
     }
 
-    async fn place_all(&self, mut append: Append) -> Result<Placed, StoreError> {
+    async fn place_all(&self, mut append: Append, until: SystemTime) -> Result<Placed, StoreError> {
         let large: Vec<BoxFuture<'_, Result<(u64, Object), StoreError>>> = append
             .entries
             .iter_mut()
@@ -141,10 +143,14 @@ impl Objects {
             .map(|(sequence, content)| async move { Ok((sequence, self.put(content).await?)) }.boxed())
             .collect();
         let objects: BTreeMap<_, _> = stream::iter(large).buffer_unordered(TRANSFERS_MAX).try_collect().await?;
-        Ok(Placed { append, objects })
+        Ok(Placed { append, objects, until: Some(until) })
     }
 
     async fn put(&self, content: Vec<u8>) -> Result<Object, StoreError> {
+        if self.0.folder.is_some() {
+            // A bucket that is gone says so.
+            self.marked().await?;
+        }
         let digest = Digest::new(crypto::sha256(&content));
         let object = Object { key: ObjectKey::random(), bytes: content.len() as u64, digest };
         // One that is there is our own, of an attempt whose answer was lost: the key is new.
@@ -162,7 +168,8 @@ impl Objects {
         };
         let found = match self.0.store.get(&path).await {
             Ok(found) => found,
-            Err(Error::NotFound { source, .. }) if !source.to_string().contains("NoSuchBucket") => {
+            Err(error) if self.absent(&error) => {
+                self.marked().await?;
                 return Err(ObjectFault::Missing { at: self.0.at.clone(), key: path.to_string() }.into());
             }
             Err(error) => return Err(self.failed(&error)),
@@ -231,7 +238,7 @@ impl Objects {
                 let told = found.bytes().await.map_err(|error| self.failed(&error))?;
                 Ok(Some(String::from_utf8_lossy(&told).into_owned()))
             }
-            Err(Error::NotFound { source, .. }) if !source.to_string().contains("NoSuchBucket") => Ok(None),
+            Err(error) if self.absent(&error) => Ok(None),
             Err(error) => Err(self.failed(&error)),
         }
     }
@@ -285,9 +292,26 @@ impl Objects {
 
     async fn remove(&self, path: &Path) -> Result<(), StoreError> {
         match self.0.store.delete(path).await {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Ok(()) => Ok(()),
+            Err(error) if self.absent(&error) => self.marked().await,
             Err(error) => Err(self.failed(&error)),
         }
+    }
+
+    /// Whether an answer says that there is no such object. Not every 404 does: the bucket may be gone, or what is behind
+    /// a proxy.
+    fn absent(&self, error: &Error) -> bool {
+        matches!(error, Error::NotFound { source, .. }
+            if self.0.folder.is_some() || source.to_string().contains("<Code>NoSuchKey</Code>"))
+    }
+
+    /// Refuses a place without its mark, which says nothing about what was in ours.
+    async fn marked(&self) -> Result<(), StoreError> {
+        if self.owner().await?.is_some() {
+            return Ok(());
+        }
+        let reason = format!("its mark `{OWNER}` is not there; is it mounted?");
+        Err(ObjectFault::Failed { at: self.0.at.clone(), reason }.into())
     }
 
     /// All objects below a folder of ours.

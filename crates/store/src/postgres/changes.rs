@@ -12,8 +12,8 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::{sleep, timeout};
 
 use super::schema::Known;
-use super::{Database, PostgresStore, readers};
-use crate::{Change, ChangeStore, StoreError};
+use super::{Database, PostgresStore, engine, readers};
+use crate::{Change, ChangeStore, DatabaseFault, StoreError};
 
 const CHANNEL: &str = "sealwort";
 /// Silence after which the connection is asked for a sign of life, and how long that may take.
@@ -64,7 +64,8 @@ impl Listening {
     async fn next(&mut self) -> Change {
         loop {
             let Some(listener) = &mut self.listener else {
-                match self.connect().await {
+                let silent = || DatabaseFault::Lost { reason: "no answer".to_owned() };
+                match timeout(engine::ANSWER_PATIENCE, self.connect()).await.unwrap_or_else(|_| Err(silent().into())) {
                     Ok(listener) => {
                         self.listener = Some(listener);
                         return Change::Anything;

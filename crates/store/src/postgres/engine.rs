@@ -191,14 +191,14 @@ pub(super) async fn enter(database: &Database, folder: &mut DataFolder) -> Resul
     schema::inspect(&mut connection, database, folder).await?;
     let begun = Instant::now();
     loop {
-        if take(&mut connection, Hold::Shared).await? {
+        if answered(Some(ANSWER_PATIENCE), take(&mut connection, Hold::Shared)).await? {
             if schema::is_ready(&mut connection, database).await? {
                 schema::inspect(&mut connection, database, folder).await?;
                 break;
             }
             sqlx::query("SELECT pg_advisory_unlock_shared($1)").bind(locks::NODES).execute(&mut connection).await?;
         }
-        if take(&mut connection, Hold::Alone).await? {
+        if answered(Some(ANSWER_PATIENCE), take(&mut connection, Hold::Alone)).await? {
             schema::inspect(&mut connection, database, folder).await?;
             schema::migrate(&mut connection, database, schema::newest()).await?;
             schema::claim(&mut connection, folder).await?;
@@ -223,7 +223,7 @@ pub(super) async fn enter(database: &Database, folder: &mut DataFolder) -> Resul
 async fn hold(database: &Database, how: Hold) -> Result<PgConnection, StoreError> {
     let mut connection = database.connect().await?;
     let begun = Instant::now();
-    while !take(&mut connection, how).await? {
+    while !answered(Some(ANSWER_PATIENCE), take(&mut connection, how)).await? {
         in_time(begun, database).await?;
     }
     Ok(connection)
@@ -232,7 +232,8 @@ async fn hold(database: &Database, how: Hold) -> Result<PgConnection, StoreError
 /// Waits a moment for others, as long as there is time.
 async fn in_time(begun: Instant, database: &Database) -> Result<(), StoreError> {
     if begun.elapsed() > OTHERS_PATIENCE {
-        return Err(DatabaseFault::InUse { at: database.to_string(), by: holder(database).await? }.into());
+        let by = answered(Some(ANSWER_PATIENCE), holder(database)).await?;
+        return Err(DatabaseFault::InUse { at: database.to_string(), by }.into());
     }
     sleep(OTHERS_POLL).await;
     Ok(())

@@ -127,7 +127,8 @@ pub(crate) fn failed(told: &PgDatabaseError) -> StoreError {
         "53100" => StoreError::Full,
         "25006" => DatabaseFault::ReadOnly.into(),
         "55P03" => DatabaseFault::Held.into(),
-        code if code.starts_with("08") || code.starts_with("57P") => {
+        // The last one: it stood still in the middle of a transaction.
+        code if code.starts_with("08") || code.starts_with("57P") || code == "25P03" => {
             DatabaseFault::Lost { reason: told.message().to_owned() }.into()
         }
         code => StoreError::Io(format!("{} (SQLSTATE {code})", told.message())),

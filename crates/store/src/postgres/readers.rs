@@ -122,6 +122,10 @@ impl<'p> Executor<'p> for &'_ Readers {
         'p: 'e,
     {
         let readers = self.clone();
-        async move { readers.acquire().await?.prepare_with(sql, parameters).await }.boxed()
+        async move {
+            let mut c = readers.acquire().await?;
+            timeout(engine::ANSWER_PATIENCE, c.prepare_with(sql, parameters)).await.unwrap_or_else(|_| Err(late()))
+        }
+        .boxed()
     }
 }

@@ -262,7 +262,7 @@ pub(super) async fn recognize(c: &mut PgConnection, database: &Database, known: 
 }
 
 const OTHER_KEY: &str = "its halves of keys are wrapped under a key-encryption key that the data folder does not have; \
-     copy kek.key from the folder of the node that works, and start again";
+     copy kek.key, and of a broker pseudonym.key, from the folder of the node that works, and start again";
 
 /// The name of the key-encryption key that all halves are wrapped under.
 async fn key(c: &mut PgConnection) -> Result<Option<Digest>, StoreError> {

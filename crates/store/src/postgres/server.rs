@@ -45,14 +45,15 @@ pub(super) async fn look(connection: &mut PgConnection, at: &str) -> Result<(), 
         return Err(DatabaseFault::ReadOnly.into());
     }
     // Pages torn by a power cut, and a failed fsync that is repeated and believed, lose what was acknowledged as well.
-    for (setting, column, unsafe_value) in [
-        ("fsync", 1, "off"),
-        ("synchronous_commit", 2, "off"),
-        ("full_page_writes", 4, "off"),
-        ("data_sync_retry", 5, "on"),
+    for (setting, column, unsafe_values) in [
+        ("fsync", 1, &["off"][..]),
+        // With `local` a standby that takes over may lack it.
+        ("synchronous_commit", 2, &["off", "local"]),
+        ("full_page_writes", 4, &["off"]),
+        ("data_sync_retry", 5, &["on"]),
     ] {
         let value: String = row.try_get(column)?;
-        if value == unsafe_value {
+        if unsafe_values.contains(&value.as_str()) {
             return Err(DatabaseFault::Unsafe { at: at.to_owned(), setting, value }.into());
         }
     }

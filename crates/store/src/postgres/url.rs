@@ -67,9 +67,10 @@ impl Database {
                     self.primary.store(place, Ordering::Relaxed);
                     return Ok(connection);
                 }
-                Err(StoreError::Database(fault @ (DatabaseFault::Unreachable { .. } | DatabaseFault::ReadOnly))) => {
-                    refused.push((at, fault));
-                }
+                // One that was replaced may be kept away by being refused the login.
+                Err(StoreError::Database(
+                    fault @ (DatabaseFault::Unreachable { .. } | DatabaseFault::ReadOnly | DatabaseFault::Login { .. }),
+                )) => refused.push((at, fault)),
                 Err(error) => return Err(error),
             }
         }

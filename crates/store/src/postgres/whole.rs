@@ -50,14 +50,6 @@ pub(crate) async fn hold(database: &Database) -> Result<PgConnection, StoreError
     Ok(c)
 }
 
-/// What a database says of a move, beside whoever uses it.
-pub(crate) async fn look(database: &Database) -> Result<Option<Move>, StoreError> {
-    let mut c = database.connect().await?;
-    let found = state(&mut c).await?;
-    close(c).await?;
-    Ok(found)
-}
-
 /// Makes an empty database ready to be filled by a folder, and gives it an id; or finds that it was being filled by the
 /// folder that has noted this one. Whether it was, stands beside it.
 pub(crate) async fn prepare(

@@ -58,7 +58,10 @@ impl Store {
     pub(super) async fn append_placed(&self, append: Append) -> Result<Appended, StoreError> {
         append::check(&append)?;
         let placed = match &self.objects {
-            Some(objects) => objects.place(append).await?,
+            Some(objects) => {
+                let placed = objects.place(append).await;
+                placed.inspect_err(|error| tracing::error!(%error, "a deposit was not placed"))?
+            }
             None => Placed::from(append),
         };
         let keys: Vec<ObjectKey> = placed.objects.values().map(|object| object.key).collect();
@@ -99,7 +102,7 @@ impl Store {
                     // The patient was erased after the row was read.
                     return Err(StoreError::Erased);
                 }
-                content => content?,
+                content => content.inspect_err(|error| tracing::error!(%error, "an entry cannot be read"))?,
             };
         }
         Ok(entry)

@@ -84,7 +84,8 @@ impl PatientStore for Store {
         let run = self.writer.submit_with(keys, move |c| async move { erase::run(c, &erasure).await }.boxed());
         let tombstone = run.await?;
         // Each time, because a crash may have come between.
-        self.delete_doomed().await?;
+        let deleted = self.delete_doomed().await;
+        deleted.inspect_err(|error| tracing::error!(%error, "objects of an erased patient are still there"))?;
         self.writer.scrub().await?;
         Ok(tombstone)
     }

@@ -384,9 +384,7 @@ mod tests {
         fill(&place.writer, 1).await;
         let mut reader = place.reader().await;
         begin(&mut reader).await;
-        let started = std::time::Instant::now();
         fill(&place.writer, 40).await;
-        assert!(started.elapsed() < Duration::from_secs(8), "writing went on");
         let row = sqlx::query("SELECT count(*) FROM note").fetch_one(&mut reader).await.unwrap();
         assert_eq!(row.get::<i64, _>(0), 1, "the reader keeps its snapshot");
         execute(&mut reader, "COMMIT").await.unwrap();

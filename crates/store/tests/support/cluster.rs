@@ -152,7 +152,10 @@ postgresql:
 
     fn postmaster(&self, node: usize) -> Option<String> {
         let file = self.place.path().join(self.nodes[node].name).join("postmaster.pid");
-        Some(fs::read_to_string(file).ok()?.lines().next()?.to_owned())
+        let id = fs::read_to_string(file).ok()?.lines().next()?.to_owned();
+        // After a kill another process may have its number.
+        let line = fs::read(format!("/proc/{id}/cmdline")).ok()?;
+        String::from_utf8_lossy(&line).contains(self.place.path().to_str()?).then_some(id)
     }
 
     fn sql(&self, node: usize, statements: &str) {

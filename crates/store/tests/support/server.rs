@@ -115,6 +115,22 @@ impl Server {
         String::from_utf8_lossy(&done.stdout).trim().to_owned()
     }
 
+    /// Asks until it answers so.
+    pub fn wait_for(&self, database: &str, question: &str, answer: &str) {
+        let begun = Instant::now();
+        while self.sql(database, question) != answer {
+            assert!(begun.elapsed() < PATIENCE, "{question}: not {answer}");
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Waits until nobody is connected: what a client sent before it was killed may still be carried out.
+    pub fn wait_for_quiet(&self) {
+        let clients = "SELECT count(*) FROM pg_stat_activity
+            WHERE backend_type = 'client backend' AND datname <> 'postgres'";
+        self.wait_for("postgres", clients, "0");
+    }
+
     fn psql(&self, database: &str, statements: &str) -> std::process::Output {
         Command::new(self.programs.join("psql"))
             .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"])
