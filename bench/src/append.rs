@@ -17,7 +17,7 @@ use crate::Thoroughness;
 use crate::measure::{Failure, Samples, factor};
 use crate::plain::{self, Plain, PlainRow};
 use crate::report::{Aim, Report, Row};
-use crate::server::Server;
+use crate::server::{PASSWORD, Server};
 
 const WRITERS: u64 = 32;
 /// Rounds, each of the three in turn.
@@ -97,8 +97,10 @@ async fn embedded(round: Duration, place: &Path, report: &mut Report) -> Result<
 
 async fn on_server(round: Duration, place: &Path, server: &Server, report: &mut Report) -> Result<(), Failure> {
     let mut data = DataFolder::open(&place.join("server"), "archive")?;
-    let store = PostgresStore::open(&mut data, &Database::new(&server.url(&server.database()), None)?).await?;
-    let mut connection = PgConnection::connect(&server.url(&server.database())).await?;
+    // Both over loopback.
+    let database = Database::new(&server.tcp_url(&server.database()), Some(PASSWORD))?;
+    let store = PostgresStore::open(&mut data, &database).await?;
+    let mut connection = PgConnection::connect(&with_password(&server.tcp_url(&server.database()))).await?;
     connection.execute(sqlx::raw_sql(SERVER_TABLE)).await?;
     let bare = Plain::<ServerEntry>::spawn(connection, BATCH_MAX);
 
@@ -115,6 +117,11 @@ async fn on_server(round: Duration, place: &Path, server: &Server, report: &mut 
             .aim(Aim::RatioAtLeast(BARE_AIM)),
     );
     Ok(())
+}
+
+/// What the driver reads by itself.
+fn with_password(url: &str) -> String {
+    url.replacen('@', &format!(":{PASSWORD}@"), 1)
 }
 
 async fn rate<F>(round: Duration, writer: impl Fn(u64) -> F) -> Result<f64, Failure>
