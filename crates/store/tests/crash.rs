@@ -312,7 +312,7 @@ impl Working {
     fn wait_for(&mut self, beginning: &str) {
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|e| panic!("the child said {:?}: {e}", self.said.last()));
+            let line = line.unwrap_or_else(|e| panic!("the child said {:?}: {e}", self.said));
             self.said.push(line);
             if self.said.last().is_some_and(|line| line.starts_with(beginning)) {
                 return;
