@@ -10,7 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use support::load::{EndOnDrop, Load, OBSERVATIONS, is_withheld, log_stands, outbox_is_empty, resources};
+use support::load::{EndOnDrop, Load, OBSERVATIONS, log_stands, outbox_is_empty};
+use support::patient::{is_withheld, resources};
 use support::storage::PASSWORD;
 use support::storage::cluster::{Cluster, PATIENCE};
 use support::{Party, World, bundle, identifier, until, until_within};

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
-use support::load::{EndOnDrop, Load, OBSERVATIONS, log_stands, outbox_is_empty, resources, search};
+use support::load::{EndOnDrop, Load, OBSERVATIONS, log_stands, outbox_is_empty};
+use support::patient::{erase, is_withheld, resources, search};
 use support::storage::{PASSWORD, Server};
 use support::{Answer, Client, Party, World, bundle, free_address, identifier, until};
 
@@ -66,7 +67,7 @@ fn what_one_node_does_counts_at_the_other() {
     world.put(Party::HospitalB, &bundle(1, 3 * OBSERVATIONS)).unwrap().with(200);
     until(|| (resources(&world, Party::HospitalA, 1) == 3 * OBSERVATIONS + 1).then_some(()));
     world.consent(Party::HospitalA, "withdraw", &identifier(1), Party::HospitalB).unwrap().done();
-    until(|| (resources(&world, Party::HospitalB, 1) == 0).then_some(()));
+    until(|| is_withheld(&world, Party::HospitalB, 1).then_some(()));
     let refused = world.put(Party::HospitalB, &bundle(1, 1)).unwrap();
     assert!(!refused.is_success(), "{}", refused.text());
     for node in SECOND {
@@ -76,7 +77,7 @@ fn what_one_node_does_counts_at_the_other() {
     world.consent(Party::HospitalA, "grant", &identifier(1), Party::HospitalB).unwrap().done();
     until(|| (resources(&world, Party::HospitalB, 1) == 3 * OBSERVATIONS + 1).then_some(()));
     erase(&world, 1);
-    until(|| (resources(&world, Party::HospitalB, 1) == 0).then_some(()));
+    until(|| is_withheld(&world, Party::HospitalB, 1).then_some(()));
     for (node, url) in FIRST.into_iter().zip(&urls) {
         log_stands(&world, node, url, PASSWORD, 2);
     }
@@ -200,13 +201,4 @@ fn ask_until(ended: &AtomicBool, ask: impl Fn(usize) -> std::io::Result<Answer>)
 fn sessions(world: &World, node: Party) -> usize {
     let begins = if node == Party::SecondBroker { "session established" } else { "SK_TM" };
     world.log_text(node).matches(begins).count()
-}
-
-fn erase(world: &World, patient: usize) {
-    let administrator = world.token(Party::HospitalA, "root", "administrator");
-    let client = world.client_with(Party::HospitalA, Some(administrator));
-    let order = |body: Value| client.send("POST", "/erasure", &[], body.to_string()).done().json();
-    let dry = order(json!({"patient": identifier(patient)}));
-    order(json!({"patient": identifier(patient), "confirm": dry["confirm"]}));
-    until(|| (client.get("/erasure").done().json()[0]["certified"] == json!(true)).then_some(()));
 }

@@ -7,9 +7,10 @@ mod support;
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
+use support::patient::{erase, resources};
 use support::storage::{PASSWORD, SECRET_KEY, Storage};
-use support::{Party, World, bundle, encode, exit, identifier, json_of, run, text, until, until_within};
+use support::{Party, World, bundle, exit, identifier, json_of, run, text, until, until_within};
 
 const OBSERVATIONS: usize = 30;
 
@@ -66,22 +67,4 @@ fn an_archive_with_postgresql_and_ceph_loses_nothing() {
     let shown = run(&["config", "show", "--role", "archive", "--config", text(&config)]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.contains("objects.larger_than") && !shown.contains(SECRET_KEY), "{shown}");
-}
-
-fn erase(world: &World, patient: usize) {
-    let administrator = world.token(Party::HospitalA, "root", "administrator");
-    let client = world.client_with(Party::HospitalA, Some(administrator));
-    let order = |body: Value| client.send("POST", "/erasure", &[], body.to_string()).done().json();
-    let dry = order(json!({"patient": identifier(patient)}));
-    order(json!({"patient": identifier(patient), "confirm": dry["confirm"]}));
-    until(|| (client.get("/erasure").done().json()[0]["certified"] == json!(true)).then_some(()));
-}
-
-/// Resources of a patient that a hospital is shown; none where it is refused.
-fn resources(world: &World, hospital: Party, patient: usize) -> usize {
-    let search = format!("/fhir/Patient?identifier={}", encode(&identifier(patient)));
-    let found: Value = world.get(hospital, &search).unwrap().json();
-    let Some(id) = found["entry"][0]["resource"]["id"].as_str() else { return 0 };
-    let all = world.get(hospital, &format!("/fhir/Patient/{id}/$everything?_count=500")).unwrap();
-    if all.is_success() { all.json()["entry"].as_array().map_or(0, Vec::len) } else { 0 }
 }

@@ -15,6 +15,7 @@ use sealwort_store::postgres::{Database, PostgresStore};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
+use support::patient::resources;
 use support::storage::{PASSWORD, Server};
 use support::{Party, World, bundle, encode, errors, exit, identifier, json_of, run, text, until};
 
@@ -348,15 +349,6 @@ fn write(world: &World, patient: usize, observations: usize) {
     let bundle = String::from_utf8(bundle(patient, observations)).unwrap();
     let bundle = bundle.replace("\"/min\"", &format!("\"/min {}\"", support::letters(4)));
     until(|| (world.put(Party::HospitalA, bundle.as_bytes()).unwrap().status == 200).then_some(()));
-}
-
-/// Resources of a patient that a hospital is shown; none where it is refused.
-fn resources(world: &World, hospital: Party, patient: usize) -> usize {
-    let search = format!("/fhir/Patient?identifier={}", encode(&identifier(patient)));
-    let found: Value = world.get(hospital, &search).unwrap().json();
-    let Some(id) = found["entry"][0]["resource"]["id"].as_str() else { return 0 };
-    let all = world.get(hospital, &format!("/fhir/Patient/{id}/$everything?_count=500")).unwrap();
-    if all.is_success() { all.json()["entry"].as_array().map_or(0, Vec::len) } else { 0 }
 }
 
 #[test]

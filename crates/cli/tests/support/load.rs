@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Client, Party, World, bundle, encode, identifier, json_of, run, text, until_within};
+use super::{Client, Party, World, bundle, json_of, run, text, until_within};
 
 /// Observations of a batch.
 pub(crate) const OBSERVATIONS: usize = 3;
@@ -77,25 +77,4 @@ pub(crate) fn log_stands(world: &World, node: Party, url: &str, password: &str, 
     let began = json_of(&run(&[&["audit", "search", "--kind", "service-started", "--json"][..], &log].concat()));
     let began = began.as_array().unwrap().len();
     assert!(began >= starts, "{node:?}: {began} of {starts}");
-}
-
-pub(crate) fn search(patient: usize) -> String {
-    format!("/fhir/Patient?identifier={}", encode(&identifier(patient)))
-}
-
-/// Whether a hospital is refused a patient, or shown none; not so where something failed.
-pub(crate) fn is_withheld(world: &World, hospital: Party, patient: usize) -> bool {
-    let found = world.get(hospital, &search(patient)).unwrap();
-    matches!(found.status, 403 | 404) || found.is_success() && found.json()["entry"][0].is_null()
-}
-
-/// Resources of a patient that a hospital is shown; none where it is refused.
-pub(crate) fn resources(world: &World, hospital: Party, patient: usize) -> usize {
-    let found = world.get(hospital, &search(patient)).unwrap();
-    if !found.is_success() {
-        return 0;
-    }
-    let Some(id) = found.json()["entry"][0]["resource"]["id"].as_str().map(str::to_owned) else { return 0 };
-    let all = world.get(hospital, &format!("/fhir/Patient/{id}/$everything?_count=500")).unwrap();
-    if all.is_success() { all.json()["entry"].as_array().map_or(0, Vec::len) } else { 0 }
 }

@@ -9,6 +9,7 @@
 pub(crate) mod browser;
 mod http;
 pub(crate) mod load;
+pub(crate) mod patient;
 pub(crate) mod receiver;
 pub(crate) mod smart;
 pub(crate) mod storage;

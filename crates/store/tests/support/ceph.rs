@@ -1,6 +1,7 @@
 //! An S3 server of a test's own: Ceph's gateway over one monitor and one object daemon that keeps everything in memory,
 //! on free ports of loopback, with data and logs in a temporary folder. Each is ended by its own id when it is dropped,
 //! and by the system when the test ends without dropping it.
+// Each test that includes it uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 use std::fs;

@@ -1,5 +1,6 @@
 //! A primary and a streaming standby of PostgreSQL under Patroni, with etcd, in a temporary folder and on free ports of
 //! loopback: what replaces a primary that is gone. Everything is ended by its own id.
+// Each test that includes it uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 use std::fs;

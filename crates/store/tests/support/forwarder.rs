@@ -1,5 +1,6 @@
 //! A network between a client and a server that may swallow everything: what is on its way then never arrives, and nobody
 //! is told. Connections made after it is whole again are forwarded.
+// Each test that includes it uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

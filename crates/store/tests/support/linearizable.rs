@@ -3,6 +3,7 @@
 //! different patients have nothing to do with each other, so each is judged by itself.
 //!
 //! It knows nothing of stores or nodes: an [`Operation`] says what was asked, what was answered, and when.
+// Each test that includes it uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::indexing_slicing)]
 
 use std::collections::{HashMap, HashSet};

@@ -1,6 +1,7 @@
 //! Stores in processes of their own that can be killed, and clients that append to them over sockets, so that what the
 //! clients were told outlives every kill. [`contend`] has several clients write to the same logs through one node or
 //! several, kills nodes meanwhile, and hands the histories to [`linearizable::check`].
+// Each test that includes it uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::HashMap;

@@ -1,5 +1,6 @@
 //! Where a party of a test keeps its data, and what the tests that kill it share: numbers from the environment, random
 //! moments that a seed repeats, and the programs behind which a test runs itself again.
+// Each test that includes it uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::{BufRead as _, BufReader};

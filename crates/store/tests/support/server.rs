@@ -1,6 +1,7 @@
 //! A PostgreSQL server of a test's own, in a temporary folder, on a Unix socket and a free port of loopback. It is ended
 //! by its own id when it is dropped, and by the system when the test ends without dropping it. PostgreSQL refuses to
 //! run as root; then it runs as another user.
+// Each test that includes it uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
