@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks: on Debian a C compiler, strace, valgrind, zstd, Python, Node,
-# Mosquitto, PostgreSQL, Patroni, etcd, Ceph and Chromium, and from crates.io cargo-nextest. Says loudly what it could not
-# install; scripts/test.sh then does without where it can.
+# Mosquitto, PostgreSQL, Patroni, etcd, Ceph, SoftHSM and Chromium, and from crates.io cargo-nextest. Says loudly what it
+# could not install; scripts/test.sh then does without where it can.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -42,6 +42,9 @@ for program in ceph ceph-mon ceph-osd radosgw; do
         break
     fi
 done
+
+# SoftHSM: a PKCS#11 token in software, for the tests of key-encryption keys in one.
+lacks softhsm2-util && packages+=(softhsm2)
 
 if ((${#packages[@]})); then
     as_root=()

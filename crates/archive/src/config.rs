@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use sealwort_net::config::{
-    AuditConfig, CaConfig, HealthConfig, LimitsConfig, ListenConfig, LogConfig, ObjectsConfig, StoreConfig,
+    AuditConfig, CaConfig, HealthConfig, KeysConfig, LimitsConfig, ListenConfig, LogConfig, ObjectsConfig, StoreConfig,
 };
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub struct Config {
     pub ca: CaConfig,
     /// Where patients, logs and the audit log are kept.
     pub store: StoreConfig,
+    /// The token that may hold the key-encryption key.
+    pub keys: KeysConfig,
     /// Where large entries are kept.
     pub objects: ObjectsConfig,
     /// The audit log.
@@ -41,6 +43,7 @@ impl Default for Config {
             health: HealthConfig::default(),
             ca: CaConfig::default(),
             store: StoreConfig::default(),
+            keys: KeysConfig::default(),
             objects: ObjectsConfig::default(),
             audit: AuditConfig::default(),
             limits: LimitsConfig::from(&Limits::hop()),

@@ -34,6 +34,7 @@ use sealwort_net::member::{Member, MemberError};
 use sealwort_net::server::{Limits, Server, streams};
 use sealwort_net::steps::Steps;
 use sealwort_net::tls::{ClientAuth, TlsConfigError, server_config};
+use sealwort_net::token::Token;
 use sealwort_net::transport::Listener;
 use sealwort_pki::Role;
 use sealwort_proto::channel::OVERHEAD_BYTES_MAX;
@@ -153,7 +154,8 @@ pub fn start(
 ) -> BoxFuture<'_, Result<Running, StartError>> {
     Box::pin(async move {
         let folder = DataFolder::open(&config.folder, Role::Archive.as_str())?;
-        let member = Arc::new(Member::load(&config.folder, Role::Archive, Policies::standard(), clock)?);
+        let token = Token::of(&config.keys);
+        let member = Arc::new(Member::load_with(&config.folder, Role::Archive, Policies::standard(), clock, token)?);
         let objects = objects(config)?;
         let store = open_store(folder, &member, &config.audit, &config.store).await?;
         let store = store.with_objects(objects).await.map_err(StorageError::from)?;

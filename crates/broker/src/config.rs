@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use sealwort_net::config::{AuditConfig, CaConfig, HealthConfig, LimitsConfig, ListenConfig, LogConfig, StoreConfig};
+use sealwort_net::config::{
+    AuditConfig, CaConfig, HealthConfig, KeysConfig, LimitsConfig, ListenConfig, LogConfig, StoreConfig,
+};
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,8 @@ pub struct Config {
     pub ca: CaConfig,
     /// Where patients, logs and the audit log are kept.
     pub store: StoreConfig,
+    /// The token that may hold the key-encryption key.
+    pub keys: KeysConfig,
     /// The audit log.
     pub audit: AuditConfig,
     /// How long the server waits and how much it takes.
@@ -57,6 +61,7 @@ impl Default for Config {
             health: HealthConfig::default(),
             ca: CaConfig::default(),
             store: StoreConfig::default(),
+            keys: KeysConfig::default(),
             audit: AuditConfig::default(),
             limits: LimitsConfig::from(&Limits::hop()),
             cookie_above_runs: 1000,

@@ -34,6 +34,7 @@ use sealwort_net::secret_file::{self, SecretFileError};
 use sealwort_net::server::{Limits, Server, streams};
 use sealwort_net::steps::{StepReport, Steps};
 use sealwort_net::tls::{ClientAuth, ConnectionId, ExpectedPeer, TlsConfigError, client_config, server_config};
+use sealwort_net::token::{Token, WrappingError};
 use sealwort_net::transport::Listener;
 use sealwort_pki::{Identity, IdentityError, Role};
 use sealwort_proto::SessionId;
@@ -171,7 +172,8 @@ pub fn start(
 ) -> BoxFuture<'_, Result<Running, StartError>> {
     Box::pin(async move {
         let folder = DataFolder::open(&config.folder, Role::Broker.as_str())?;
-        let member = Arc::new(Member::load(&config.folder, Role::Broker, Policies::standard(), clock)?);
+        let token = Token::of(&config.keys);
+        let member = Arc::new(Member::load_with(&config.folder, Role::Broker, Policies::standard(), clock, token)?);
         let store = open_store(folder, &member, &config.audit, &config.store).await?;
         let (patients, kept, log) = (store.patients(), store.broker(), store.audit());
         let serving = serve(config, Arc::clone(&member), patients, kept, log, steps, shutdown.clone()).await?;
@@ -285,10 +287,15 @@ fn router(broker: Arc<Broker>) -> Router {
 fn pseudonym_key(member: &Member, file: &Path) -> Result<Secret, StartError> {
     let place: [&[u8]; 1] = [PSEUDONYM_KEY_CONTEXT];
     if !file.exists() {
-        secret_file::create(file, &member.kek().wrap(&place, Secret::random().expose()))?;
+        let wrapped = member.kek().try_wrap(&place, Secret::random().expose()).map_err(MemberError::from)?;
+        secret_file::create(file, &wrapped)?;
     }
     let unusable = || StartError::PseudonymKey(file.display().to_string());
-    let key = member.kek().unwrap(&place, &secret_file::read(file)?).map_err(|_| unusable())?;
+    let key = match member.kek().unwrap(&place, &secret_file::read(file)?) {
+        Ok(key) => key,
+        Err(WrappingError::Sealed) => return Err(unusable()),
+        Err(error) => return Err(MemberError::from(error).into()),
+    };
     Secret::from_slice(&key).ok_or_else(unusable)
 }
 

@@ -1,6 +1,7 @@
 //! Why custody refused, and how that is told to a gateway.
 
 use sealwort_consent::{CompileError, EncodingError, SuccessorError};
+use sealwort_net::token::WrappingError;
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
 use sealwort_proto::message::Refusal;
 use sealwort_store::{ObjectFault, StoreError};
@@ -35,6 +36,9 @@ pub enum CustodyError {
     /// Storage failed or found a conflict.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The token with the key-encryption key did not answer.
+    #[error("the key-encryption key is not at hand: {0}")]
+    Key(#[from] WrappingError),
 }
 
 impl CustodyError {
@@ -54,6 +58,10 @@ impl CustodyError {
                 Refusal::new(by, "storage-failed", "stored data is inconsistent", "the operator's log names the cause")
             }
             Self::Store(error) => store_refusal(by, error),
+            // It comes back by itself, and a write may wait for it.
+            Self::Key(_) => {
+                Refusal::new(by, "unavailable", "the key-encryption key is not at hand", "try again in a moment")
+            }
         }
     }
 }

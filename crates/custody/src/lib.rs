@@ -17,6 +17,7 @@ use sealwort_consent::{
     Patient as ConsentPatient, Predecessor, Purpose, Request, UserRole, check_successor,
 };
 use sealwort_net::member::Member;
+use sealwort_net::token::WrappingError;
 use sealwort_pki::{UnixTime, VerifiedParty};
 use sealwort_proto::crypto::{Secret, hash};
 use sealwort_proto::error::ErrorKind;
@@ -120,7 +121,7 @@ impl Custody {
         check_successor(None, ward.directive.directive())?;
         self.check_date(ward.directive.directive().issued_at())?;
         let _held = self.member.with_keys_held().await;
-        let half = self.fresh_half(patient, ward.epoch());
+        let half = self.fresh_half(patient, ward.epoch()).await?;
         let registered = self
             .store
             .register(NewPatient {
@@ -152,7 +153,8 @@ impl Custody {
         let change = check_successor(Some(predecessor), next.directive.directive())?;
         self.check_date(next.directive.directive().issued_at())?;
         let _held = self.member.with_keys_held().await;
-        let half = (next.epoch() != current.epoch()).then(|| self.fresh_half(patient, next.epoch()));
+        let half =
+            if next.epoch() == current.epoch() { None } else { Some(self.fresh_half(patient, next.epoch()).await?) };
         self.store
             .direct(DirectiveUpdate {
                 patient,
@@ -224,13 +226,11 @@ impl Custody {
         let patient = ward.registration.patient();
         let mut parts = Vec::new();
         let _held = self.member.with_keys_held().await;
-        for wrapped in self.store.halves(patient).await? {
-            let writes = action == Action::Write.as_str();
-            // A half of a newer epoch was made for a directive that came after the one by which this was decided.
-            if wrapped.epoch > ward.epoch() || writes && wrapped.epoch != ward.epoch() {
-                continue;
-            }
-            let half = self.unwrap_half(patient, &wrapped)?;
+        let writes = action == Action::Write.as_str();
+        let mut kept = self.store.halves(patient).await?;
+        // A half of a newer epoch was made for a directive that came after the one by which this was decided.
+        kept.retain(|half| half.epoch == ward.epoch() || !writes && half.epoch < ward.epoch());
+        for half in self.unwrap_halves(patient, kept).await? {
             for tag in tags {
                 parts.push(if writes { half.for_author(*tag, author) } else { half.for_reader(*tag) });
             }
@@ -267,21 +267,38 @@ impl Custody {
         Ok(())
     }
 
-    fn fresh_half(&self, patient: Pseudonym, epoch: u64) -> WrappedHalf {
+    async fn fresh_half(&self, patient: Pseudonym, epoch: u64) -> Result<WrappedHalf, CustodyError> {
         let half = Half::generate(self.side, patient, epoch);
-        let place: [&[u8]; 3] = [self.side.place(), patient.as_bytes(), &epoch.to_be_bytes()];
-        let wrapped = self.member.kek().wrap(&place, half.secret().expose());
-        WrappedHalf { epoch, wrapped }
+        let side = self.side;
+        let wrapped = self.member.with_keys(move |keys| {
+            let place: [&[u8]; 3] = [side.place(), patient.as_bytes(), &epoch.to_be_bytes()];
+            keys.try_wrap(&place, half.secret().expose())
+        });
+        Ok(WrappedHalf { epoch, wrapped: wrapped.await?? })
     }
 
-    fn unwrap_half(&self, patient: Pseudonym, kept: &WrappedHalf) -> Result<Half, CustodyError> {
-        let unusable = || CustodyError::Inconsistent("a half does not open under this party's key-encryption key");
-        let place: [&[u8]; 3] = [self.side.place(), patient.as_bytes(), &kept.epoch.to_be_bytes()];
-        let bytes = self.member.kek().unwrap(&place, &kept.wrapped).map_err(|_| unusable())?;
-        let secret = Secret::from_slice(&bytes).ok_or_else(unusable)?;
-        Ok(Half::from_secret(self.side, patient, kept.epoch, secret))
+    /// Opens halves, of several epochs at once. They are kept no longer than the request: the memory of a party holds the
+    /// halves of those alone who are being served.
+    async fn unwrap_halves(&self, patient: Pseudonym, kept: Vec<WrappedHalf>) -> Result<Vec<Half>, CustodyError> {
+        let side = self.side;
+        let halves = self.member.with_keys(move |keys| {
+            let open = |kept: WrappedHalf| {
+                let place: [&[u8]; 3] = [side.place(), patient.as_bytes(), &kept.epoch.to_be_bytes()];
+                let bytes = match keys.unwrap(&place, &kept.wrapped) {
+                    Ok(bytes) => bytes,
+                    Err(WrappingError::Sealed) => return Err(CustodyError::Inconsistent(UNOPENED)),
+                    Err(error) => return Err(error.into()),
+                };
+                let secret = Secret::from_slice(&bytes).ok_or(CustodyError::Inconsistent(UNOPENED))?;
+                Ok(Half::from_secret(side, patient, kept.epoch, secret))
+            };
+            kept.into_iter().map(open).collect::<Result<Vec<_>, _>>()
+        });
+        halves.await?
     }
 }
+
+const UNOPENED: &str = "a half does not open under this party's key-encryption key";
 
 /// The digest by which a directive names its predecessor.
 pub fn directive_digest(directive: &Directive) -> [u8; 32] {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sealwort_net::Shutdown;
 use sealwort_net::member::{Member, MemberError};
 use sealwort_net::secret_file::{self, SecretFileError};
+use sealwort_net::token::WrappingError;
 use sealwort_proto::halves::Side;
 use sealwort_store::{HalfStore, Rewrapped, StoreError};
 use tokio::task::JoinHandle;
@@ -42,6 +43,8 @@ enum RotationError {
     File(#[from] SecretFileError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Key(#[from] WrappingError),
     #[error("{0} opens under no key of the key file; restore it, or the key file, from a backup")]
     Unopened(String),
 }
@@ -81,7 +84,7 @@ impl Rotation {
 
     /// One look, and a whole change where one was begun.
     async fn run(&self) -> Result<(), RotationError> {
-        let kept = self.member.keys_in_file()?;
+        let kept = self.member.keys_in_file().await?;
         if kept.are_changing() {
             // Other nodes would wrap under a key that is about to be retired.
             self.halves.adopt(kept.names()).await?;
@@ -93,10 +96,12 @@ impl Rotation {
         }
         tracing::info!("the key-encryption key is being changed");
         for (file, context) in &self.files {
-            let wrapped = secret_file::read(file)?;
-            let unopened = |_| RotationError::Unopened(file.display().to_string());
-            if let Some(anew) = keys.rewrap(&[context], &wrapped).map_err(unopened)? {
-                secret_file::replace(file, &anew)?;
+            let (wrapped, context) = (secret_file::read(file)?, *context);
+            match self.member.with_keys(move |keys| keys.rewrap(&[context], &wrapped)).await? {
+                Ok(None) => {}
+                Ok(Some(anew)) => secret_file::replace(file, &anew)?,
+                Err(WrappingError::Sealed) => return Err(RotationError::Unopened(file.display().to_string())),
+                Err(error) => return Err(error.into()),
             }
         }
         let mut all = 0;
@@ -123,23 +128,30 @@ impl Rotation {
     async fn rewrap_all(&self) -> Result<Look, RotationError> {
         // What was handed to the store is there before the look begins, and what an earlier look replaced is gone.
         self.halves.settle().await?;
-        let keys = self.member.kek();
+        let side = self.side;
         let (mut after, mut look) = (None, Look::default());
         loop {
             let page = self.halves.all_halves(after, HALVES_AT_ONCE).await?;
             let Some((patient, last)) = page.last() else { return Ok(look) };
             after = Some((*patient, last.epoch));
-            let mut rewrapped = Vec::new();
-            for (patient, half) in page {
-                let place: [&[u8]; 3] = [self.side.place(), patient.as_bytes(), &half.epoch.to_be_bytes()];
-                match keys.rewrap(&place, &half.wrapped) {
-                    Ok(None) => {}
-                    Ok(Some(anew)) => {
-                        rewrapped.push(Rewrapped { patient, epoch: half.epoch, before: half.wrapped, after: anew });
+            let anew = self.member.with_keys(move |keys| {
+                let (mut rewrapped, mut unopened) = (Vec::new(), 0);
+                for (patient, half) in page {
+                    let place: [&[u8]; 3] = [side.place(), patient.as_bytes(), &half.epoch.to_be_bytes()];
+                    match keys.rewrap(&place, &half.wrapped) {
+                        Ok(None) => {}
+                        Ok(Some(anew)) => {
+                            rewrapped.push(Rewrapped { patient, epoch: half.epoch, before: half.wrapped, after: anew });
+                        }
+                        Err(WrappingError::Sealed) => unopened += 1,
+                        // Nobody can tell whether it opens: the older key stays.
+                        Err(error) => return Err(error),
                     }
-                    Err(_) => look.unopened += 1,
                 }
-            }
+                Ok((rewrapped, unopened))
+            });
+            let (rewrapped, unopened): (Vec<_>, usize) = anew.await??;
+            look.unopened += unopened;
             if !rewrapped.is_empty() {
                 look.changed += rewrapped.len();
                 self.halves.rewrap(rewrapped).await?;

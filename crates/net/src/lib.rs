@@ -21,6 +21,7 @@ pub mod shutdown;
 pub mod steps;
 pub mod telemetry;
 pub mod tls;
+pub mod token;
 pub mod transport;
 
 pub use backoff::Backoff;

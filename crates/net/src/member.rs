@@ -30,6 +30,8 @@ use crate::shutdown::Shutdown;
 use crate::tls::{
     Credentials, CredentialsError, SharedTrust, TlsConfigError, authority_client_config, pinned_root_client_config,
 };
+use crate::token::{Token, TokenError, WrappingError};
+use crate::transport::away;
 
 /// Keys and certificates.
 const MEMBERSHIP_FILE: &str = "membership.json";
@@ -74,9 +76,15 @@ pub enum MemberError {
     /// The membership file is damaged.
     #[error(transparent)]
     Membership(#[from] MembershipError),
-    /// The key-encryption key is not 32 bytes in hexadecimal.
-    #[error("{0} is not a key of 32 bytes in hexadecimal; restore it from a backup")]
+    /// A line of the key file is neither a key nor the name of one.
+    #[error("{0} is not a key of 32 bytes in hexadecimal, nor the name of one in a token; restore it from a backup")]
     KeyEncryptionKey(String),
+    /// The key file names a key in a token, and no token is configured.
+    #[error("{0} names a key in a PKCS#11 token; say in [keys] of the configuration which module and token that is")]
+    KeyInToken(String),
+    /// The token does not have the key, or does not answer.
+    #[error("the key-encryption key: {0}")]
+    Token(#[from] WrappingError),
     /// The key-encryption key is being changed.
     #[error("{0} holds an older key, too: the last change is not at its end; start the service, and wait for it")]
     KeysChanging(String),
@@ -124,6 +132,7 @@ pub struct Member {
     membership: RwLock<Arc<Membership>>,
     peers: PeerCache,
     kek: RwLock<Arc<KeyEncryptionKeys>>,
+    token: Option<Arc<Token>>,
     keys_held: tokio::sync::RwLock<()>,
     directory_key: Option<Secret>,
 }
@@ -131,6 +140,17 @@ pub struct Member {
 impl Member {
     /// Reads a folder's membership for a service of this role.
     pub fn load(folder: &Path, role: Role, policies: Policies, clock: Arc<dyn Clock>) -> Result<Self, MemberError> {
+        Self::load_with(folder, role, policies, clock, None)
+    }
+
+    /// The same for a party whose key-encryption key may be in a token.
+    pub fn load_with(
+        folder: &Path,
+        role: Role,
+        policies: Policies,
+        clock: Arc<dyn Clock>,
+        token: Option<Arc<Token>>,
+    ) -> Result<Self, MemberError> {
         let file = folder.join(MEMBERSHIP_FILE);
         if !file.exists() {
             return Err(MemberError::NotJoined { folder: folder.display().to_string() });
@@ -143,13 +163,16 @@ impl Member {
         let credentials = Credentials::new(&membership.hop.chain, Arc::clone(&membership.hop.key))?;
         let party = Arc::new(party(&membership, policies, Arc::default()));
         let directory_key = membership.directory_key.as_ref().map(|key| Secret::new(*key.expose_bytes()));
+        let kek = KeyEncryptionKeys::open(&kek::file(folder), token.as_ref())?;
+        kek.prove()?;
         Ok(Self {
             folder: folder.to_owned(),
             identity: membership.identity.clone(),
             trust,
             credentials,
             party: RwLock::new(party),
-            kek: RwLock::new(Arc::new(KeyEncryptionKeys::open(&kek::file(folder))?)),
+            kek: RwLock::new(Arc::new(kek)),
+            token,
             keys_held: tokio::sync::RwLock::default(),
             directory_key,
             membership: RwLock::new(Arc::new(membership)),
@@ -203,19 +226,41 @@ impl Member {
         self.keys_held.read().await
     }
 
-    /// The key file's keys.
-    pub fn keys_in_file(&self) -> Result<KeyEncryptionKeys, MemberError> {
-        KeyEncryptionKeys::read(&kek::file(&self.folder))
+    /// The key file's keys. Where they are others than those in use, their token was asked: nothing is to be wrapped under
+    /// a key that this party cannot reach.
+    pub async fn keys_in_file(&self) -> Result<Arc<KeyEncryptionKeys>, MemberError> {
+        let (file, used) = (kek::file(&self.folder), self.kek());
+        if used.are_in(&file)? {
+            return Ok(used);
+        }
+        let keys = Arc::new(KeyEncryptionKeys::read(&file, self.token.as_ref())?);
+        if keys.ask_a_token() {
+            let asked = Arc::clone(&keys);
+            away(move || asked.prove()).await.map_err(|_| WrappingError::from(TokenError::Stopped))??;
+        }
+        Ok(keys)
+    }
+
+    /// Runs `work` with the keys in use; where a token is asked, away from the threads that serve connections.
+    pub async fn with_keys<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&KeyEncryptionKeys) -> T + Send + 'static,
+    ) -> Result<T, WrappingError> {
+        let keys = self.kek();
+        if keys.ask_a_token() {
+            return away(move || work(&keys)).await.map_err(|_| TokenError::Stopped.into());
+        }
+        Ok(work(&keys))
     }
 
     /// Takes the key file's keys where they are others than those in use. On return whatever was wrapped under the keys
     /// before was handed to the store.
     pub async fn reload_keys(&self) -> Result<(), MemberError> {
-        let file = kek::file(&self.folder);
-        if !self.kek().are_in(&file)? {
-            let keys = Arc::new(KeyEncryptionKeys::read(&file)?);
-            if !keys.follow(&self.kek()) {
-                return Err(MemberError::KeyLost(file.display().to_string()));
+        let used = self.kek();
+        let keys = self.keys_in_file().await?;
+        if !Arc::ptr_eq(&keys, &used) {
+            if !keys.follow(&used) {
+                return Err(MemberError::KeyLost(kek::file(&self.folder).display().to_string()));
             }
             let _alone = self.keys_held.write().await;
             *self.kek.write().unwrap_or_else(PoisonError::into_inner) = keys;
@@ -368,13 +413,13 @@ fn party(membership: &Membership, policies: Policies, operations: Arc<Operations
 
 /// The key that the audit log of this folder is sealed under; made where there is none.
 pub fn audit_key(folder: &Path) -> Result<Secret, MemberError> {
-    audit_key_under(&KeyEncryptionKeys::open(&kek::file(folder))?, folder)
+    audit_key_under(&KeyEncryptionKeys::open(&kek::file(folder), None)?, folder)
 }
 
 fn audit_key_under(kek: &KeyEncryptionKeys, folder: &Path) -> Result<Secret, MemberError> {
     let file = folder.join(AUDIT_KEY_FILE);
     if !file.exists() {
-        secret_file::create(&file, &kek.wrap(&[AUDIT_KEY_CONTEXT], Secret::random().expose()))?;
+        secret_file::create(&file, &kek.try_wrap(&[AUDIT_KEY_CONTEXT], Secret::random().expose())?)?;
     }
     let key = kek.unwrap(&[AUDIT_KEY_CONTEXT], &secret_file::read(&file)?).ok();
     let key = key.and_then(|key| <[u8; 32]>::try_from(key.as_slice()).ok());

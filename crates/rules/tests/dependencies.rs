@@ -52,10 +52,11 @@ const TEST_CRATES: [&str; 5] = ["attacks", "corpora", "secrets", "simulation", "
 /// Crates that get bytes and the time, and give back bytes and facts.
 const PURE: [&str; 9] = ["pki", "proto", "audit", "consent", "fhir", "hl7v2", "devices", "smart", "passkeys"];
 /// What a pure crate must not reach: runtimes, sockets, HTTP, TLS and databases.
-const IMPURE: [&str; 18] = [
+const IMPURE: [&str; 19] = [
     "async-io",
     "async-std",
     "axum",
+    "cryptoki",
     "hyper",
     "hyper-util",
     "libsqlite3-sys",
@@ -186,12 +187,15 @@ fn storage_and_primitives_have_one_place_each() {
             if STORAGE.contains(&found) && !["store", "bench"].contains(&short(package)) {
                 breaches.push(format!("{} depends on {found}; only `store` may", package.name));
             }
+            if found == "cryptoki" && short(package) != "net" {
+                breaches.push(format!("{} depends on {found}; only `net` may", package.name));
+            }
             if PRIMITIVES.contains(&found) && !["proto", "pki", "bench"].contains(&short(package)) {
                 breaches.push(format!("{} depends on {found}; only `proto` and `pki` may", package.name));
             }
         }
     }
-    check("storage belongs to `store`, primitives to `proto` and `pki`", &breaches);
+    check("storage belongs to `store`, primitives to `proto` and `pki`, tokens to `net`", &breaches);
 }
 
 #[test]

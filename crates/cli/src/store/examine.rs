@@ -7,6 +7,7 @@ use sealwort_consent::Directive;
 use sealwort_net::Clock as _;
 use sealwort_net::SystemClock;
 use sealwort_net::kek::KeyEncryptionKeys;
+use sealwort_net::token::WrappingError;
 use sealwort_pki::UnixTime;
 use sealwort_pki::enrolment::Membership;
 use sealwort_proto::codec::{Blob, from_bytes};
@@ -24,7 +25,7 @@ use sealwort_store::tables::{
 };
 use sealwort_store::{ObjectFault, Objects, Snapshot, StoreError};
 
-use super::findings::{AUTHOR, CONSENT, Fault, Findings, HALF, RECORD, STRAY};
+use super::findings::{AUTHOR, CONSENT, Fault, Findings, HALF, RECORD, STRAY, TOKEN};
 
 /// What was gone over.
 #[derive(Debug, Default)]
@@ -32,6 +33,8 @@ pub(super) struct Examined {
     pub(super) patients: u64,
     pub(super) erased: u64,
     pub(super) halves: u64,
+    /// Halves that were not opened, because no token was named.
+    pub(super) unopened: u64,
     pub(super) entries: u64,
     /// Entries whose ciphertext is an object that was not looked at.
     pub(super) unseen: u64,
@@ -44,12 +47,18 @@ pub(super) struct Examined {
     pub(super) consents: String,
 }
 
+/// Keys are in a token that was not named.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WithoutToken;
+
 /// The means to go over a store.
 pub(super) struct Examiner<'m> {
     pub(super) membership: &'m Membership,
     pub(super) side: Side,
     /// Without any halves are looked at from outside alone.
     pub(super) keys: Vec<KeyEncryptionKeys>,
+    /// Where some of the keys are in a token, and nobody said in which.
+    pub(super) without_token: Option<WithoutToken>,
     /// Where large ciphertexts are.
     objects: Option<&'m Objects>,
     pub(super) findings: Findings,
@@ -123,6 +132,7 @@ impl<'m> Examiner<'m> {
             membership,
             side,
             keys: Vec::new(),
+            without_token: None,
             objects,
             findings: Findings::default(),
             missing: Vec::new(),
@@ -278,8 +288,20 @@ impl<'m> Examiner<'m> {
         *epochs = epoch;
         let place: [&[u8]; 3] = [self.side.place(), patient.as_bytes(), &epoch.to_be_bytes()];
         let wrapped = row.bytes("wrapped").unwrap_or_default();
-        let opens = |keys: &KeyEncryptionKeys| keys.unwrap(&place, wrapped).is_ok_and(|half| half.len() == HALF_BYTES);
-        if !self.keys.is_empty() && !self.keys.iter().any(opens) {
+        let mut failed = None;
+        for keys in &self.keys {
+            match keys.unwrap(&place, wrapped) {
+                Ok(half) if half.len() == HALF_BYTES => return,
+                Ok(_) | Err(WrappingError::Sealed) => {}
+                Err(WrappingError::Token(error)) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            let what = format!("whether the half of epoch {epoch} opens cannot be told: {error}");
+            self.findings.about(patient, Fault::Unverifiable, what, TOKEN);
+        } else if self.without_token.is_some() {
+            self.examined.unopened += 1;
+        } else if !self.keys.is_empty() {
             let what = format!("the half of epoch {epoch} does not open under the folder's key-encryption key");
             self.findings.about(patient, Fault::Tampered, what, HALF);
         }

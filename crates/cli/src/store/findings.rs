@@ -104,6 +104,7 @@ pub(super) const CONSENT: &str =
     "nothing is released for this patient; keep the files as evidence, and go back to a backup that verifies";
 pub(super) const HALF: &str =
     "what was sealed in this epoch does not open without it, and it cannot be made again: restore it from a backup";
+pub(super) const TOKEN: &str = "see that the token of [keys] answers, and repeat it";
 pub(super) const AUTHOR: &str = "readers cannot believe these entries; restore the table author from a backup";
 pub(super) const STRAY: &str =
     "no service makes this: keep the files as evidence, and go back to a backup that verifies";

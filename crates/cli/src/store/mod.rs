@@ -11,14 +11,17 @@ mod verify;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use sealwort_net::secret_file;
+use sealwort_net::token::Token;
 use sealwort_pki::Role;
 use sealwort_pki::enrolment::Membership;
 
 use crate::error::CliError;
 use crate::output::Output;
+use crate::settings::SettingsArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
@@ -61,6 +64,18 @@ fn membership(folder: &Path) -> Result<Membership, CliError> {
             Err(CliError::Local(format!("{folder} is the folder of a {role}; this is for those of broker and archive")))
         }
     }
+}
+
+/// The token of a party's configuration, if it names one. Nobody has reached it yet.
+fn token(role: Role, config: Option<&Path>) -> Result<Option<Arc<Token>>, CliError> {
+    let Some(file) = config else { return Ok(None) };
+    let settings = SettingsArgs { config: Some(file.to_owned()), ..SettingsArgs::default() };
+    let keys = if role == Role::Broker {
+        settings.load::<sealwort_broker::Config>()?.value.keys
+    } else {
+        settings.load::<sealwort_archive::Config>()?.value.keys
+    };
+    Ok(Token::of(&keys))
 }
 
 /// Refuses to write into a folder as anybody but its owner: the service could not read what is made.

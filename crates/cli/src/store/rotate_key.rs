@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use sealwort_net::kek;
+use clap::{Args, ValueEnum};
+use sealwort_net::kek::{self, Place};
 use sealwort_net::member::MemberError;
 use sealwort_store::{DataFolder, StoreError};
 use serde_json::json;
 
-use super::{as_owner, membership};
+use super::{as_owner, membership, token};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -18,6 +18,21 @@ pub(super) struct RotateKeyArgs {
     /// Data folder of the broker or archive.
     #[arg(long, value_name = "DIR")]
     folder: PathBuf,
+    /// Where the new key is to be. Without it, where the one in use is.
+    #[arg(long, value_enum)]
+    to: Option<Home>,
+    /// Configuration of the broker or archive, whose [keys] says which token. Needed where the new key is to be in one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Where a key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Home {
+    /// In the file kek.key of the folder.
+    File,
+    /// In the PKCS#11 token of [keys].
+    Token,
 }
 
 pub(super) async fn run(args: &RotateKeyArgs, output: Output) -> Result<(), CliError> {
@@ -29,7 +44,17 @@ pub(super) async fn run(args: &RotateKeyArgs, output: Output) -> Result<(), CliE
     };
     let folder = args.folder.display();
     as_owner(&args.folder)?;
-    match kek::begin_change(&args.folder) {
+    let kept = if kek::is_in_token(&args.folder)? { Home::Token } else { Home::File };
+    let place = match args.to.unwrap_or(kept) {
+        Home::File => Place::File,
+        Home::Token => {
+            let token = token(role, args.config.as_deref())?;
+            let missing =
+                "the new key is to be in a token; name the configuration whose [keys] says which: --config FILE";
+            Place::Token(token.ok_or_else(|| CliError::Local(missing.to_owned()))?)
+        }
+    };
+    match kek::begin_change(&args.folder, &place) {
         Ok(()) => output.message(format!("{folder} has a new key-encryption key")),
         Err(MemberError::KeysChanging(_)) => {
             output.message(format!("the key-encryption key of {folder} is being changed already"));
@@ -37,9 +62,13 @@ pub(super) async fn run(args: &RotateKeyArgs, output: Output) -> Result<(), CliE
         Err(error) => return Err(error.into()),
     }
     loop {
-        if kek::kept(&args.folder)?.is_some_and(|keys| !keys.are_changing()) {
+        if !kek::is_changing(&args.folder)? {
             return output.data(&json!({"folder": args.folder, "changed": true}), || {
-                format!("everything that {folder} keeps is wrapped under it, and the old one is gone; make a backup now: older ones need the old key, which is in them")
+                let old = match kept {
+                    Home::File => "the old one is gone; make a backup now: older ones need the old key, which is in them",
+                    Home::Token => "the old one is in use no more; make a backup now: older ones need the old key, which stays in the token until you delete it there",
+                };
+                format!("everything that {folder} keeps is wrapped under it, and {old}")
             });
         }
         if !served()? {

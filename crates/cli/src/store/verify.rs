@@ -2,11 +2,14 @@
 //! what is wrong. What it prints at the end is the same for the same data, wherever they are.
 
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use sealwort_audit::Passed;
 use sealwort_net::kek;
+use sealwort_net::member::MemberError;
+use sealwort_net::token::Token;
 use sealwort_pki::Role;
 use sealwort_proto::Pseudonym;
 use sealwort_proto::halves::Side;
@@ -14,9 +17,9 @@ use sealwort_store::tables::ERASED;
 use sealwort_store::{Objects, Snapshot, StoreError};
 use serde_json::json;
 
-use super::examine::{Examined, Examiner};
+use super::examine::{Examined, Examiner, WithoutToken};
 use super::findings::{FILE, Fault, Finding, Findings, RECORD, UNREAD};
-use super::membership;
+use super::{membership, token};
 use crate::audit::{self, PlaceArgs};
 use crate::error::{CliError, Refused};
 use crate::output::Output;
@@ -27,7 +30,8 @@ pub(super) struct VerifyArgs {
     /// Data folder of the broker or archive.
     #[arg(long, value_name = "DIR")]
     folder: PathBuf,
-    /// Configuration of the archive, whose [objects] says where large entries are.
+    /// Configuration of the broker or archive: its [keys] says in which token the key-encryption key is, and an archive's
+    /// [objects] where large entries are.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -40,13 +44,14 @@ pub(super) async fn run(args: &VerifyArgs, output: Output) -> Result<(), CliErro
     let side = if role == Role::Broker { Side::Broker } else { Side::Archive };
     let database = args.place.database()?;
     let log = args.place.log.as_deref().unwrap_or(&args.folder);
-    let objects = objects(args)?;
+    let objects = if role == Role::Archive { objects(args)? } else { None };
+    let token = token(role, args.config.as_deref())?;
     let mut examiner = Examiner::new(&membership, side, objects.as_ref());
     // The key may be changed meanwhile: each half is under one that was there before the snapshot, or is after it.
-    examiner.keys.extend(kek::kept(&args.folder)?);
+    take_keys(&mut examiner, &args.folder, token.as_ref())?;
     match Snapshot::open(&args.folder, role.as_str(), log, database.as_ref()).await {
         Ok(mut snapshot) => {
-            examiner.keys.extend(kek::kept(&args.folder)?);
+            take_keys(&mut examiner, &args.folder, token.as_ref())?;
             match snapshot.faults().await {
                 Ok(faults) => {
                     for what in faults {
@@ -72,6 +77,11 @@ pub(super) async fn run(args: &VerifyArgs, output: Output) -> Result<(), CliErro
         Err(error) => return Err(error.into()),
     }
     let Examiner { mut findings, examined, .. } = examiner;
+    if examined.unopened > 0 {
+        let what =
+            format!("{} halves are under a key in a token, and were looked at from outside alone", examined.unopened);
+        findings.general(Fault::Unverifiable, what, "name the party's configuration: --config FILE");
+    }
     if examined.unseen > 0 {
         let what = format!("{} ciphertexts are objects, which were not looked at", examined.unseen);
         findings.general(Fault::Unverifiable, what, "name the archive's configuration: --config FILE");
@@ -79,6 +89,16 @@ pub(super) async fn run(args: &VerifyArgs, output: Output) -> Result<(), CliErro
     let trail = trail(args, &mut findings).await;
     show(&membership.identity.to_string(), &examined, trail.as_ref(), &findings, output)?;
     judge(&findings)
+}
+
+/// Takes the keys that the folder has now. Without the token that they are in, halves are looked at from outside.
+fn take_keys(examiner: &mut Examiner<'_>, folder: &Path, token: Option<&Arc<Token>>) -> Result<(), CliError> {
+    match kek::kept(folder, token) {
+        Ok(keys) => examiner.keys.extend(keys),
+        Err(MemberError::KeyInToken(_)) => examiner.without_token = Some(WithoutToken),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
 /// Missing objects as findings, save those of patients who were erased meanwhile.
@@ -137,8 +157,7 @@ fn show(
     findings: &Findings,
     output: Output,
 ) -> Result<(), CliError> {
-    let Examined { patients, erased, halves, entries, unseen: _, witnessed, emergencies, logs, heads, consents } =
-        examined;
+    let Examined { patients, erased, halves, entries, witnessed, emergencies, logs, heads, consents, .. } = examined;
     let left_out = findings.count() - findings.kept.len() as u64;
     let object = json!({
         "party": party, "patients": patients, "erased": erased, "halves": halves, "entries": entries,

@@ -90,6 +90,8 @@ pub(crate) struct World {
     /// Whose audit log lies on a file system of its own.
     small_disks: BTreeMap<Party, PathBuf>,
     tokens: BTreeMap<Party, String>,
+    /// What processes find in their environment besides.
+    environment: BTreeMap<String, String>,
     /// What broker and archive keep their data in, unless they do themselves.
     storage: Option<storage::Storage>,
 }
@@ -114,6 +116,7 @@ impl World {
             options: BTreeMap::new(),
             small_disks: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            environment: BTreeMap::new(),
             storage: storage::Storage::asked_for(),
         };
         fs::create_dir(world.place.path().join("logs")).unwrap();
@@ -290,6 +293,11 @@ impl World {
         fs::write(self.config(party), lines.join("\n")).unwrap();
     }
 
+    /// Sets a variable of the environment, for the next start of each party and for [`Self::run_as`].
+    pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
     fn launch(&mut self, party: Party) -> SocketAddr {
         let begun = Instant::now();
         loop {
@@ -330,6 +338,7 @@ impl World {
             party => command.arg(party.role()),
         };
         command
+            .envs(&self.environment)
             .args(["--json", "--config", text(&self.config(party))])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -339,6 +348,11 @@ impl World {
     }
 
     // ---- commands ----
+
+    /// Runs `sealwort` in the environment of the parties.
+    pub(crate) fn run_as(&self, arguments: &[&str]) -> Output {
+        binary().envs(&self.environment).args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
 
     /// Runs `sealwort` as a user of a hospital: gateway and token are given to it.
     pub(crate) fn run_at(&self, hospital: Party, arguments: &[&str]) -> Output {

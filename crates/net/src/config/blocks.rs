@@ -92,6 +92,24 @@ fn secret_line(file: &std::path::Path) -> Result<Option<Zeroizing<String>>, Secr
     Ok(Some(Zeroizing::new(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned())))
 }
 
+/// `[keys]`: the PKCS#11 token that may hold the key-encryption keys of broker and archive.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct KeysConfig {
+    /// The module, a shared library; empty for none.
+    pub module: std::path::PathBuf,
+    /// The token's label.
+    pub token: String,
+    /// File with the PIN of the token's user.
+    pub pin_file: std::path::PathBuf,
+}
+
+impl KeysConfig {
+    /// Reads the PIN, if there is a file.
+    pub fn pin(&self) -> Result<Option<Zeroizing<String>>, SecretFileError> {
+        secret_line(&self.pin_file)
+    }
+}
+
 /// `[objects]`: where an archive keeps large entries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectsConfig {

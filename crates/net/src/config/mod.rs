@@ -18,8 +18,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use blocks::{
-    AuditConfig, CaConfig, Color, DatabaseUrl, HealthConfig, LimitsConfig, ListenConfig, LogConfig, LogFormat,
-    ObjectsConfig, StoreConfig,
+    AuditConfig, CaConfig, Color, DatabaseUrl, HealthConfig, KeysConfig, LimitsConfig, ListenConfig, LogConfig,
+    LogFormat, ObjectsConfig, StoreConfig,
 };
 pub use error::{ConfigError, Origin};
 pub use quantity::{ByteCount, Interval};
