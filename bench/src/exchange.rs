@@ -21,48 +21,49 @@ pub(crate) struct Exchange {
     pub(crate) broker_url: String,
     pub(crate) broker: Process,
     pub(crate) archive: Process,
-    /// Options that the archive starts with.
-    archive_settings: Vec<String>,
+    settings: Settings,
     archive_listen: String,
     _ca: Process,
+}
+
+/// Options (`name=value`) that archive and broker start with.
+#[derive(Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) archive: Vec<String>,
+    pub(crate) broker: Vec<String>,
 }
 
 impl Exchange {
     /// Starts them in a folder.
     pub(crate) async fn start(binary: &Binary, place: &Path) -> Result<Self, Failure> {
-        Self::start_with(binary, place, Vec::new()).await
+        Self::start_with(binary, place, Settings::default()).await
     }
 
-    /// The same, with options (`name=value`) for the archive.
-    pub(crate) async fn start_with(
-        binary: &Binary,
-        place: &Path,
-        archive_settings: Vec<String>,
-    ) -> Result<Self, Failure> {
+    /// The same, with options.
+    pub(crate) async fn start_with(binary: &Binary, place: &Path, settings: Settings) -> Result<Self, Failure> {
         let folder = |name: &str| text(&place.join(name));
-        let log = |name: &str| place.join(format!("{name}.log"));
         let ca_folder = folder("ca")?;
         binary.run(&["ca", "init", "--name", "bench", "--dir", &ca_folder, "--root-dir", &folder("root")?]).await?;
-        let serve = ["ca", "serve", "--json", "--dir", &ca_folder, "--listen", ANY_PORT];
-        let mut ca = binary.start(&serve, &log("ca"))?;
+        let arguments = ["ca", "serve", "--json", "--dir", &ca_folder, "--listen", ANY_PORT];
+        let mut ca = binary.start(&arguments, &place.join("ca.log"))?;
         let ca_address = ca.address().await?.to_string();
         for role in ["archive", "broker"] {
             invite(binary, place, &ca_address, role, role).await?;
             let invitation = folder(&format!("{role}.invitation"))?;
             binary.run(&["join", "--invite", &invitation, "--dir", &folder(role)?]).await?;
         }
-        let (archive, archive_listen) = archive(binary, place, ANY_PORT, &archive_settings).await?;
-        let archive_url = format!("archive.url=https://{archive_listen}");
-        let serve = ["broker", "--json", "--dir", &folder("broker")?, "--listen", ANY_PORT, "--set", &archive_url];
-        let mut broker = binary.start(&serve, &log("broker"))?;
+        let (archive, archive_listen) =
+            serve(binary, place, ("archive", "archive"), ANY_PORT, &settings.archive).await?;
+        let to_archive = [&*settings.broker, &[format!("archive.url=https://{archive_listen}")]].concat();
+        let (broker, broker_listen) = serve(binary, place, ("broker", "broker"), ANY_PORT, &to_archive).await?;
         Ok(Self {
             place: place.to_owned(),
             ca_url: format!("https://{ca_address}"),
             ca_address,
-            broker_url: format!("https://{}", broker.address().await?),
+            broker_url: format!("https://{broker_listen}"),
             broker,
             archive,
-            archive_settings,
+            settings,
             archive_listen,
             _ca: ca,
         })
@@ -70,7 +71,26 @@ impl Exchange {
 
     /// Starts the archive, which was ended, again at the address that it had; returns when it listens.
     pub(crate) async fn restart_archive(&mut self, binary: &Binary) -> Result<(), Failure> {
-        (self.archive, _) = archive(binary, &self.place, &self.archive_listen, &self.archive_settings).await?;
+        let (folder, listen) = (("archive", "archive"), &self.archive_listen);
+        (self.archive, _) = serve(binary, &self.place, folder, listen, &self.settings.archive).await?;
+        Ok(())
+    }
+
+    /// Where the archive listens.
+    pub(crate) fn archive_url(&self) -> String {
+        format!("https://{}", self.archive_listen)
+    }
+
+    /// A folder of this name for a further node of a party: a copy.
+    pub(crate) fn copy_folder(&self, of: &str, name: &str) -> Result<(), Failure> {
+        let to = self.place.join(name);
+        std::fs::create_dir(&to)?;
+        for file in std::fs::read_dir(self.place.join(of))? {
+            let file = file?;
+            if file.file_type()?.is_file() {
+                std::fs::copy(file.path(), to.join(file.file_name()))?;
+            }
+        }
         Ok(())
     }
 
@@ -84,19 +104,20 @@ impl Exchange {
     }
 }
 
-/// An archive's process, and where it listens.
-async fn archive(
+/// A process of a party, over the folder of this name, and where it listens.
+pub(crate) async fn serve(
     binary: &Binary,
     place: &Path,
+    (role, name): (&str, &str),
     listen: &str,
     settings: &[String],
 ) -> Result<(Process, String), Failure> {
-    let folder = text(&place.join("archive"))?;
-    let mut serve = vec!["archive", "--json", "--dir", &folder, "--listen", listen];
-    serve.extend(settings.iter().flat_map(|setting| ["--set", setting]));
-    let mut archive = binary.start(&serve, &place.join("archive.log"))?;
-    let address = archive.address().await?.to_string();
-    Ok((archive, address))
+    let folder = text(&place.join(name))?;
+    let mut arguments = vec![role, "--json", "--dir", &folder, "--listen", listen];
+    arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+    let mut process = binary.start(&arguments, &place.join(format!("{name}.log")))?;
+    let address = process.address().await?.to_string();
+    Ok((process, address))
 }
 
 async fn invite(binary: &Binary, place: &Path, ca: &str, role: &str, name: &str) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ mod growth;
 mod http_client;
 mod measure;
 mod memory;
+mod nodes;
 mod plain;
 mod processes;
 mod report;
@@ -42,7 +43,8 @@ struct Arguments {
     /// Fewer repetitions: a look, not a measurement to quote.
     #[arg(long)]
     quick: bool,
-    /// The sealwort program for `gateway`, `hidden`, `memory`, `growth` and `flood`. Without it, the one beside this program.
+    /// The sealwort program for `gateway`, `hidden`, `memory`, `growth`, `nodes` and `flood`. Without it, the one beside this
+    /// program.
     #[arg(long, value_name = "PATH")]
     sealwort: Option<PathBuf>,
     /// For `flood`: multiplies its rates.
@@ -75,6 +77,8 @@ enum Benchmark {
     Memory,
     /// Fetches, start and memory of an archive with 1,000,000 entries.
     Growth,
+    /// Uploads and fetches with two archive nodes on one PostgreSQL database beside one.
+    Nodes,
     /// A good hospital's reads while the broker is flooded.
     Flood,
 }
@@ -137,6 +141,7 @@ async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> 
             Benchmark::Audit => audit::run(thoroughness, folder, report).await?,
             Benchmark::Memory => memory::run(thoroughness, folder, &binary, report).await?,
             Benchmark::Growth => growth::run(thoroughness, folder, &binary, report).await?,
+            Benchmark::Nodes => nodes::run(thoroughness, folder, &binary, report).await?,
             Benchmark::Flood => flood::run(thoroughness, folder, &binary, arguments.flood_scale, report).await?,
         }
     }

@@ -15,7 +15,7 @@ use crate::measure::Failure;
 use crate::processes::{Binary, Process};
 
 /// A gateway that goes on until this is dropped.
-pub(super) struct Hospital {
+pub(crate) struct Hospital {
     pub(super) process: Process,
     pub(super) address: SocketAddr,
     pub(super) token: String,
@@ -33,7 +33,7 @@ pub(super) struct Held {
 
 impl Hospital {
     /// Joins the exchange and starts. `sets` are settings, `key=value`.
-    pub(super) async fn join(
+    pub(crate) async fn join(
         exchange: &Exchange,
         binary: &Binary,
         name: &'static str,
@@ -84,7 +84,7 @@ impl Hospital {
     }
 
     /// A connection of its own.
-    pub(super) async fn connect(&self) -> Result<Client, Failure> {
+    pub(crate) async fn connect(&self) -> Result<Client, Failure> {
         Client::connect(self.address, &self.token).await
     }
 

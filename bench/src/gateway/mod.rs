@@ -6,7 +6,7 @@ mod cold;
 mod cores;
 mod footprint;
 pub(crate) mod hidden;
-mod hospital;
+pub(crate) mod hospital;
 mod in_memory;
 mod ingest;
 mod load;

@@ -11,7 +11,7 @@ use sealwort_store::postgres::Database;
 use sealwort_store::{DataFolder, LogStore, PartyStore};
 
 use crate::Thoroughness;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Settings};
 use crate::measure::{Failure, Samples, factor};
 use crate::processes::Binary;
 use crate::report::{Aim, Report, Row};
@@ -62,8 +62,9 @@ async fn on(
     let databases = server.map(|server| [(); 2].map(|()| server.database()));
     let url = |which: usize| Some(server?.url(databases.as_ref()?.get(which)?));
     let database = |which: usize| url(which).map(|url| Database::new(&url, None)).transpose();
-    let settings = url(1).map(|large| format!("store.url={large}"));
-    let mut exchange = Exchange::start_with(binary, place.path(), settings.into_iter().collect()).await?;
+    let archive = url(1).map(|large| format!("store.url={large}")).into_iter().collect();
+    let settings = Settings { archive, ..Settings::default() };
+    let mut exchange = Exchange::start_with(binary, place.path(), settings).await?;
     exchange.archive.end();
 
     // The large store is an archive's own.

@@ -28,6 +28,8 @@ fn a_standby_is_promoted_while_hospitals_write_and_nothing_acknowledged_is_lost(
         options.push((party, "store.url", json!(url)));
         options.push((party, "audit.cosign_every", json!("1s")));
     }
+    // What is asked of a standby is asked of the primary, too, whichever of them that is.
+    options.push((Party::Archive, "store.read_from_standbys", json!(true)));
     let world = World::start_with(&options);
     world.put(Party::HospitalA, &bundle(0, OBSERVATIONS)).unwrap().with(200);
     world.consent(Party::HospitalA, "grant", &identifier(0), Party::HospitalB).unwrap().done();

@@ -22,6 +22,12 @@ pub enum StorageError {
     /// The file with the key of object storage.
     #[error("objects.secret_key_file: {0}")]
     SecretKey(#[source] SecretFileError),
+    /// Standbys are to be read from, and none is named.
+    #[error(
+        "store.read_from_standbys is set, and store.url names no standby; name primary and standbys in it, or leave \
+         read_from_standbys false"
+    )]
+    NoStandby,
     /// Two places for one log.
     #[error(
         "audit.folder is set, and so is store.url, in which the audit log lies then, too; leave audit.folder empty"
@@ -47,8 +53,17 @@ pub async fn open_store(
 
 /// The database that a configuration names, if it does. Nothing is connected yet.
 fn database(store: &StoreConfig) -> Result<Option<Database>, StorageError> {
-    let Some(url) = store.url.expose() else { return Ok(None) };
-    Ok(Some(Database::new(url, store.password()?.as_ref().map(|password| password.as_str()))?))
+    let database = match store.url.expose() {
+        Some(url) => Some(Database::new(url, store.password()?.as_ref().map(|password| password.as_str()))?),
+        None => None,
+    };
+    match database {
+        Some(database) if store.read_from_standbys && database.has_standbys() => {
+            Ok(Some(database.reading_from_standbys()))
+        }
+        _ if store.read_from_standbys => Err(StorageError::NoStandby),
+        database => Ok(database),
+    }
 }
 
 /// Deletes the objects that no entry of a party's store names, also beside its service.
@@ -101,5 +116,22 @@ pub fn audit_place(folder: &Path, audit: &AuditConfig, store: &StoreConfig) -> P
     match store.url.expose() {
         Some(_) => PathBuf::from("in the database of store.url"),
         None => audit.folder_in(folder).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standbys_are_read_from_where_some_are_named() {
+        let (one, two) = ("postgresql://ada@127.0.0.1/archive", "postgresql://ada@127.0.0.1,localhost/archive");
+        for (url, read_from_standbys, fits) in
+            [("", false, true), ("", true, false), (one, false, true), (one, true, false), (two, true, true)]
+        {
+            let url = url.to_owned().into();
+            let found = database(&StoreConfig { url, read_from_standbys, ..StoreConfig::default() });
+            assert_eq!(found.is_ok(), fits, "{found:?}");
+        }
     }
 }

@@ -74,6 +74,8 @@ pub struct StoreConfig {
     pub url: DatabaseUrl,
     /// File with the database user's password; empty for none, or for the one in the URL.
     pub password_file: std::path::PathBuf,
+    /// Whether an archive reads sealed entries from the standbys in `url`, too.
+    pub read_from_standbys: bool,
 }
 
 impl StoreConfig {

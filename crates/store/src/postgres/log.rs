@@ -6,9 +6,10 @@ use sealwort_proto::receipt::Witness;
 use sealwort_proto::{Digest, LabelTag, Pseudonym};
 use sqlx::Row as _;
 
-use super::PostgresStore;
 use super::objects::object;
-use crate::database::{fixed, limit, signed, unsigned, witness};
+use super::standbys::Span;
+use super::{DriverRow, PostgresStore};
+use crate::database::{fixed, unsigned, witness};
 use crate::key::Key;
 use crate::{Append, Appended, LogStore, StoreError, StoredEntry};
 
@@ -33,23 +34,11 @@ impl LogStore for PostgresStore {
         entries_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<StoredEntry>, StoreError> {
-        // The lengths stand in the rows themselves, so that of what does not fit nothing is read.
-        let rows = sqlx::query(
-            "WITH size AS MATERIALIZED (
-                 SELECT sequence, length(envelope) + coalesce(object_bytes, length(ciphertext)) AS bytes FROM entry
-                 WHERE patient = $1 AND sequence > $2 ORDER BY sequence LIMIT $3),
-             total AS (SELECT sequence, sum(bytes) OVER (ORDER BY sequence) AS bytes FROM size)
-             SELECT sequence, tag, author_key, envelope, ciphertext, object, object_bytes, object_digest FROM entry
-             WHERE patient = $1 AND sequence > $2 AND sequence <= coalesce(
-                 (SELECT max(sequence) FROM total WHERE bytes <= $4), (SELECT min(sequence) FROM size))
-             ORDER BY sequence",
-        )
-        .bind(patient.as_bytes().to_vec())
-        .bind(signed(after)?)
-        .bind(limit(entries_max))
-        .bind(limit(bytes_max))
-        .fetch_all(&self.readers)
-        .await?;
+        let span = Span::new(patient, after, entries_max, bytes_max)?;
+        let rows = match self.from_standby(&span).await? {
+            Some(rows) => rows,
+            None => span.rows(&self.readers).await?,
+        };
         let found: Result<Vec<_>, StoreError> = rows
             .iter()
             .map(|row| {
@@ -88,5 +77,15 @@ impl LogStore for PostgresStore {
             .fetch_optional(&self.readers)
             .await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+}
+
+impl PostgresStore {
+    /// The rows of a standby, where they are what the primary has. That is asked after they were read: what was erased, or is
+    /// not where the standby came to, is seen then, however long the standby took.
+    async fn from_standby(&self, span: &Span) -> Result<Option<Vec<DriverRow>>, StoreError> {
+        let Some(rows) = self.standbys.rows(span).await else { return Ok(None) };
+        let Ok(last) = Span::last_in(&rows) else { return Ok(None) };
+        Ok((last == span.last(&self.readers).await?).then_some(rows))
     }
 }

@@ -24,6 +24,7 @@ pub(crate) mod rows;
 mod rows_dialect;
 mod schema;
 mod server;
+mod standbys;
 #[path = "../relational/audit.rs"]
 mod trail;
 mod url;
@@ -49,6 +50,7 @@ use readers::{Readers, in_time};
 use sqlx::PgConnection as Connection;
 use sqlx::Postgres as Driver;
 use sqlx::postgres::PgRow as DriverRow;
+use standbys::Standbys;
 pub use url::Database;
 
 /// What a damaged audit log is called.
@@ -61,6 +63,7 @@ const READERS_MAX: u32 = 8;
 pub struct PostgresStore {
     writer: Writer,
     readers: Readers,
+    standbys: Standbys,
     database: Database,
     known: schema::Known,
     objects: Option<Objects>,
@@ -73,8 +76,9 @@ impl PostgresStore {
     pub async fn open(folder: &mut DataFolder, database: &Database) -> Result<Self, StoreError> {
         let (connection, known) = engine::enter(database, folder).await?;
         let readers = Readers::of(database, &known, READERS_MAX);
+        let standbys = Standbys::of(database, &known);
         let writer = Writer::spawn(PostgresEngine::node(connection, database.clone(), known.clone()));
-        Ok(Self { writer, readers, database: database.clone(), known, objects: None })
+        Ok(Self { writer, readers, standbys, database: database.clone(), known, objects: None })
     }
 
     /// The audit log, which lies in the same database.
@@ -116,6 +120,7 @@ impl PostgresStore {
     /// Waits for the reads under way, finishes the writes that were accepted, and gives the database free.
     /// What is asked later fails.
     pub async fn close(&self) {
+        self.standbys.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgPool, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Connection as _, Either, Execute, Executor, Postgres, SqlStr};
 use tokio::time::timeout;
 
@@ -50,9 +50,7 @@ impl Readers {
 pub(super) fn pool(database: &Database, known: &schema::Known, most: u32) -> PgPool {
     let (database, known) = (database.clone(), known.clone());
     let options = database.options();
-    PgPoolOptions::new()
-        .max_connections(most)
-        .acquire_timeout(PATIENCE)
+    pooled(most, engine::ANSWER_PATIENCE)
         .after_connect(move |c, _| {
             let (database, known) = (database.clone(), known.clone());
             async move {
@@ -61,22 +59,46 @@ pub(super) fn pool(database: &Database, known: &schema::Known, most: u32) -> PgP
             }
             .boxed()
         })
+        .connect_lazy_with(options)
+}
+
+/// Connections to one of the servers of a database that was opened, which may be a standby. Nothing is demanded of it but
+/// that it has the party's data: what it answers is not believed by itself.
+pub(super) fn standby_pool(
+    options: PgConnectOptions,
+    database: &Database,
+    known: &schema::Known,
+    most: u32,
+    patience: Duration,
+) -> PgPool {
+    let (database, known) = (database.clone(), known.clone());
+    pooled(most, patience)
+        .after_connect(move |c, _| {
+            let (database, known) = (database.clone(), known.clone());
+            async move { schema::recognize(c, &database, &known).await.map_err(unfit) }.boxed()
+        })
+        .connect_lazy_with(options)
+}
+
+fn pooled(most: u32, patience: Duration) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(PATIENCE)
         // What was given up in the middle may answer no more. The pool itself would wait for that without end.
-        .after_release(|c, _| {
-            async {
+        .after_release(move |c, _| {
+            async move {
                 let silent = |_| Err(late());
-                timeout(engine::ANSWER_PATIENCE, c.ping()).await.unwrap_or_else(silent).map(|()| true)
+                timeout(patience, c.ping()).await.unwrap_or_else(silent).map(|()| true)
             }
             .boxed()
         })
-        .connect_lazy_with(options)
 }
 
 fn unfit(error: StoreError) -> sqlx::Error {
     sqlx::Error::Configuration(error.into())
 }
 
-fn late() -> sqlx::Error {
+pub(super) fn late() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"))
 }
 

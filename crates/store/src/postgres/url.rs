@@ -24,6 +24,16 @@ pub struct Database {
     servers: Arc<[Server]>,
     /// Which of them was the primary when it was last connected to.
     primary: Arc<AtomicUsize>,
+    standbys: StandbyUse,
+}
+
+/// What the servers are for that are not the primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StandbyUse {
+    /// To take over.
+    Wait,
+    /// To be read from as well.
+    Read,
 }
 
 /// One of the servers that a database may be on.
@@ -51,7 +61,12 @@ impl Database {
     /// password given beside it goes before the one in it. Nothing is connected yet.
     pub fn new(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
         let servers: Result<Vec<_>, _> = singles(url).iter().map(|url| Server::new(url, password)).collect();
-        Ok(Self { servers: servers?.into(), primary: Arc::default() })
+        Ok(Self { servers: servers?.into(), primary: Arc::default(), standbys: StandbyUse::Wait })
+    }
+
+    /// Has sealed entries read from standbys, too, where they have what the primary has.
+    pub fn reading_from_standbys(self) -> Self {
+        Self { standbys: StandbyUse::Read, ..self }
     }
 
     /// Connects to the primary, and looks at what the server is. Where one does not answer, or takes no writes, the next is
@@ -82,8 +97,19 @@ impl Database {
     }
 
     /// Whether another server may become the primary.
-    pub(super) fn has_standbys(&self) -> bool {
+    pub fn has_standbys(&self) -> bool {
         self.servers.len() > 1
+    }
+
+    /// The servers that sealed entries may be read from, in order; the one that is the primary now among them.
+    pub(super) fn readable(&self) -> impl Iterator<Item = (&PgConnectOptions, &str)> {
+        let all = if self.standbys == StandbyUse::Read { &*self.servers } else { &[] };
+        all.iter().map(|server| (&server.options, &*server.at))
+    }
+
+    /// Whether the server at this place was the primary when that was last connected to.
+    pub(super) fn is_primary(&self, place: usize) -> bool {
+        self.primary.load(Ordering::Relaxed) == place
     }
 
     /// How a connection to the last known primary is made.
@@ -230,6 +256,8 @@ mod tests {
         ] {
             let database = Database::new(url, None).unwrap();
             assert_eq!((database.to_string(), format!("{database:?}")), (at.to_owned(), at.to_owned()));
+            assert_eq!(database.readable().count(), 0, "standbys are read from by those alone who ask for it");
+            assert_eq!(database.clone().reading_from_standbys().readable().count(), at.split(" or ").count());
             assert_eq!(database.options().get_username(), "ada");
         }
     }

@@ -61,6 +61,29 @@ impl Server {
         Some(server)
     }
 
+    /// A standby of it, which streams what it writes and nobody waits for.
+    pub fn standby(&self) -> Self {
+        let (place, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        for path in [place.path(), data.path()] {
+            give(path);
+        }
+        let made = self
+            .command("pg_basebackup")
+            .args(["--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync"])
+            .args(["--username", USER, "--port", &self.port.to_string(), "--host"])
+            .arg(self.path())
+            .arg("--pgdata")
+            .arg(data.path())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&made.stderr));
+        let (programs, databases) = (self.programs.clone(), AtomicU32::new(0));
+        let mut standby = Self { programs, place, data, port, options: Vec::new(), child: None, databases };
+        standby.resume();
+        standby
+    }
+
     fn path(&self) -> &Path {
         self.place.path()
     }
