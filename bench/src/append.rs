@@ -1,6 +1,6 @@
 //! Durable appends per second with many writers, embedded and on PostgreSQL, beside plain inserts of the same bytes into the
-//! same engine: through the store's own writer, and through a bare group-commit loop. Every insert is on disk before its
-//! writer goes on.
+//! same engine: through the store's own writer, and through a bare group-commit loop, into the same table and into one without
+//! the keys by which logs are found. Every insert is on disk before its writer goes on.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::server::{PASSWORD, Server};
 const WRITERS: u64 = 32;
 /// Rounds, each of the three in turn.
 const ROUNDS: u64 = 9;
-/// The aim beside a bare loop, on either engine.
+/// The aim beside a bare loop, on either engine, into either table.
 const BARE_AIM: f64 = 0.7;
 /// How long each takes in a round.
 const ROUND_FULL: Duration = Duration::from_secs(2);
@@ -34,7 +34,15 @@ const ENVELOPE_BYTES: usize = 320;
 /// Patients of one round lie this far from those of the next.
 const PATIENTS_PER_ROUND: u64 = 1000;
 
-/// Same columns and bytes as an entry, without a log around it.
+/// The same columns and bytes as an entry's, in the table of entries itself.
+const ENTRY_INSERT: &str = "INSERT INTO entry (log, sequence, deposit, hash, tag, author_key, envelope, ciphertext)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+const LOG_INSERT: &str = "INSERT INTO log (number, patient) VALUES (?, ?) ON CONFLICT DO NOTHING";
+const SERVER_ENTRY_INSERT: &str =
+    "INSERT INTO entry (patient, sequence, deposit, hash, tag, author_key, envelope, ciphertext)
+    SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[],
+        $8::bytea[])";
+/// Without a log around it.
 const PLAIN_TABLE: &str = "CREATE TABLE plain (
     number INTEGER PRIMARY KEY, patient BLOB NOT NULL, sequence INTEGER NOT NULL, tag BLOB NOT NULL,
     author_key BLOB NOT NULL, envelope BLOB NOT NULL, ciphertext BLOB NOT NULL) STRICT";
@@ -47,6 +55,7 @@ const SERVER_TABLE: &str = "CREATE TABLE plain (
 const SERVER_INSERT: &str = "INSERT INTO plain (patient, sequence, tag, author_key, envelope, ciphertext)
     SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])";
 const TAG: LabelTag = LabelTag::new([7; 16]);
+const HASH: Digest = Digest::new([5; 32]);
 const AUTHOR_KEY: Digest = Digest::new([9; 32]);
 
 /// Measures and reports.
@@ -72,13 +81,18 @@ async fn embedded(round: Duration, place: &Path, report: &mut Report) -> Result<
     let mut data = DataFolder::open(&place.join("store"), "archive")?;
     let store = SqliteStore::open(&mut data).await?;
     store.writer().submit(|c| async move { Ok(sqlx::query(PLAIN_TABLE).execute(c).await.map(drop)?) }.boxed()).await?;
-    let bare = Plain::<Entry>::spawn(plain::file(&place.join("bare.sqlite"), PLAIN_TABLE).await?, BATCH_MAX);
+    let bare = Plain::<FileRow>::spawn(plain::file(&place.join("bare.sqlite"), PLAIN_TABLE).await?, BATCH_MAX);
+    let mut tables = DataFolder::open(&place.join("tables"), "archive")?;
+    SqliteStore::open(&mut tables).await?.close().await;
+    let table = Plain::<FileEntry>::spawn(plain::open(&tables.path().join("store.sqlite")).await?, BATCH_MAX);
 
-    let (mut appends, mut inserts, mut loops) = (Samples::default(), Samples::default(), Samples::default());
+    let (mut appends, mut inserts) = (Samples::default(), Samples::default());
+    let (mut entries, mut loops) = (Samples::default(), Samples::default());
     for number in 0..ROUNDS {
         let first = number * PATIENTS_PER_ROUND;
         appends.push(rate(round, |writer| append_for(store.clone(), first + writer, round)).await?);
         inserts.push(rate(round, |writer| insert_for(store.clone(), first + writer, round)).await?);
+        entries.push(rate(round, |writer| bare_for(table.clone(), first + writer, round)).await?);
         loops.push(rate(round, |writer| bare_for(bare.clone(), first + writer, round)).await?);
     }
     store.close().await;
@@ -86,6 +100,11 @@ async fn embedded(round: Duration, place: &Path, report: &mut Report) -> Result<
         Row::new("append", "LogStore::append", appends.median(), "/s")
             .against("plain INSERT, the store's group commit", inserts.median())
             .aim(Aim::RatioAtLeast(0.8)),
+    );
+    report.row(
+        Row::new("append.table", "LogStore::append", appends.median(), "/s")
+            .against("plain INSERT into the same table, bare group commit", entries.median())
+            .aim(Aim::RatioAtLeast(BARE_AIM)),
     );
     report.row(
         Row::new("append.bare", "LogStore::append", appends.median(), "/s")
@@ -102,15 +121,27 @@ async fn on_server(round: Duration, place: &Path, server: &Server, report: &mut 
     let store = PostgresStore::open(&mut data, &database).await?;
     let mut connection = PgConnection::connect(&with_password(&server.tcp_url(&server.database()))).await?;
     connection.execute(sqlx::raw_sql(SERVER_TABLE)).await?;
-    let bare = Plain::<ServerEntry>::spawn(connection, BATCH_MAX);
+    let bare = Plain::<ServerRow>::spawn(connection, BATCH_MAX);
+    let url = with_password(&server.tcp_url(&server.database()));
+    let mut tables = DataFolder::open(&place.join("server-tables"), "archive")?;
+    PostgresStore::open(&mut tables, &Database::new(&url, None)?).await?.close().await;
+    let mut connection = PgConnection::connect(&url).await?;
+    connection.execute("SET search_path TO sealwort").await?;
+    let table = Plain::<ServerEntry>::spawn(connection, BATCH_MAX);
 
-    let (mut appends, mut loops) = (Samples::default(), Samples::default());
+    let (mut appends, mut entries, mut loops) = (Samples::default(), Samples::default(), Samples::default());
     for number in 0..ROUNDS {
         let first = number * PATIENTS_PER_ROUND;
         appends.push(rate(round, |writer| append_for(store.clone(), first + writer, round)).await?);
+        entries.push(rate(round, |writer| bare_for(table.clone(), first + writer, round)).await?);
         loops.push(rate(round, |writer| bare_for(bare.clone(), first + writer, round)).await?);
     }
     store.close().await;
+    report.row(
+        Row::new("append.postgresql.table", "LogStore::append", appends.median(), "/s")
+            .against("plain INSERT of arrays into the same table, bare group commit", entries.median())
+            .aim(Aim::RatioAtLeast(BARE_AIM)),
+    );
     report.row(
         Row::new("append.postgresql", "LogStore::append", appends.median(), "/s")
             .against("plain INSERT of arrays, bare group commit", loops.median())
@@ -198,8 +229,9 @@ fn mark(sequence: u64) -> u8 {
     u8::try_from(sequence % 251).unwrap_or_default()
 }
 
-/// A row of either table.
+/// A row of any table.
 struct Columns {
+    log: i64,
     patient: Vec<u8>,
     sequence: i64,
     envelope: Vec<u8>,
@@ -209,6 +241,7 @@ struct Columns {
 impl Columns {
     fn new(number: u64, sequence: u64) -> Result<Self, Failure> {
         Ok(Self {
+            log: i64::try_from(number)?,
             patient: pseudonym(number).as_bytes().to_vec(),
             sequence: i64::try_from(sequence)?,
             envelope: vec![mark(sequence); ENVELOPE_BYTES],
@@ -231,15 +264,15 @@ impl Columns {
 }
 
 /// A row in a file.
-struct Entry(Columns);
+struct FileRow(Columns);
 
-impl From<Columns> for Entry {
+impl From<Columns> for FileRow {
     fn from(columns: Columns) -> Self {
         Self(columns)
     }
 }
 
-impl PlainRow for Entry {
+impl PlainRow for FileRow {
     type Connection = SqliteConnection;
 
     async fn commit(rows: Vec<Self>, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
@@ -251,7 +284,68 @@ impl PlainRow for Entry {
     }
 }
 
+/// The same in the table of entries.
+struct FileEntry(Columns);
+
+impl From<Columns> for FileEntry {
+    fn from(columns: Columns) -> Self {
+        Self(columns)
+    }
+}
+
+impl PlainRow for FileEntry {
+    type Connection = SqliteConnection;
+
+    async fn commit(rows: Vec<Self>, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+        for Self(row) in rows {
+            if row.sequence == 1 {
+                sqlx::query(LOG_INSERT).bind(row.log).bind(&row.patient).execute(&mut *connection).await?;
+            }
+            sqlx::query(ENTRY_INSERT)
+                .bind(row.log)
+                .bind(row.sequence)
+                .bind(DepositId::random().as_bytes().to_vec())
+                .bind(HASH.as_bytes().to_vec())
+                .bind(TAG.as_bytes().to_vec())
+                .bind(AUTHOR_KEY.as_bytes().to_vec())
+                .bind(row.envelope)
+                .bind(row.ciphertext)
+                .execute(&mut *connection)
+                .await?;
+        }
+        sqlx::query("COMMIT").execute(connection).await.map(drop)
+    }
+}
+
 /// A row on a server.
+struct ServerRow(Columns);
+
+impl From<Columns> for ServerRow {
+    fn from(columns: Columns) -> Self {
+        Self(columns)
+    }
+}
+
+impl PlainRow for ServerRow {
+    type Connection = PgConnection;
+
+    async fn commit(rows: Vec<Self>, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let column = |of: fn(&Columns) -> &[u8]| rows.iter().map(|Self(row)| of(row).to_vec()).collect::<Vec<_>>();
+        sqlx::query(SERVER_INSERT)
+            .bind(column(|row| &row.patient))
+            .bind(rows.iter().map(|Self(row)| row.sequence).collect::<Vec<_>>())
+            .bind(column(|_| TAG.as_bytes()))
+            .bind(column(|_| AUTHOR_KEY.as_bytes()))
+            .bind(column(|row| &row.envelope))
+            .bind(column(|row| &row.ciphertext))
+            .execute(connection)
+            .await
+            .map(drop)
+    }
+}
+
+/// The same in the table of entries.
 struct ServerEntry(Columns);
 
 impl From<Columns> for ServerEntry {
@@ -265,9 +359,11 @@ impl PlainRow for ServerEntry {
 
     async fn commit(rows: Vec<Self>, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let column = |of: fn(&Columns) -> &[u8]| rows.iter().map(|Self(row)| of(row).to_vec()).collect::<Vec<_>>();
-        sqlx::query(SERVER_INSERT)
+        sqlx::query(SERVER_ENTRY_INSERT)
             .bind(column(|row| &row.patient))
             .bind(rows.iter().map(|Self(row)| row.sequence).collect::<Vec<_>>())
+            .bind(rows.iter().map(|_| DepositId::random().as_bytes().to_vec()).collect::<Vec<_>>())
+            .bind(column(|_| HASH.as_bytes()))
             .bind(column(|_| TAG.as_bytes()))
             .bind(column(|_| AUTHOR_KEY.as_bytes()))
             .bind(column(|row| &row.envelope))

@@ -26,14 +26,19 @@ pub(crate) trait PlainRow: Send + Sized + 'static {
 
 /// A new database in a file, with its one table.
 pub(crate) async fn file(file: &Path, table: &'static str) -> Result<SqliteConnection, Failure> {
+    let mut connection = open(file).await?;
+    sqlx::query(table).execute(&mut connection).await?;
+    Ok(connection)
+}
+
+/// A database in a file, which is made where there is none.
+pub(crate) async fn open(file: &Path) -> Result<SqliteConnection, Failure> {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
-    let mut connection = SqliteConnection::connect_with(&options).await?;
-    sqlx::query(table).execute(&mut connection).await?;
-    Ok(connection)
+    Ok(SqliteConnection::connect_with(&options).await?)
 }
 
 /// Group commit at its barest: take what waits, up to a limit, one transaction, answer.

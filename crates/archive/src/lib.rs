@@ -21,7 +21,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
 use futures::future::BoxFuture;
 use sealwort_audit::AtRest;
-use sealwort_custody::{Custody, Rotation, StorageError, audit_place, open_store, spawn_store_watch, sweep_objects};
+use sealwort_custody::{Custody, Rotation, StorageError, audit_place, open_store, spawn_watch, sweep_objects};
 use sealwort_journal::{
     AUTHORITY_SELDOM, EVIDENCE_FOLDER, Journal, JournalError, Opening, Peer, routes, spawn_cosigning,
 };
@@ -191,7 +191,7 @@ pub fn serve(
         let health = health::listen(&config.health, readiness.clone(), shutdown.clone()).await.map_err(unheard)?;
         let mut upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
         upkeep.extend(health);
-        upkeep.push(spawn_store_watch(Arc::clone(&patients), readiness.clone(), shutdown.clone()));
+        upkeep.push(spawn_watch(Arc::clone(&patients), Arc::clone(&member), readiness.clone(), shutdown.clone()));
         let journal = Journal::open(Opening {
             store: audit,
             place: audit_place(&config.folder, &config.audit, &config.store),

@@ -21,7 +21,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use futures::future::BoxFuture;
 use sealwort_audit::{AtRest, Detail, EventKind};
-use sealwort_custody::{Custody, Rotation, StorageError, audit_place, open_store, spawn_store_watch};
+use sealwort_custody::{Custody, Rotation, StorageError, audit_place, open_store, spawn_watch};
 use sealwort_journal::{AUTHORITY_SELDOM, Journal, JournalError, Opening, Peer, routes, spawn_cosigning};
 use sealwort_net::Shutdown;
 use sealwort_net::capture::Capture;
@@ -216,7 +216,7 @@ pub fn serve(
         let health = health::listen(&config.health, readiness.clone(), shutdown.clone()).await.map_err(unheard)?;
         let mut upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
         upkeep.extend(health);
-        upkeep.push(spawn_store_watch(Arc::clone(&patients), readiness.clone(), shutdown.clone()));
+        upkeep.push(spawn_watch(Arc::clone(&patients), Arc::clone(&member), readiness.clone(), shutdown.clone()));
         let journal = Journal::open(Opening {
             store: audit,
             place: audit_place(&config.folder, &config.audit, &config.store),

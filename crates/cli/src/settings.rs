@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use sealwort_net::config::{CaConfig, Loaded, LogConfig, Sources};
+use sealwort_net::config::{CaConfig, KeysConfig, Loaded, LogConfig, Sources, StoreConfig};
 use sealwort_pki::Role;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -70,6 +70,14 @@ pub(crate) trait RoleConfig: Serialize + DeserializeOwned + Default {
     fn ca(&self) -> Option<&CaConfig>;
     /// Whom it connects to: role, name, address.
     fn peer(&self) -> Option<(Role, &str, &str)>;
+    /// Which database it keeps its data in; none for who has a folder alone.
+    fn store(&self) -> Option<&StoreConfig> {
+        None
+    }
+    /// The token that may hold its key-encryption key; none for who has a folder alone.
+    fn keys(&self) -> Option<&KeysConfig> {
+        None
+    }
 }
 
 impl RoleConfig for CaServiceConfig {
@@ -124,6 +132,14 @@ impl RoleConfig for sealwort_broker::Config {
     fn peer(&self) -> Option<(Role, &str, &str)> {
         Some((Role::Archive, &self.archive.name, &self.archive.url))
     }
+
+    fn store(&self) -> Option<&StoreConfig> {
+        Some(&self.store)
+    }
+
+    fn keys(&self) -> Option<&KeysConfig> {
+        Some(&self.keys)
+    }
 }
 
 impl RoleConfig for sealwort_archive::Config {
@@ -151,6 +167,14 @@ impl RoleConfig for sealwort_archive::Config {
     // Brokers come to the archive.
     fn peer(&self) -> Option<(Role, &str, &str)> {
         None
+    }
+
+    fn store(&self) -> Option<&StoreConfig> {
+        Some(&self.store)
+    }
+
+    fn keys(&self) -> Option<&KeysConfig> {
+        Some(&self.keys)
     }
 }
 

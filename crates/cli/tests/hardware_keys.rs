@@ -6,14 +6,17 @@
 mod support;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use support::patient::resources;
 use support::{
-    Party, World, bundle, encode, errors, exit, identifier, json_of, run, succeeded, text, until, until_within,
+    Party, World, asked, bundle, errors, exit, free_address, identifier, json_of, run, succeeded, text, until,
+    until_within,
 };
 
 const BOTH: [Party; 2] = [Party::Archive, Party::Broker];
@@ -95,8 +98,10 @@ impl SoftHsm {
 fn keys_are_changed_between_file_and_token_while_hospitals_write() {
     let Some(hsm) = SoftHsm::start() else { return };
     let kills = std::env::var("SEALWORT_KEY_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let health = BOTH.map(|party| (party, free_address()));
     let often = BOTH.map(|party| (party, "audit.cosign_every", json!("1s")));
-    let mut world = World::start_with(&often);
+    let heard = health.map(|(party, address)| (party, "health.address", json!(address)));
+    let mut world = World::start_with(&[often, heard].concat());
     world.set_variable("SOFTHSM2_CONF", text(&hsm.settings()));
     for patient in 1..=6 {
         write(&world, patient);
@@ -179,7 +184,7 @@ fn keys_are_changed_between_file_and_token_while_hospitals_write() {
     assert_eq!(resources(&world, Party::HospitalB, 1), 0);
 
     refused_at_the_start(&mut world, &hsm);
-    away_while_serving(&world, &hsm);
+    away_while_serving(&world, &hsm, &health);
 }
 
 /// What is wrong with the token is told at the start.
@@ -189,7 +194,10 @@ fn refused_at_the_start(world: &mut World, hsm: &SoftHsm) {
     let put_back = hsm.unplug();
     let said = world.restart_or_refusal(party).expect("it does not start without its key");
     assert!(said.contains("0 tokens have the label"), "{said}");
+    assert_eq!(world.finding(party, "keys")["state"], json!("wrong"));
     put_back();
+    let found = world.finding(party, "keys");
+    assert!(found["state"] == json!("good") && found["detail"].as_str().unwrap().contains("the token has"), "{found}");
     hsm.write_pin(OTHER_PIN);
     let said = world.restart_or_refusal(party).expect("it does not start with a wrong PIN");
     assert!(said.contains("refuses the PIN") && !said.contains(OTHER_PIN), "{said}");
@@ -217,17 +225,22 @@ fn refused_at_the_start(world: &mut World, hsm: &SoftHsm) {
 }
 
 /// While the token is away, nobody is registered; when it is back, all goes on by itself.
-fn away_while_serving(world: &World, hsm: &SoftHsm) {
+fn away_while_serving(world: &World, hsm: &SoftHsm, health: &[(Party, SocketAddr)]) {
     let put_back = hsm.unplug();
     let mut patient = 500;
-    // What no party knows yet needs halves.
+    // What no party knows yet needs halves; the gateway keeps it meanwhile.
     until(|| {
         patient += 1;
-        (world.put(Party::HospitalA, &bundle(patient, 2)).unwrap().status != 200).then_some(())
+        (world.put(Party::HospitalA, &bundle(patient, 2)).unwrap().status == 202).then_some(())
     });
     until(|| world.log_text(Party::Broker).contains("not at hand").then_some(()));
+    for (_, address) in health {
+        until(|| asked(*address, "/readyz").filter(|(status, why)| *status == 503 && why.contains("keys: ")));
+    }
     put_back();
-    write(world, patient);
+    for (_, address) in health {
+        until(|| asked(*address, "/readyz").filter(|(status, _)| *status == 200));
+    }
     until(|| (resources(world, Party::HospitalA, patient) == 3).then_some(()));
     for party in BOTH {
         sound(world, party);
@@ -253,13 +266,4 @@ fn sound(world: &World, party: Party) -> Value {
 /// Writes a patient with two observations.
 fn write(world: &World, patient: usize) {
     until(|| (world.put(Party::HospitalA, &bundle(patient, 2)).unwrap().status == 200).then_some(()));
-}
-
-/// Resources of a patient that a hospital is shown; none where it is refused.
-fn resources(world: &World, hospital: Party, patient: usize) -> usize {
-    let search = format!("/fhir/Patient?identifier={}", encode(&identifier(patient)));
-    let found: Value = world.get(hospital, &search).unwrap().json();
-    let Some(id) = found["entry"][0]["resource"]["id"].as_str() else { return 0 };
-    let all = world.get(hospital, &format!("/fhir/Patient/{id}/$everything?_count=500")).unwrap();
-    if all.is_success() { all.json()["entry"].as_array().map_or(0, Vec::len) } else { 0 }
 }

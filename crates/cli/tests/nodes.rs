@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 use support::load::{EndOnDrop, Load, OBSERVATIONS, log_stands, outbox_is_empty};
 use support::patient::{erase, is_withheld, resources, search};
 use support::storage::{PASSWORD, Server};
-use support::{Answer, Client, Party, World, bundle, free_address, identifier, until};
+use support::{Answer, Party, World, asked, bundle, free_address, identifier, until};
 
 const FIRST: [Party; 2] = [Party::Archive, Party::Broker];
 const SECOND: [Party; 2] = [Party::SecondArchive, Party::SecondBroker];
@@ -175,11 +174,6 @@ fn drains_before_it_stops(world: &mut World) {
     world.kill(node);
     world.restart(node);
     reach(world, Party::HospitalB, "broker.url", &[Party::Broker, Party::SecondBroker]);
-}
-
-fn asked(address: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let answer = Client::new(address, None).request("GET", path, &[]).ok()?;
-    Some((answer.status, answer.text()))
 }
 
 /// Asks again and again, once more where it fails, until `ended`; how often it asked. Nothing may fail twice.

@@ -48,8 +48,13 @@ fn broker_and_archive_on_postgresql_lose_nothing_when_they_are_killed() {
     }
     until(|| (resources(&world, Party::HospitalB) == OBSERVATIONS + 1).then_some(()));
 
+    assert_eq!(world.finding(Party::Archive, "database")["state"], json!("good"));
     // The server crashes under both of them: they connect again by themselves.
     server.kill();
+    for party in [Party::Archive, Party::Broker] {
+        let found = world.finding(party, "database");
+        assert!(found["state"] == json!("wrong") && !found.to_string().contains(PASSWORD), "{found}");
+    }
     server.resume();
     until(|| (world.put(Party::HospitalA, &bundle(20, 3)).unwrap().status == 200).then_some(()));
     for patient in [1, 2, 3, 4, 12, 13, 14, 20] {

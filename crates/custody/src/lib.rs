@@ -29,7 +29,7 @@ use sealwort_store::{DirectiveUpdate, NewPatient, PatientStore, Registered, Wrap
 pub use error::CustodyError;
 pub use rotate::Rotation;
 pub use storage::{StorageError, audit_place, objects, open_store, sweep_objects};
-pub use watch::spawn_store_watch;
+pub use watch::spawn_watch;
 
 /// Seconds that a directive may be dated ahead of this party's clock.
 pub const DIRECTIVE_AHEAD_SECONDS_MAX: u64 = 300;

@@ -308,9 +308,6 @@ impl Token {
                     state.lent -= 1;
                     // They are as old as the one that failed.
                     state.idle.clear();
-                    if age == Age::New {
-                        tracing::error!(%error, "a key-encryption key is not at hand");
-                    }
                     if age == Age::New && error.is_of_the_token() {
                         state.rest(error);
                     }
@@ -348,10 +345,7 @@ impl Token {
         let opened = self.open(&mut state);
         match &opened {
             Ok(_) => state.lent += 1,
-            Err(error) => {
-                tracing::error!(%error, "the key-encryption keys are not at hand");
-                state.rest(error);
-            }
+            Err(error) => state.rest(error),
         }
         opened
     }
@@ -463,6 +457,9 @@ impl State {
     /// Has nobody try for a moment, so that a token that is away does not keep everybody waiting.
     fn rest(&mut self, error: &TokenError) {
         self.idle.clear();
+        if self.away.is_none() {
+            tracing::error!(%error, "the key-encryption keys are not at hand");
+        }
         self.away = Some((Instant::now() + PAUSE, error.clone()));
         // Many modules see a token that is back only when they begin anew. That ends all sessions of this process.
         if self.lent == 0

@@ -7,11 +7,12 @@ mod folder;
 mod network;
 mod place;
 mod report;
+mod storage;
 
 use std::path::Path;
 
 use clap::Args;
-use sealwort_net::config::CaConfig;
+use sealwort_net::config::{CaConfig, KeysConfig, StoreConfig};
 use sealwort_pki::Role;
 
 use crate::ca::{CaServiceConfig, service_endpoint};
@@ -38,6 +39,8 @@ struct Subject<'a> {
     /// Where the authority is.
     ca: Result<String, CliError>,
     peer: Option<(Role, &'a str, &'a str)>,
+    store: Option<&'a StoreConfig>,
+    keys: Option<&'a KeysConfig>,
 }
 
 pub(crate) async fn run(args: DoctorArgs, output: Output) -> Result<(), CliError> {
@@ -55,7 +58,16 @@ pub(crate) async fn run(args: DoctorArgs, output: Output) -> Result<(), CliError
             if let Some(config) = configuration::<CaServiceConfig>(&args.settings, &mut report) {
                 let ca = service_endpoint(&config).map(|endpoint| endpoint.to_string());
                 let log = Some(config.audit.folder_in(&config.folder));
-                examine(&Subject { role, folder: &config.folder, log, ca, peer: None }, &mut report).await;
+                let subject = Subject {
+                    role,
+                    folder: &config.folder,
+                    log,
+                    ca,
+                    peer: None,
+                    store: config.store(),
+                    keys: config.keys(),
+                };
+                examine(&subject, &mut report).await;
             }
         }
         Role::Broker => party::<sealwort_broker::Config>(&args.settings, &mut report).await,
@@ -69,7 +81,8 @@ async fn party<T: RoleConfig>(settings: &SettingsArgs, report: &mut Report) {
     let Some(config) = configuration::<T>(settings, report) else { return };
     let ca = config.ca().map_or_else(|| CaConfig::default().url, |ca| ca.url.clone());
     let log = config.audit_folder();
-    let subject = Subject { role: T::ROLE, folder: config.folder(), log, ca: Ok(ca), peer: config.peer() };
+    let (store, keys) = (config.store(), config.keys());
+    let subject = Subject { role: T::ROLE, folder: config.folder(), log, ca: Ok(ca), peer: config.peer(), store, keys };
     examine(&subject, report).await;
 }
 
@@ -96,6 +109,7 @@ fn configuration<T: RoleConfig>(settings: &SettingsArgs, report: &mut Report) ->
 
 async fn examine(subject: &Subject<'_>, report: &mut Report) {
     folder::check(subject, report);
+    storage::check(subject, report).await;
     audit::check(subject, report).await;
     let Some(place) = place::check(subject, report) else { return };
     network::check(subject, &place, report).await;

@@ -171,6 +171,12 @@ impl Answer {
     }
 }
 
+/// What a listener without TLS says, if it answers.
+pub(crate) fn asked(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let answer = Client::new(address, None).request("GET", path, &[]).ok()?;
+    Some((answer.status, answer.text()))
+}
+
 /// `Type/id` of a resource.
 pub(crate) fn name_of(resource: &Value) -> String {
     let part = |name: &str| resource[name].as_str().unwrap_or_else(|| panic!("no {name}: {resource}"));

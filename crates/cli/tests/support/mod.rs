@@ -18,12 +18,12 @@ pub(crate) mod stored;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-pub(crate) use http::{Answer, Client, encode, name_of};
+pub(crate) use http::{Answer, Client, asked, encode, name_of};
 use serde_json::{Value, json};
 
 /// The five parties, and further nodes of two of them.
@@ -193,6 +193,15 @@ impl World {
     /// What a party has written to standard error, over all its starts.
     pub(crate) fn log(&self, party: Party) -> PathBuf {
         self.place.path().join("logs").join(format!("{}.log", party.name()))
+    }
+
+    /// What `sealwort doctor` finds in one check.
+    pub(crate) fn finding(&self, party: Party, check: &str) -> Value {
+        let config = self.config(party);
+        let report = self.run_as(&["doctor", "--role", party.role(), "--config", text(&config), "--json"]);
+        let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+        let findings = report["findings"].as_array().unwrap();
+        findings.iter().find(|finding| finding["check"] == check).unwrap_or_else(|| panic!("{check}: {report}")).clone()
     }
 
     /// A party's log as text.
@@ -463,7 +472,7 @@ pub(crate) fn parts(parts: &[(&str, &dyn Fn())]) {
 /// An address on loopback that nobody listens on. Somebody may take it before it is used; then the party that should
 /// listen there does not start, and is started again.
 pub(crate) fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    (Ipv4Addr::LOCALHOST, storage::free_port()).into()
 }
 
 /// Runs `sealwort` with these arguments to its end.

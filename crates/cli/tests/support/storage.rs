@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(crate) use ceph::{ACCESS_KEY, Ceph, SECRET_KEY};
 use sealwort_store::{ObjectOptions, Objects};
 use serde_json::{Value, json};
-pub(crate) use server::{PASSWORD, Server};
+pub(crate) use server::{PASSWORD, Server, free_port};
 
 use super::Party;
 

@@ -5,7 +5,7 @@ use sealwort_proto::{DepositId, Pseudonym};
 use sqlx::{PgConnection, Row as _};
 
 use crate::append::{EntryRow, Logs, Placed, rows, stored};
-use crate::database::{signed, witness};
+use crate::database::{fixed, signed, witness};
 use crate::{Appended, StoreError};
 
 /// Bytes of envelopes and ciphertexts in one statement, unless a single entry is larger.
@@ -35,7 +35,7 @@ pub(super) async fn run(c: &mut PgConnection, appends: &[Placed]) -> Result<Vec<
 async fn load(c: &mut PgConnection, appends: &[Placed]) -> Result<Logs, StoreError> {
     let patients: Vec<&[u8]> = appends.iter().map(|append| append.patient.as_bytes().as_slice()).collect();
     let deposits: Vec<&[u8]> = appends.iter().map(|append| append.deposit.as_bytes().as_slice()).collect();
-    let found = sqlx::query(LOAD).bind(patients).bind(deposits).fetch_all(c).await?;
+    let found = sqlx::query(LOAD).bind(patients).bind(deposits).fetch_all(&mut *c).await?;
     let mut logs = Logs::default();
     for row in found {
         let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).ok();
@@ -46,8 +46,13 @@ async fn load(c: &mut PgConnection, appends: &[Placed]) -> Result<Logs, StoreErr
         if let Some(sequence) = row.try_get::<Option<i64>, _>(3)? {
             logs.deposits.insert((append.patient, append.deposit), witness(sequence, row.try_get(4)?)?);
         }
-        if row.try_get(5)? {
-            logs.erased.insert(append.patient);
+    }
+    // Of those without a log, which were erased. Only a first deposit asks.
+    let without = |append: &&Placed| !logs.heads.contains_key(&append.patient);
+    let without: Vec<_> = appends.iter().filter(without).map(|append| append.patient.as_bytes().to_vec()).collect();
+    if !without.is_empty() {
+        for row in sqlx::query(ERASED).bind(without).fetch_all(c).await? {
+            logs.erased.insert(fixed(row.try_get(0)?, Pseudonym::from_slice)?);
         }
     }
     Ok(logs)
@@ -89,14 +94,14 @@ fn deposit(deposit: &DepositId) -> Vec<u8> {
 }
 
 /// `LIMIT` keeps each of these a look into an index, whatever the planner thinks of the sizes.
-const LOAD: &str = "SELECT wanted.place, last.sequence, last.hash, known.sequence, known.hash, erased.it IS NOT NULL
+const LOAD: &str = "SELECT wanted.place, last.sequence, last.hash, known.sequence, known.hash
      FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS wanted (patient, deposit, place)
      LEFT JOIN LATERAL (SELECT e.sequence, e.hash FROM entry AS e
          WHERE e.patient = wanted.patient ORDER BY e.sequence DESC LIMIT 1) AS last ON true
      LEFT JOIN LATERAL (SELECT e.sequence, e.hash FROM entry AS e
-         WHERE e.patient = wanted.patient AND e.deposit = wanted.deposit LIMIT 1) AS known ON true
-     LEFT JOIN LATERAL (SELECT true AS it FROM erased
-         WHERE erased.pseudonym = wanted.patient LIMIT 1) AS erased ON true";
+         WHERE e.patient = wanted.patient AND e.deposit = wanted.deposit LIMIT 1) AS known ON true";
+
+const ERASED: &str = "SELECT pseudonym FROM erased WHERE pseudonym = ANY($1::bytea[])";
 
 const INSERT: &str = "INSERT INTO entry (patient, sequence, deposit, hash, tag, author_key, envelope, ciphertext,
          object, object_bytes, object_digest)

@@ -36,7 +36,7 @@ enum Purpose {
 
 /// The connection that writes.
 pub(crate) struct PostgresEngine {
-    /// None once it was lost.
+    /// None before it is needed, and once it was lost.
     connection: Option<PgConnection>,
     database: Database,
     known: Known,
@@ -44,9 +44,9 @@ pub(crate) struct PostgresEngine {
 }
 
 impl PostgresEngine {
-    /// `connection` is what [`enter`] gave.
-    pub(super) fn node(connection: PgConnection, database: Database, known: Known) -> Self {
-        Self { connection: Some(connection), database, known, purpose: Purpose::Node }
+    /// `connection` is what [`enter`] gave; where there is none, one is made when it is needed.
+    pub(super) fn node(connection: Option<PgConnection>, database: Database, known: Known) -> Self {
+        Self { connection, database, known, purpose: Purpose::Node }
     }
 
     pub(super) fn audit(connection: PgConnection, database: Database, known: Known) -> Self {
@@ -63,7 +63,7 @@ impl PostgresEngine {
             let recognized = schema::recognize(&mut connection, &self.database, &self.known);
             answered(Some(ANSWER_PATIENCE), recognized).await?;
             self.connection = Some(connection);
-            tracing::info!(database = %self.database, "connected to the database again");
+            tracing::info!(database = %self.database, "connected to the database");
         }
         let wait = match wait {
             Wait::Long => "",

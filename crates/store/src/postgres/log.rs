@@ -35,7 +35,7 @@ impl LogStore for PostgresStore {
         bytes_max: usize,
     ) -> Result<Vec<StoredEntry>, StoreError> {
         let span = Span::new(patient, after, entries_max, bytes_max)?;
-        let rows = match self.from_standby(&span).await? {
+        let rows = match self.read_standby(&span).await? {
             Some(rows) => rows,
             None => span.rows(&self.readers).await?,
         };
@@ -83,7 +83,7 @@ impl LogStore for PostgresStore {
 impl PostgresStore {
     /// The rows of a standby, where they are what the primary has. That is asked after they were read: what was erased, or is
     /// not where the standby came to, is seen then, however long the standby took.
-    async fn from_standby(&self, span: &Span) -> Result<Option<Vec<DriverRow>>, StoreError> {
+    async fn read_standby(&self, span: &Span) -> Result<Option<Vec<DriverRow>>, StoreError> {
         let Some(rows) = self.standbys.rows(span).await else { return Ok(None) };
         let Ok(last) = Span::last_in(&rows) else { return Ok(None) };
         Ok((last == span.last(&self.readers).await?).then_some(rows))

@@ -33,12 +33,14 @@ pub(crate) mod whole;
 mod witness;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use futures::FutureExt as _;
-use sealwort_proto::Digest;
+use sealwort_proto::{Digest, Pseudonym};
 use sqlx::Executor as _;
 use sqlx::postgres::PgDatabaseError;
 
+use crate::key::Key;
 use crate::snapshot::known_as;
 use crate::{DataFolder, DatabaseFault, Objects, StoreError, Swept};
 use PostgresAudit as Audit;
@@ -57,11 +59,14 @@ pub use url::Database;
 const AUDIT_PLACE: &str = "audit_entry";
 /// Connections that read, of the store and of the audit log.
 const READERS_MAX: u32 = 8;
+/// Connections that append to logs. While one waits for the disk or a standby, the others work.
+const APPENDERS: usize = 3;
 
 /// One party's database, which implements the traits of broker and archive.
 #[derive(Clone)]
 pub struct PostgresStore {
     writer: Writer,
+    appenders: Arc<[Writer]>,
     readers: Readers,
     standbys: Standbys,
     database: Database,
@@ -77,8 +82,10 @@ impl PostgresStore {
         let (connection, known) = engine::enter(database, folder).await?;
         let readers = Readers::of(database, &known, READERS_MAX);
         let standbys = Standbys::of(database, &known);
-        let writer = Writer::spawn(PostgresEngine::node(connection, database.clone(), known.clone()));
-        Ok(Self { writer, readers, standbys, database: database.clone(), known, objects: None })
+        let writer = |connection| Writer::spawn(PostgresEngine::node(connection, database.clone(), known.clone()));
+        let appenders = (0..APPENDERS).map(|_| writer(None)).collect();
+        let writer = writer(Some(connection));
+        Ok(Self { writer, appenders, readers, standbys, database: database.clone(), known, objects: None })
     }
 
     /// The audit log, which lies in the same database.
@@ -91,6 +98,13 @@ impl PostgresStore {
     pub async fn migrate(database: &Database, format: i64) -> Result<(), StoreError> {
         let mut connection = engine::own(database).await?;
         schema::migrate(&mut connection, database, format).await
+    }
+
+    /// Which connection appends to a log: always the same, so that appends to it travel together and none waits for the
+    /// lock that another holds.
+    fn appender(&self, patient: Pseudonym) -> &Writer {
+        let number = Key::patient(patient).number.unsigned_abs() as usize % APPENDERS;
+        self.appenders.get(number).unwrap_or(&self.writer)
     }
 
     /// Until it is known whether the key changed, either key may be the one that a new connection finds.
@@ -122,7 +136,9 @@ impl PostgresStore {
     pub async fn close(&self) {
         self.standbys.close().await;
         self.readers.close().await;
-        self.writer.close().await;
+        for writer in self.appenders.iter().chain([&self.writer]) {
+            writer.close().await;
+        }
     }
 }
 

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::url::{Host, Url};
 use sealwort_proto::crypto::random;
-use sqlx::ConnectOptions as _;
 use sqlx::PgConnection;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::server;
 use crate::{DatabaseFault, StoreError};
@@ -94,6 +94,11 @@ impl Database {
         }
         let reasons: Vec<_> = refused.iter().map(|(at, fault)| format!("{at}: {fault}")).collect();
         Err(DatabaseFault::Unreachable { at: self.to_string(), reason: reasons.join("; ") }.into())
+    }
+
+    /// Whether its primary answers, and is one that a party can trust with what it acknowledges.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        Ok(self.connect().await?.close().await?)
     }
 
     /// Whether another server may become the primary.

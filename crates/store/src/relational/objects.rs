@@ -65,7 +65,7 @@ impl Store {
             None => Placed::from(append),
         };
         let keys: Vec<ObjectKey> = placed.objects.values().map(|object| object.key).collect();
-        let outcome = self.writer.append(placed).await;
+        let outcome = self.appender(placed.patient).append(placed).await;
         if let Some(objects) = &self.objects
             && surely_unnamed(&outcome)
         {

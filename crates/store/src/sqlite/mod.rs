@@ -33,7 +33,7 @@ mod witness;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sealwort_proto::Digest;
+use sealwort_proto::{Digest, Pseudonym};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
@@ -135,6 +135,11 @@ impl SqliteStore {
         // The writer last: only the last connection, and only one that may write, clears the write-ahead log away.
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    /// A file has one writer, whichever the log.
+    fn appender(&self, _: Pseudonym) -> &Writer {
+        &self.writer
     }
 
     /// The writer, for measurements beside the traits.

@@ -11,6 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use super::server::free_port;
+
 pub const ACCESS_KEY: &str = "keeper";
 /// Not to be found in any log.
 pub const SECRET_KEY: &str = "not-for-logs-9317";
@@ -171,10 +173,6 @@ impl Drop for Ceph {
             let _ = child.wait();
         }
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// One copy of everything, in memory, and no login between the daemons.

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -46,10 +46,10 @@ impl Cluster {
         }
         let place = tempfile::tempdir().unwrap();
         server::give(place.path());
-        let [client, peer, ..] = free_ports();
+        let [client, peer] = [(); 2].map(|()| server::free_port());
         let etcd = etcd(place.path(), client, peer);
         let nodes = ["one", "two"].map(|name| {
-            let [port, rest, ..] = free_ports();
+            let [port, rest] = [(); 2].map(|()| server::free_port());
             Node { name, port, rest, patroni: None }
         });
         let mut cluster = Self { programs, place, etcd, nodes };
@@ -240,10 +240,4 @@ fn launch(place: &Path, program: &str, arguments: &[&str]) -> Child {
     let mut command = server::as_other_user("TERM", program);
     command.args(arguments).current_dir(place).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     command.spawn().unwrap()
-}
-
-/// Ports that nobody has.
-fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
 }

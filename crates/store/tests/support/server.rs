@@ -5,6 +5,8 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +18,19 @@ pub const PASSWORD: &str = "not-for-logs-8412";
 pub const USER: &str = "keeper";
 const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
+
+/// A port of loopback for whoever has to be told one before it listens. It lies below those that systems take for outgoing
+/// connections, so that no other test gets it meanwhile by chance.
+pub fn free_port() -> u16 {
+    let (first, count) = (20_000, 12_000);
+    loop {
+        let [a, b, ..] = RandomState::new().build_hasher().finish().to_be_bytes();
+        let port = first + u16::from_be_bytes([a, b]) % count;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 /// A running server.
 pub struct Server {
@@ -41,7 +56,7 @@ impl Server {
             return None;
         };
         let (place, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in(folder).unwrap());
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let databases = AtomicU32::new(0);
         let mut server = Self { programs, place, data, port, options: Vec::new(), child: None, databases };
         let password = server.path().join("password");
@@ -64,10 +79,12 @@ impl Server {
     /// A standby of it, which streams what it writes and nobody waits for.
     pub fn standby(&self) -> Self {
         let (place, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         for path in [place.path(), data.path()] {
             give(path);
         }
+        // As initdb would.
+        fs::set_permissions(data.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let made = self
             .command("pg_basebackup")
             .args(["--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync"])
