@@ -20,7 +20,7 @@ use crate::report::{Aim, Report, Row};
 use crate::server::{PASSWORD, Server};
 
 const WRITERS: u64 = 32;
-/// Rounds, each of the three in turn.
+/// Rounds, in each of which all take turns.
 const ROUNDS: u64 = 9;
 /// The aim beside a bare loop, on either engine, into either table.
 const BARE_AIM: f64 = 0.7;
@@ -42,7 +42,7 @@ const SERVER_ENTRY_INSERT: &str =
     "INSERT INTO entry (patient, sequence, deposit, hash, tag, author_key, envelope, ciphertext)
     SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[],
         $8::bytea[])";
-/// Without a log around it.
+/// Without a log around it, and without the keys by which logs are found.
 const PLAIN_TABLE: &str = "CREATE TABLE plain (
     number INTEGER PRIMARY KEY, patient BLOB NOT NULL, sequence INTEGER NOT NULL, tag BLOB NOT NULL,
     author_key BLOB NOT NULL, envelope BLOB NOT NULL, ciphertext BLOB NOT NULL) STRICT";
@@ -92,8 +92,8 @@ async fn embedded(round: Duration, place: &Path, report: &mut Report) -> Result<
         let first = number * PATIENTS_PER_ROUND;
         appends.push(rate(round, |writer| append_for(store.clone(), first + writer, round)).await?);
         inserts.push(rate(round, |writer| insert_for(store.clone(), first + writer, round)).await?);
-        entries.push(rate(round, |writer| bare_for(table.clone(), first + writer, round)).await?);
-        loops.push(rate(round, |writer| bare_for(bare.clone(), first + writer, round)).await?);
+        entries.push(rate(round, |writer| bare_for(table.clone(), FileEntry, first + writer, round)).await?);
+        loops.push(rate(round, |writer| bare_for(bare.clone(), FileRow, first + writer, round)).await?);
     }
     store.close().await;
     report.row(
@@ -133,8 +133,8 @@ async fn on_server(round: Duration, place: &Path, server: &Server, report: &mut 
     for number in 0..ROUNDS {
         let first = number * PATIENTS_PER_ROUND;
         appends.push(rate(round, |writer| append_for(store.clone(), first + writer, round)).await?);
-        entries.push(rate(round, |writer| bare_for(table.clone(), first + writer, round)).await?);
-        loops.push(rate(round, |writer| bare_for(bare.clone(), first + writer, round)).await?);
+        entries.push(rate(round, |writer| bare_for(table.clone(), ServerEntry, first + writer, round)).await?);
+        loops.push(rate(round, |writer| bare_for(bare.clone(), ServerRow, first + writer, round)).await?);
     }
     store.close().await;
     report.row(
@@ -205,14 +205,16 @@ async fn insert_for(store: SqliteStore, number: u64, round: Duration) -> Result<
     Ok(done)
 }
 
-async fn bare_for<R>(bare: Plain<R>, number: u64, round: Duration) -> Result<u64, Failure>
-where
-    R: PlainRow + From<Columns>,
-{
+async fn bare_for<R: PlainRow>(
+    bare: Plain<R>,
+    row: fn(Columns) -> R,
+    number: u64,
+    round: Duration,
+) -> Result<u64, Failure> {
     let (begun, mut done) = (Instant::now(), 0);
     while begun.elapsed() < round {
         done += 1;
-        bare.insert(Columns::new(number, done)?.into()).await?;
+        bare.insert(row(Columns::new(number, done)?)).await?;
     }
     Ok(done)
 }
@@ -266,12 +268,6 @@ impl Columns {
 /// A row in a file.
 struct FileRow(Columns);
 
-impl From<Columns> for FileRow {
-    fn from(columns: Columns) -> Self {
-        Self(columns)
-    }
-}
-
 impl PlainRow for FileRow {
     type Connection = SqliteConnection;
 
@@ -286,12 +282,6 @@ impl PlainRow for FileRow {
 
 /// The same in the table of entries.
 struct FileEntry(Columns);
-
-impl From<Columns> for FileEntry {
-    fn from(columns: Columns) -> Self {
-        Self(columns)
-    }
-}
 
 impl PlainRow for FileEntry {
     type Connection = SqliteConnection;
@@ -321,12 +311,6 @@ impl PlainRow for FileEntry {
 /// A row on a server.
 struct ServerRow(Columns);
 
-impl From<Columns> for ServerRow {
-    fn from(columns: Columns) -> Self {
-        Self(columns)
-    }
-}
-
 impl PlainRow for ServerRow {
     type Connection = PgConnection;
 
@@ -347,12 +331,6 @@ impl PlainRow for ServerRow {
 
 /// The same in the table of entries.
 struct ServerEntry(Columns);
-
-impl From<Columns> for ServerEntry {
-    fn from(columns: Columns) -> Self {
-        Self(columns)
-    }
-}
 
 impl PlainRow for ServerEntry {
     type Connection = PgConnection;
