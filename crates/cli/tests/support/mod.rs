@@ -14,6 +14,7 @@ pub(crate) mod receiver;
 pub(crate) mod smart;
 pub(crate) mod storage;
 pub(crate) mod stored;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use http::{Answer, Client, asked, encode, name_of};
 use serde_json::{Value, json};
+pub(crate) use waiting::{until, until_within};
 
 /// The five parties, and further nodes of two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -590,23 +592,3 @@ const START_PATIENCE: Duration = Duration::from_secs(20);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 const LOG_TAIL_BYTES: usize = 4096;
-
-/// Longest that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Looks until something is found.
-pub(crate) fn until<T>(look: impl FnMut() -> Option<T>) -> T {
-    until_within(PATIENCE, look)
-}
-
-/// The same, for so long.
-pub(crate) fn until_within<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < patience, "it did not come within {patience:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
