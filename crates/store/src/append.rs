@@ -1,5 +1,5 @@
 //! Judging appends that travel together: each sees the ones before it. What is known of their logs is read first, by
-//! the back end and inside the one writer's transaction, so that nothing comes between reading and inserting.
+//! the back end and inside the writer's transaction, which has these logs to itself, so that nothing comes between reading and inserting.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Deref;

@@ -1,4 +1,4 @@
-//! The one writer of a database. It takes what has queued up, runs it in one transaction, commits once
+//! A writer: the only one of a file, one of several on a server. It takes what has queued up, runs it in one transaction, commits once
 //! (one fsync for all), and only then tells each caller. What is different from database to database is its [`Engine`].
 
 use std::collections::{BTreeSet, VecDeque};
