@@ -10,14 +10,18 @@ mod error;
 mod peers;
 mod routes;
 mod voice;
+mod whole;
 mod witness;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use sealwort_audit::{AtRest, Chains, Event, EventKind, Question};
+use sealwort_audit::{AtRest, Chains, Event, EventKind, Passed, Question};
 use sealwort_net::health::Readiness;
+use sealwort_net::metrics::labels::Work;
+use sealwort_net::observe;
 use sealwort_pki::CertificateChain;
 use sealwort_proto::Digest;
 use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
@@ -32,10 +36,11 @@ pub use error::JournalError;
 pub use peers::{Peer, spawn_cosigning};
 pub use routes::{ADD_CHECKPOINT_PATH, CHECKPOINT_PATH, COSIGNATURE_PATH, routes};
 pub use voice::{Speaker, Voice};
+pub use whole::{Cosigned, WITNESSES_MIN, WholeError, WholeLog, chains_of, own_checkpoint};
 pub use witness::CosignError;
 
 use doubts::Doubts;
-use writer::{Health, Waiting, Writer};
+use writer::{Commits, Health, Waiting, Writer};
 
 /// Folder, in the data folder, of what shows that another party's log was rewritten.
 pub const EVIDENCE_FOLDER: &str = "audit-evidence";
@@ -61,6 +66,7 @@ pub(crate) struct Shared {
     voice: Arc<dyn Voice>,
     at_rest: Arc<AtRest>,
     health: Health,
+    commits: Commits,
     doubts: Doubts,
     /// The certificates behind the checkpoints that were shown last.
     behind: Mutex<Chains>,
@@ -90,9 +96,12 @@ impl Journal {
         let health = Health::new(readiness, place);
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let at_rest = Arc::new(at_rest);
-        let writer = Writer::open(Arc::clone(&store), Arc::clone(&voice), Arc::clone(&at_rest), health.clone()).await?;
+        let commits = Commits::default();
+        let ways = (health.clone(), commits.clone());
+        let writer = Writer::open(Arc::clone(&store), Arc::clone(&voice), Arc::clone(&at_rest), ways).await?;
         tokio::spawn(writer.run(waiting));
-        let journal = Self(Arc::new(Shared { queue, store, voice, at_rest, health, doubts, behind: Mutex::default() }));
+        let journal =
+            Self(Arc::new(Shared { queue, store, voice, at_rest, health, commits, doubts, behind: Mutex::default() }));
         journal.append(journal.event(EventKind::ServiceStarted)).await?;
         Ok(journal)
     }
@@ -113,8 +122,11 @@ impl Journal {
             return self.check();
         }
         let (done, outcome) = oneshot::channel();
-        self.0.queue.send(Waiting { events, done }).await.map_err(|_| JournalError::Closed)?;
-        outcome.await.map_err(|_| JournalError::Closed)?
+        let written = async {
+            self.0.queue.send(Waiting { events, done }).await.map_err(|_| JournalError::Closed)?;
+            outcome.await.map_err(|_| JournalError::Closed)?
+        };
+        observe::stored(Work::Entry, written).await
     }
 
     /// Whether the log can be written, as far as is known: asked before anything is changed for somebody.
@@ -125,11 +137,11 @@ impl Journal {
     /// Appends without anybody waiting for it, where nothing leaves.
     pub fn note(&self, event: Event) {
         let journal = self.clone();
-        tokio::spawn(async move {
+        tokio::spawn(observe::follow(async move {
             if let Err(error) = journal.append(event).await {
                 tracing::error!(%error, "an entry could not be kept");
             }
-        });
+        }));
     }
 
     /// Appends that the service stops.
@@ -142,6 +154,18 @@ impl Journal {
     /// Other parties' logs that are not what they were.
     pub fn doubts(&self) -> Vec<Doubt> {
         self.0.doubts.all()
+    }
+
+    /// How long the last commits took, the newest last.
+    pub fn commits(&self) -> Vec<Duration> {
+        self.0.commits.all()
+    }
+
+    /// Walks the whole log; see [`WholeLog`].
+    pub async fn verify(&self) -> Result<Passed, WholeError> {
+        let (speaker, trust) = (self.0.voice.speaker(), self.0.voice.trust());
+        let (store, at_rest) = (self.0.store.as_ref(), self.0.at_rest.as_ref());
+        WholeLog { store, at_rest, identity: &speaker.identity, trust: &trust }.verify(&[]).await
     }
 
     /// The store that it is kept in.

@@ -2,9 +2,10 @@
 //! the log as it stands, which others may have appended to, and commits once for all. After a failure it believes nothing that it holds in memory: the tree is opened anew from the disk and
 //! held against the checkpoint that was committed with it. Only where both agree does it go on, and it tries by itself.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealwort_audit::{AtRest, Checkpoint, Detail, Event, EventKind, Hashes, Note, Question, Row, Tree};
 use sealwort_net::health::Readiness;
@@ -17,6 +18,8 @@ use crate::voice::{Speaker, Voice};
 
 /// Messages in one commit.
 const BATCH_MAX: usize = 256;
+/// Commits whose times are remembered.
+const COMMITS_MAX: usize = 256;
 /// How often a log that cannot be written is tried.
 const RETRY_EVERY: Duration = Duration::from_secs(2);
 /// How long a commit waits for callers who were just answered. They tend to come back at once; otherwise they would
@@ -66,11 +69,30 @@ impl Health {
     }
 }
 
+/// How long the last commits took. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Commits(Arc<Mutex<VecDeque<Duration>>>);
+
+impl Commits {
+    fn add(&self, took: Duration) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.len() >= COMMITS_MAX {
+            last.pop_front();
+        }
+        last.push_back(took);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Duration> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+}
+
 pub(crate) struct Writer {
     store: Arc<dyn AuditStore>,
     voice: Arc<dyn Voice>,
     at_rest: Arc<AtRest>,
     health: Health,
+    commits: Commits,
     /// As this process left it on the disk, with the checkpoint; none after a failure.
     tree: Option<(Tree, KeptCheckpoint)>,
     /// How long the log was when this process wrote to it last. It never becomes shorter.
@@ -85,10 +107,10 @@ impl Writer {
         store: Arc<dyn AuditStore>,
         voice: Arc<dyn Voice>,
         at_rest: Arc<AtRest>,
-        health: Health,
+        (health, commits): (Health, Commits),
     ) -> Result<Self, JournalError> {
         open_tree(store.as_ref()).await?;
-        Ok(Self { store, voice, at_rest, health, tree: None, written: 0, kept: None })
+        Ok(Self { store, voice, at_rest, health, commits, tree: None, written: 0, kept: None })
     }
 
     /// Writes until nobody is left who could append.
@@ -176,7 +198,9 @@ impl Writer {
                 }
             }
         };
+        let begun = Instant::now();
         self.store.append_audit_upon(newest, Box::new(make)).await?;
+        self.commits.add(begun.elapsed());
         let (tree, checkpoint) = outcome.await.map_err(|_| JournalError::Closed)??;
         self.written = tree.size();
         self.tree = Some((tree, checkpoint));

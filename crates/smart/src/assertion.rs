@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 
 use jsonwebtoken::Algorithm;
+/// The only type of assertion (RFC 7523, section 2.2).
+pub use sealwort_oidc::ASSERTION_TYPE;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -12,8 +14,6 @@ use crate::identifier::{ClientId, TokenId};
 use crate::jws::{self, Compact};
 use crate::time::NumericDate;
 
-/// The only type of assertion (RFC 7523, section 2.2).
-pub const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// Algorithms that are accepted, as discovery names them.
 pub const ASSERTION_ALGORITHMS: [&str; 2] = ["RS384", "ES384"];
 /// Longest assertion, in bytes.

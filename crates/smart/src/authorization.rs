@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::error::{ErrorCode, OAuthError};
 use crate::form::{Form, with_parameters};
 use crate::grant::Fingerprint;
-use crate::identifier::{ClientId, GrantId, PatientId, Purpose, UserName};
+use crate::identifier::{ClientId, EncounterId, GrantId, PatientId, Purpose, UserName};
 use crate::jws;
 use crate::scope::{Context, Scope};
 use crate::scope_set::{DroppedScope, ScopeRequest, ScopeSet};
@@ -89,6 +89,7 @@ pub(crate) struct Code {
     pub(crate) user: User,
     pub(crate) scopes: ScopeSet,
     pub(crate) patient: Option<PatientId>,
+    pub(crate) encounter: Option<EncounterId>,
     pub(crate) purpose: Option<Purpose>,
     pub(crate) banner: Banner,
     pub(crate) nonce: Option<String>,
@@ -160,7 +161,7 @@ impl AuthorizationServer {
         if self.codes.len() >= CODES_MAX {
             return Err(full());
         }
-        let (patient, banner) = self.patient_of(&ticket, &scopes, consent.patient, now)?;
+        let (patient, encounter, banner) = self.context_of(&ticket, &scopes, consent.patient, now)?;
         let server_fault = |_| OAuthError::new(ErrorCode::ServerError, "no identifier could be made; try again");
         let code = SecretText::new(jws::encode(&random()));
         let challenge = challenge(&ticket.challenge).ok_or_else(stale)?;
@@ -170,6 +171,7 @@ impl AuthorizationServer {
             user: user.clone(),
             scopes,
             patient,
+            encounter,
             purpose: consent.purpose,
             banner,
             nonce: ticket.nonce,
@@ -296,13 +298,14 @@ impl AuthorizationServer {
         Ok(Some((fingerprint, launch.launch.patient.clone())))
     }
 
-    fn patient_of(
+    /// In which context the app runs: the launch's, or the patient whom the user chose.
+    fn context_of(
         &self,
         ticket: &Ticket,
         scopes: &ScopeSet,
         chosen: Option<PatientId>,
         now: NumericDate,
-    ) -> Result<(Option<PatientId>, Banner), OAuthError> {
+    ) -> Result<(Option<PatientId>, Option<EncounterId>, Banner), OAuthError> {
         let wrong = |text| OAuthError::new(ErrorCode::InvalidRequest, text);
         if let Some(launch) = &ticket.launch {
             let waiting = self.launches.get(launch).filter(|waiting| now < waiting.expires);
@@ -310,12 +313,12 @@ impl AuthorizationServer {
             if chosen.is_some_and(|chosen| chosen != launch.patient) {
                 return Err(wrong("the app was opened for another patient"));
             }
-            return Ok((Some(launch.patient.clone()), launch.banner));
+            return Ok((Some(launch.patient.clone()), launch.encounter.clone(), launch.banner));
         }
         match (needs_patient(scopes), chosen) {
             (true, None) => Err(wrong("choose the patient whose record the app may see")),
-            (true, patient) => Ok((patient, Banner::App)),
-            (false, _) => Ok((None, Banner::App)),
+            (true, patient) => Ok((patient, None, Banner::App)),
+            (false, _) => Ok((None, None, Banner::App)),
         }
     }
 

@@ -24,8 +24,8 @@ const CAPABILITIES: [&str; 10] = [
     "permission-user",
     "permission-v2",
 ];
-/// Offered where the gateway has a page from which apps are launched.
-const LAUNCH_CAPABILITIES: [&str; 3] = ["launch-ehr", "context-ehr-patient", "context-banner"];
+/// Offered where the record system can have apps launched.
+const LAUNCH_CAPABILITIES: [&str; 4] = ["launch-ehr", "context-ehr-patient", "context-ehr-encounter", "context-banner"];
 const SCOPES: [&str; 9] = [
     "openid",
     "fhirUser",

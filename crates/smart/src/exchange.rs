@@ -12,7 +12,7 @@ use crate::error::{ErrorCode, OAuthError};
 use crate::form::Form;
 use crate::grant::{Approval, Fingerprint, Presence, RefreshFault};
 use crate::id_token::Identity;
-use crate::identifier::{ClientId, PatientId};
+use crate::identifier::{ClientId, EncounterId, PatientId};
 use crate::scope::{Context, Scope};
 use crate::scope_set::{ScopeRequest, ScopeSet};
 use crate::server::{AuthorizationServer, Banner, full};
@@ -32,6 +32,8 @@ pub struct TokenResponse {
     pub id_token: Option<SecretText>,
     /// The patient in context.
     pub patient: Option<PatientId>,
+    /// The encounter in context, where the launch had one.
+    pub encounter: Option<EncounterId>,
     /// Who shows the patient's name.
     pub banner: Option<Banner>,
     /// The gateway's looks.
@@ -51,6 +53,7 @@ impl TokenResponse {
             refresh_token: self.refresh_token.as_ref().map(SecretText::expose),
             id_token: self.id_token.as_ref().map(SecretText::expose),
             patient: self.patient.as_ref(),
+            encounter: self.encounter.as_ref(),
             need_patient_banner: self.banner.map(|banner| banner == Banner::App),
             smart_style_url: self.style_url.as_deref(),
         })
@@ -69,6 +72,8 @@ struct Body<'a> {
     id_token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     patient: Option<&'a PatientId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encounter: Option<&'a EncounterId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     need_patient_banner: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,6 +136,7 @@ impl AuthorizationServer {
         let (mut user, scopes, grant) = (code.user.clone(), code.scopes.clone(), code.grant.clone());
         let (patient, purpose, banner, nonce) =
             (code.patient.clone(), code.purpose.clone(), code.banner, code.nonce.clone());
+        let encounter = code.encounter.clone();
         let presence = presence(&scopes);
         if !self.is_present(&user) {
             return Err(refused("the session of the user has ended; ask the user again"));
@@ -159,6 +165,7 @@ impl AuthorizationServer {
         };
         let mut response = self.respond(&access, random, now)?;
         response.id_token = id_token;
+        response.encounter = encounter;
         response.banner = patient.is_some().then_some(banner);
         response.style_url.clone_from(&self.style_url);
         if let Some(presence) = presence {
@@ -254,6 +261,7 @@ impl AuthorizationServer {
             refresh_token: None,
             id_token: None,
             patient: access.patient.clone(),
+            encounter: None,
             banner: None,
             style_url: None,
         })

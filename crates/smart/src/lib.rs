@@ -14,15 +14,16 @@ mod form;
 pub mod grant;
 pub mod id_token;
 pub mod identifier;
-mod jws;
-pub mod oidc;
 pub mod redirect;
 pub mod scope;
 pub mod scope_set;
 pub mod server;
-pub mod time;
 pub mod token;
 pub mod vapid;
+
+pub use sealwort_oidc::{oidc, time};
+
+use sealwort_oidc::jws;
 
 pub use app::{App, AppFault, AppKind, AppRule, Apps};
 pub use assertion::{AssertionFault, ReplayGuard, verify_assertion};
@@ -33,7 +34,8 @@ pub use exchange::TokenResponse;
 pub use grant::{Grant, Presence};
 pub use id_token::{BadIdentityKey, IdentityAlgorithm, IdentityKey};
 pub use identifier::{
-    BadIdentifier, ClientId, DelegationId, FhirUser, GrantId, PatientId, Purpose, Role, SessionId, TokenId, UserName,
+    BadIdentifier, ClientId, DelegationId, EncounterId, FhirUser, GrantId, PatientId, Purpose, Role, SessionId,
+    TokenId, UserName,
 };
 pub use scope::{Action, Actions, Context, ResourceScope, ResourceTypes, Scope, ScopeFault};
 pub use scope_set::{DroppedScope, Permission, ScopeRequest, ScopeSet};

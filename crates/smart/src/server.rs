@@ -15,7 +15,7 @@ use crate::error::{ErrorCode, OAuthError};
 use crate::form::{Form, with_parameters};
 use crate::grant::{Fingerprint, Grant, Grants};
 use crate::id_token::IdentityKey;
-use crate::identifier::{ClientId, FhirUser, GrantId, PatientId, SessionId, TokenId, UserName};
+use crate::identifier::{ClientId, EncounterId, FhirUser, GrantId, PatientId, SessionId, TokenId, UserName};
 use crate::jws::{self, MacKey};
 use crate::scope::Scope;
 use crate::scope_set::ScopeSet;
@@ -26,6 +26,8 @@ use crate::token::{Access, AccessToken, AccessTokens, GATEWAY_CLIENT, KeptAccess
 pub const LAUNCH_SECONDS: u64 = 5 * 60;
 /// Most launches that wait for an app.
 pub const LAUNCHES_MAX: usize = 10_000;
+/// Most of them that wait for one user.
+pub const LAUNCHES_PER_USER_MAX: usize = 50;
 /// Most access tokens that are remembered as verified.
 const VERIFIED_MAX: usize = 1_000;
 /// Longest kept state, in bytes.
@@ -67,7 +69,7 @@ pub struct Settings {
     pub identity_key: Option<IdentityKey>,
     /// The gateway's looks, for apps that follow them (`smart_style_url`).
     pub style_url: Option<String>,
-    /// Whether the gateway has a page from which apps are launched.
+    /// Whether the record system can have apps launched.
     pub launches_apps: bool,
 }
 
@@ -106,7 +108,7 @@ enum StateVersion {
     First,
 }
 
-/// An app that a user starts from within the gateway, for a patient who is open there.
+/// An app that a user starts from within the record system, for a patient who is open there.
 #[derive(Debug, Clone)]
 pub struct Launch {
     /// The app that is started.
@@ -115,6 +117,8 @@ pub struct Launch {
     pub user: UserName,
     /// For whom.
     pub patient: PatientId,
+    /// At which encounter, where one is open.
+    pub encounter: Option<EncounterId>,
     /// Who shows the patient's name.
     pub banner: Banner,
 }
@@ -277,6 +281,13 @@ impl AuthorizationServer {
         self.kept.grants.revoke_where(now, |grant| grant.user.name == *user);
     }
 
+    /// Whether an app is a record system that may begin launches for users: it proves who it is by a key, and the hospital
+    /// registered it with the scope `launch`.
+    pub fn begins_launches(&self, client_id: &ClientId) -> bool {
+        let registered = self.apps.find(client_id);
+        registered.is_some_and(|app| app.kind() == AppKind::Confidential && app.scopes().contains(&Scope::Launch))
+    }
+
     /// Begins an EHR launch.
     pub fn issue_launch(
         &mut self,
@@ -290,6 +301,13 @@ impl AuthorizationServer {
         }
         if self.launches.len() >= LAUNCHES_MAX {
             return Err(full());
+        }
+        // One user's launches leave room for those of others; the oldest gives way.
+        let own = || self.launches.iter().filter(|(_, waiting)| waiting.launch.user == launch.user);
+        if own().count() >= LAUNCHES_PER_USER_MAX
+            && let Some(oldest) = own().min_by_key(|(_, waiting)| waiting.expires).map(|(launch, _)| launch.clone())
+        {
+            self.launches.remove(&oldest);
         }
         let text = SecretText::new(jws::encode(&random()));
         let parameters = [("iss", self.endpoints.fhir_base.as_str()), ("launch", text.expose())];

@@ -3,10 +3,8 @@
 //! which anybody else could make or check one. What was revoked before its time is kept by the authorization server;
 //! ask it, not this file, whether a token still counts.
 
-use std::fmt;
-
+pub use sealwort_oidc::SecretText;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::identifier::{
     ClientId, DelegationId, FhirUser, GrantId, PatientId, Purpose, Role, SessionId, TokenId, UserName,
@@ -136,6 +134,11 @@ impl KeptAccess {
         self.user.as_ref()?.delegation.as_ref()
     }
 
+    /// The app to which it was given for itself, without a user.
+    pub fn of_app_itself(&self) -> Option<&ClientId> {
+        self.user.is_none().then_some(&self.client_id)
+    }
+
     /// Whether both were given to the same app and user.
     pub fn is_of_same(&self, other: &Self) -> bool {
         let name = |kept: &Self| kept.user.as_ref().map(|user| user.name.clone());
@@ -158,27 +161,6 @@ fn in_time(issued: NumericDate, expires: NumericDate, now: NumericDate) -> Resul
         return Err(TokenFault::NotYet);
     }
     Ok(())
-}
-
-/// Text that opens something. It is wiped after use and prints as `[redacted]`.
-#[derive(Clone)]
-pub struct SecretText(Zeroizing<String>);
-
-impl SecretText {
-    pub(crate) fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
-    }
-
-    /// The text, to be sent to its owner.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
 }
 
 /// A token that was just made.

@@ -203,6 +203,7 @@ fn an_app_is_started_from_the_gateway_for_the_patient_who_is_open() {
     let code = parameter(&location, "code");
     let body = server.exchange(&form(&exchange(&code)), &mut random, later(30)).unwrap().to_json();
     assert_eq!((&body["patient"], &body["need_patient_banner"]), (&json!("demo-2"), &json!(false)));
+    assert_eq!(body["encounter"], "visit-1");
     assert_eq!(body.get("id_token"), None);
 
     // When the user signs out, the app cannot come back.

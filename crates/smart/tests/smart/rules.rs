@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sealwort_smart::assertion::REPLAYS_PER_APP_MAX;
 use sealwort_smart::authorization::{CODE_SECONDS, CODES_MAX};
-use sealwort_smart::server::{LAUNCH_SECONDS, LAUNCHES_MAX};
+use sealwort_smart::server::{LAUNCH_SECONDS, LAUNCHES_MAX, LAUNCHES_PER_USER_MAX};
 use sealwort_smart::token::APP_TOKEN_SECONDS;
 use sealwort_smart::{
     AppFault, AppRule, Apps, AssertionFault, AuthorizationServer, ErrorCode, IdentityAlgorithm, IdentityKey,
@@ -179,7 +179,11 @@ fn one_app_cannot_fill_the_memory_of_assertions_for_another() {
 #[test]
 fn launches_are_bounded_and_end() {
     let (mut server, mut random) = (server(), randomness());
-    let mut issue = |app: &str, now| server.issue_launch(launch(app, "dr-a", "demo-1"), &mut random, now);
+    let mut number = 0;
+    let mut issue = |app: &str, now| {
+        number += 1;
+        server.issue_launch(launch(app, &format!("dr-{}", number % 1000), "demo-1"), &mut random, now)
+    };
     assert_eq!(issue("unknown", NOW).unwrap_err().code(), ErrorCode::InvalidClient);
     assert_eq!(issue("ward", NOW).unwrap().url, None);
     for _ in 1..LAUNCHES_MAX {
@@ -191,8 +195,14 @@ fn launches_are_bounded_and_end() {
     let launched = server.issue_launch(launch("trend", "dr-a", "demo-1"), &mut random, NOW).unwrap();
     let mut parameters = request("launch patient/Patient.r");
     parameters.push(("launch", launched.launch.expose()));
-    let authorize = |now| server.authorize(&form(&parameters), &user("dr-a").name, now);
-    assert!(authorize(NOW.plus(LAUNCH_SECONDS - 1)).is_ok() && authorize(NOW.plus(LAUNCH_SECONDS)).is_err());
+    let authorize = |server: &AuthorizationServer, now| server.authorize(&form(&parameters), &user("dr-a").name, now);
+    assert!(authorize(&server, NOW.plus(LAUNCH_SECONDS - 1)).is_ok());
+    assert!(authorize(&server, NOW.plus(LAUNCH_SECONDS)).is_err());
+    // One user's launches leave room for others': the oldest of them gives way.
+    for seconds in 1..=LAUNCHES_PER_USER_MAX as u64 {
+        server.issue_launch(launch("trend", "dr-a", "demo-1"), &mut random, NOW.plus(seconds)).unwrap();
+        assert_eq!(authorize(&server, NOW.plus(seconds)).is_ok(), seconds < LAUNCHES_PER_USER_MAX as u64, "{seconds}");
+    }
     // Another app cannot answer it, whoever sends its user there.
     let others = server.issue_launch(launch("ward", "dr-a", "demo-1"), &mut random, NOW).unwrap();
     let mut parameters_of_others = request("launch patient/Patient.r");
@@ -201,6 +211,16 @@ fn launches_are_bounded_and_end() {
     // The scope must go with the parameter.
     parameters[3].1 = "patient/Patient.r";
     assert!(server.authorize(&form(&parameters), &user("dr-a").name, NOW).is_err());
+}
+
+#[test]
+fn record_systems_begin_launches() {
+    let mut server = server();
+    server.set_apps(apps_with(|apps| apps[1]["scope"] = json!("launch system/Patient.r")).unwrap());
+    // A public app proves nothing; another confidential one was not registered for it.
+    for (id, wanted) in [("ward", true), ("trend", false), ("monitor", false), ("unknown", false)] {
+        assert_eq!(server.begins_launches(&id.parse().unwrap()), wanted, "{id}");
+    }
 }
 
 #[test]
@@ -245,6 +265,7 @@ fn discovery_says_what_is_offered_and_no_more() {
         "client-public",
         "client-confidential-asymmetric",
         "context-ehr-patient",
+        "context-ehr-encounter",
         "context-standalone-patient",
         "context-banner",
         "context-style",
@@ -257,9 +278,7 @@ fn discovery_says_what_is_offered_and_no_more() {
     ] {
         assert!(names.iter().any(|held| held == name), "{name}");
     }
-    for name in
-        ["client-confidential-symmetric", "context-ehr-encounter", "context-standalone-encounter", "permission-v1"]
-    {
+    for name in ["client-confidential-symmetric", "context-standalone-encounter", "permission-v1"] {
         assert!(!names.iter().any(|held| held == name), "{name}");
     }
     let document = full.smart_configuration();

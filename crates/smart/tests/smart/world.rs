@@ -165,6 +165,7 @@ pub(crate) fn launch(app: &str, name: &str, patient: &str) -> Launch {
         client_id: app.parse().unwrap(),
         user: name.parse().unwrap(),
         patient: patient.parse().unwrap(),
+        encounter: Some("visit-1".parse().unwrap()),
         banner: Banner::Gateway,
     }
 }

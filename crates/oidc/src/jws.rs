@@ -10,33 +10,40 @@ use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Bytes as base64url without padding.
-pub(crate) fn encode(bytes: &[u8]) -> String {
+pub fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Bytes from base64url, in its only canonical form: no padding, no white space, no stray bits at the end.
-pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+pub fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 /// The parts of a token whose signature is not yet verified.
-pub(crate) struct Compact<'a> {
-    pub(crate) encoded_header: &'a str,
-    pub(crate) signing_input: &'a str,
-    pub(crate) claims: Vec<u8>,
+pub struct Compact<'a> {
+    /// The header, encoded.
+    pub encoded_header: &'a str,
+    /// What is signed: header and claims, encoded, with the dot between.
+    pub signing_input: &'a str,
+    /// The claims, decoded.
+    pub claims: Vec<u8>,
     signature: &'a str,
 }
 
 /// The text is not a signed token of the expected kind, or its signature is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum JwsFault {
+pub enum JwsFault {
+    /// Not three parts of canonical base64url within the limit.
     Form,
+    /// Of another kind.
     Kind,
+    /// The signature is wrong.
     Signature,
 }
 
 impl<'a> Compact<'a> {
-    pub(crate) fn split(token: &'a str, bytes_max: usize) -> Result<Self, JwsFault> {
+    /// Takes a token apart.
+    pub fn split(token: &'a str, bytes_max: usize) -> Result<Self, JwsFault> {
         if token.len() > bytes_max {
             return Err(JwsFault::Form);
         }
@@ -49,19 +56,14 @@ impl<'a> Compact<'a> {
     }
 
     /// Verifies with the algorithm that the verifier chose, whatever the header says.
-    pub(crate) fn verify(&self, key: &DecodingKey, algorithm: Algorithm) -> Result<(), JwsFault> {
+    pub fn verify(&self, key: &DecodingKey, algorithm: Algorithm) -> Result<(), JwsFault> {
         let good = jsonwebtoken::crypto::verify(self.signature, self.signing_input.as_bytes(), key, algorithm);
         if good.unwrap_or(false) { Ok(()) } else { Err(JwsFault::Signature) }
     }
 }
 
 /// Signs claims. The header has exactly these members in this order.
-pub(crate) fn sign(
-    header: &Header<'_>,
-    claims: &impl Serialize,
-    key: &EncodingKey,
-    algorithm: Algorithm,
-) -> Option<String> {
+pub fn sign(header: &Header<'_>, claims: &impl Serialize, key: &EncodingKey, algorithm: Algorithm) -> Option<String> {
     let message =
         format!("{}.{}", encode(&serde_json::to_vec(header).ok()?), encode(&serde_json::to_vec(claims).ok()?));
     let signature = jsonwebtoken::crypto::sign(message.as_bytes(), key, algorithm).ok()?;
@@ -70,32 +72,37 @@ pub(crate) fn sign(
 
 /// The header of a token that this crate makes.
 #[derive(Serialize)]
-pub(crate) struct Header<'a> {
-    pub(crate) typ: &'a str,
-    pub(crate) alg: Algorithm,
+pub struct Header<'a> {
+    /// Of which kind the token is.
+    pub typ: &'a str,
+    /// How it is signed.
+    pub alg: Algorithm,
+    /// The key's name, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) kid: Option<&'a str>,
+    pub kid: Option<&'a str>,
 }
 
 /// A key for tokens that the gateway makes for itself: nobody else must be able to verify them, so a MAC does
 /// (RFC 7518, section 3.2).
-pub(crate) struct MacKey {
+pub struct MacKey {
     sealing: EncodingKey,
     opening: DecodingKey,
 }
 
 impl MacKey {
-    pub(crate) fn new(secret: &[u8; 32]) -> Option<Self> {
+    /// A key of these bytes.
+    pub fn new(secret: &[u8; 32]) -> Option<Self> {
         Some(Self { sealing: EncodingKey::from_secret(secret).ok()?, opening: DecodingKey::from_secret(secret).ok()? })
     }
 
-    pub(crate) fn seal(&self, typ: &str, claims: &impl Serialize) -> Option<String> {
+    /// Makes a token of this kind.
+    pub fn seal(&self, typ: &str, claims: &impl Serialize) -> Option<String> {
         sign(&Header { typ, alg: Algorithm::HS256, kid: None }, claims, &self.sealing, Algorithm::HS256)
     }
 
     /// The claims of a token of this kind. As we made it, its header can only be one text: another one is refused
     /// unread, so nothing that a header can ask for is ever considered.
-    pub(crate) fn open<T: DeserializeOwned>(&self, typ: &str, token: &str, bytes_max: usize) -> Result<T, JwsFault> {
+    pub fn open<T: DeserializeOwned>(&self, typ: &str, token: &str, bytes_max: usize) -> Result<T, JwsFault> {
         let compact = Compact::split(token, bytes_max)?;
         let header =
             serde_json::to_vec(&Header { typ, alg: Algorithm::HS256, kid: None }).map_err(|_| JwsFault::Kind)?;
@@ -114,7 +121,7 @@ impl fmt::Debug for MacKey {
 }
 
 /// A value from JSON in which no object has a member twice, at any depth: two readers would take different ones.
-pub(crate) fn parse<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     serde_json::from_slice::<NoMemberTwice>(json).ok()?;
     serde_json::from_slice(json).ok()
 }

@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 use crate::form::with_parameters;
 use crate::identifier::{Role, UserName};
 use crate::jws::{self, Compact, Header};
+use crate::secret::SecretText;
 use crate::time::NumericDate;
-use crate::token::SecretText;
 
 /// Algorithms of identity tokens that are accepted. All of them hash with SHA-256, so that `at_hash` has one meaning;
 /// for EdDSA it has none that a standard fixes.
@@ -367,7 +367,7 @@ impl SignInSettings {
                 let header = Header { typ: "JWT", alg: Algorithm::ES256, kid: None };
                 assertion = jws::sign(&header, &claims, key, Algorithm::ES256).ok_or(SignInFault::Signing)?;
                 parameters.push(("client_id", &self.client_id));
-                parameters.push(("client_assertion_type", crate::assertion::ASSERTION_TYPE));
+                parameters.push(("client_assertion_type", crate::ASSERTION_TYPE));
                 parameters.push(("client_assertion", &assertion));
                 None
             }
