@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use sealwort_audit::{Detail, EventKind};
 use sealwort_net::exchange::{answer, refuse};
+use sealwort_net::observe;
 use sealwort_net::steps::StepReport;
 use sealwort_net::tls::HopPeer;
 use sealwort_proto::channel::session_of;
@@ -107,7 +108,11 @@ pub(crate) async fn call(
     };
     let reply = match reply {
         Ok(message) => BrokerCallReply::Relay(message.into()),
-        Err(error) => BrokerCallReply::Refused(archive.session_refused(&peer, &error).await),
+        Err(error) => {
+            let refusal = archive.session_refused(&peer, &error).await;
+            observe::refused(&refusal.code);
+            BrokerCallReply::Refused(refusal)
+        }
     };
     match broker.established.channel.reply(opened.number, &to_bytes(&reply), now) {
         Ok(message) => answer(message),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use sealwort_net::config::{
     AuditConfig, CaConfig, HealthConfig, KeysConfig, LimitsConfig, ListenConfig, LogConfig, ObjectsConfig, StoreConfig,
+    TelemetryConfig,
 };
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ pub struct Config {
     pub folder: PathBuf,
     /// Where brokers connect.
     pub listen: ListenConfig,
-    /// What load balancers ask.
+    /// What load balancers and monitors ask.
     pub health: HealthConfig,
     /// The certificate authority.
     pub ca: CaConfig,
@@ -31,6 +32,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// File to which a copy of every message is appended, for auditors; empty for none.
     pub capture: PathBuf,
+    /// Where traces go.
+    pub telemetry: TelemetryConfig,
     /// What is logged.
     pub log: LogConfig,
 }
@@ -48,6 +51,7 @@ impl Default for Config {
             audit: AuditConfig::default(),
             limits: LimitsConfig::from(&Limits::hop()),
             capture: PathBuf::new(),
+            telemetry: TelemetryConfig::default(),
             log: LogConfig::default(),
         }
     }

@@ -30,7 +30,7 @@ impl Archive {
             .await
             .map_err(|e| e.refusal(Fault::Archive))?;
         let patient = ward.registration.patient();
-        tracing::info!(%patient, ?registered, "patient registered");
+        tracing::info!(?registered, "patient registered");
         entry.patient = Some(patient);
         if registered == Registered::New {
             self.half_made(session, patient, ward.epoch()).await?;
@@ -41,7 +41,7 @@ impl Archive {
     /// Erases a patient.
     pub(crate) async fn erase(&self, erasure: &[u8], entry: &mut Event) -> Result<Reply, Refusal> {
         let (patient, certificate) = self.custody.erase(erasure).await.map_err(|e| e.refusal(Fault::Archive))?;
-        tracing::info!(%patient, "patient erased: half and log destroyed");
+        tracing::info!("patient erased: half and log destroyed");
         entry.patient = Some(patient);
         Ok(Reply::One(FromArchive::Erased { certificate: certificate.into() }))
     }
@@ -73,7 +73,7 @@ impl Archive {
     ) -> Result<Reply, Refusal> {
         let (ward, change) = self.custody.direct(directive).await.map_err(|e| e.refusal(Fault::Archive))?;
         let patient = ward.registration.patient();
-        tracing::info!(%patient, version = ward.version(), epoch = ward.epoch(), ?change, "directive taken");
+        tracing::info!(version = ward.version(), epoch = ward.epoch(), ?change, "directive taken");
         entry.patient = Some(patient);
         entry.note(Detail::Version, ward.version());
         entry.note(Detail::Epoch, ward.epoch());

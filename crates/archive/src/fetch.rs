@@ -9,6 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::Stream;
 use sealwort_audit::{Detail, Event, EventKind};
+use sealwort_net::observe::{self, Scope};
 use sealwort_proto::codec::{Blob, from_bytes};
 use sealwort_proto::error::{Fault, Step};
 use sealwort_proto::log::empty;
@@ -142,35 +143,44 @@ pub(crate) fn stream(
     number: u64,
     reading: Reading,
 ) -> impl Stream<Item = Chunk> {
-    futures::stream::unfold(Some((archive, session, reading)), move |state| async move {
-        let (archive, session, mut reading) = state?;
-        let message = archive.page(&session, &mut reading).await.unwrap_or_else(|refusal| {
-            tracing::warn!(code = refusal.code, "a reading was ended: {}", refusal.reason);
-            reading.done = true;
-            // The entry about the whole reading stands; this one says where it ended.
-            let mut entry = archive.entry(EventKind::EntriesFetched, &session).refused(&refusal.code);
-            note_token(&mut entry, reading.authority.token.token());
-            archive.journal.note(entry.detail(Detail::Size, reading.after));
-            FromArchive::Refused(refusal)
-        });
-        let frame = match archive.seal(&session, number, &message) {
-            Ok(frame) => Bytes::from(frame.to_bytes()),
-            Err(error) => return Some((Err(std::io::Error::other(error.to_string())), None)),
-        };
-        reading.bytes += frame.len();
-        if !reading.done {
-            return Some((Ok(frame), Some((archive, session, reading))));
-        }
-        archive.report(
-            Step::Transmission(7),
-            "M → L",
-            "sealed entries, receipt of the head",
-            session.established.channel.session(),
-            reading.bytes,
-            reading.begun,
-        );
-        Some((Ok(frame), None))
+    // The stream is read after its request was answered, and belongs to it all the same.
+    let scope = Scope::here();
+    futures::stream::unfold(Some((archive, session, reading)), move |state| {
+        let scope = scope.clone();
+        async move { scope.run(next_page(state?, number)).await }
     })
+}
+
+type Page = Option<(Chunk, Option<(Arc<Archive>, Arc<GatewaySession>, Reading)>)>;
+
+async fn next_page((archive, session, mut reading): (Arc<Archive>, Arc<GatewaySession>, Reading), number: u64) -> Page {
+    let message = archive.page(&session, &mut reading).await.unwrap_or_else(|refusal| {
+        observe::refused(&refusal.code);
+        tracing::warn!(code = refusal.code, "a reading was ended: {}", refusal.reason);
+        reading.done = true;
+        // The entry about the whole reading stands; this one says where it ended.
+        let mut entry = archive.entry(EventKind::EntriesFetched, &session).refused(&refusal.code);
+        note_token(&mut entry, reading.authority.token.token());
+        archive.journal.note(entry.detail(Detail::Size, reading.after));
+        FromArchive::Refused(refusal)
+    });
+    let frame = match archive.seal(&session, number, &message) {
+        Ok(frame) => Bytes::from(frame.to_bytes()),
+        Err(error) => return Some((Err(std::io::Error::other(error.to_string())), None)),
+    };
+    reading.bytes += frame.len();
+    if !reading.done {
+        return Some((Ok(frame), Some((archive, session, reading))));
+    }
+    archive.report(
+        Step::Transmission(7),
+        "M → L",
+        "sealed entries, receipt of the head",
+        session.established.channel.session(),
+        reading.bytes,
+        reading.begun,
+    );
+    Some((Ok(frame), None))
 }
 
 pub(crate) fn no_authority() -> Refusal {

@@ -31,8 +31,12 @@ use sealwort_net::clock::Clock;
 use sealwort_net::exchange::{AUTHENTICATE_PATH, CALL_PATH, RELAY_PATH};
 use sealwort_net::health::{self, Readiness};
 use sealwort_net::member::{Member, MemberError};
+use sealwort_net::metrics::Level;
+use sealwort_net::metrics::labels::Peer as SessionPeer;
+use sealwort_net::observe::Observation;
 use sealwort_net::server::{Limits, Server, streams};
 use sealwort_net::steps::Steps;
+use sealwort_net::telemetry::TelemetryError;
 use sealwort_net::tls::{ClientAuth, TlsConfigError, server_config};
 use sealwort_net::token::Token;
 use sealwort_net::transport::Listener;
@@ -67,6 +71,9 @@ pub enum StartError {
     /// Its TLS side.
     #[error(transparent)]
     Tls(#[from] TlsConfigError),
+    /// Where traces go.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// The capture file.
     #[error("capture: {0}; choose another file")]
     Capture(#[from] std::io::Error),
@@ -96,6 +103,8 @@ pub(crate) struct Archive {
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where probes and metrics are answered over plain HTTP, if they are.
+    pub health: Option<SocketAddr>,
     /// Its place in the exchange.
     pub member: Arc<Member>,
     store: PartyStore,
@@ -133,6 +142,8 @@ pub async fn sweep(config: &Config) -> Result<Swept, StorageError> {
 pub struct Serving {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where probes and metrics are answered over plain HTTP, if they are.
+    pub health: Option<SocketAddr>,
     archive: Weak<Archive>,
     task: JoinHandle<()>,
 }
@@ -164,7 +175,7 @@ pub fn start(
         let rotation =
             Rotation { side: Side::Archive, member: Arc::clone(&member), halves: store.halves(), files: Vec::new() };
         let rotation = rotation.spawn(shutdown);
-        Ok(Running { address: serving.address, member, store, serving, rotation })
+        Ok(Running { address: serving.address, health: serving.health, member, store, serving, rotation })
     })
 }
 
@@ -188,9 +199,14 @@ pub fn serve(
         let readiness = Readiness::starting();
         let shutdown = readiness.drained(&config.health, shutdown);
         let unheard = |(address, source)| StartError::Listen { address, source };
-        let health = health::listen(&config.health, readiness.clone(), shutdown.clone()).await.map_err(unheard)?;
+        let observation = Observation::open(member.identity(), &config.telemetry, &config.folder)?;
+        observation.reads_member(&member);
+        let health = health::listen(&config.health, readiness.clone(), observation.clone(), shutdown.clone())
+            .await
+            .map_err(unheard)?;
+        let health_address = health.as_ref().map(|listening| listening.address);
         let mut upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
-        upkeep.extend(health);
+        upkeep.extend(health.map(|listening| listening.task));
         upkeep.push(spawn_watch(Arc::clone(&patients), Arc::clone(&member), readiness.clone(), shutdown.clone()));
         let journal = Journal::open(Opening {
             store: audit,
@@ -217,13 +233,14 @@ pub fn serve(
             member: Arc::clone(&member),
             sessions: Sessions::default(),
             memory: DepositMemory::default(),
-            steps,
+            steps: steps.observed_by(&observation),
             capture: capture.clone(),
         });
         let itself = Arc::downgrade(&archive);
+        reads_levels(&observation, &itself);
         let router = router(archive).merge(health::router(readiness.clone())).merge(routes(journal.clone()));
         let router = capture.around(router);
-        let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
+        let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits)).observed_by(&observation);
         tracing::info!(%address, identity = %member.identity(), "the archive listens");
         readiness.started();
         let task = tokio::spawn(async move {
@@ -232,9 +249,26 @@ pub fn serve(
                 let _ = task.await;
             }
             journal.close().await;
+            observation.close().await;
         });
-        Ok(Serving { address, archive: itself, task })
+        Ok(Serving { address, health: health_address, archive: itself, task })
     })
+}
+
+/// Has the observation read what the archive holds.
+fn reads_levels(observation: &Observation, archive: &Weak<Archive>) {
+    let archive = Weak::clone(archive);
+    observation.reads(move || {
+        let levels = archive.upgrade().map(|archive| {
+            let (brokers, gateways, runs) = archive.sessions.live(archive.member.trust().now());
+            vec![
+                Level::Sessions(SessionPeer::Broker, brokers),
+                Level::Sessions(SessionPeer::Gateway, gateways),
+                Level::Runs(runs),
+            ]
+        });
+        Box::pin(std::future::ready(levels.unwrap_or_default()))
+    });
 }
 
 fn router(archive: Arc<Archive>) -> Router {

@@ -12,6 +12,7 @@ use futures::StreamExt as _;
 use http::header;
 use sealwort_audit::{Detail, Event, EventKind, Outcome};
 use sealwort_net::exchange::{FRAMES, refuse};
+use sealwort_net::observe;
 use sealwort_net::tls::HopPeer;
 use sealwort_pki::Role;
 use sealwort_proto::SessionId;
@@ -69,6 +70,7 @@ pub(crate) async fn relay(
         Err(error) => return refuse(&refusal(&error)),
     };
     let reply = archive.answer(&session, request, incoming).await.unwrap_or_else(|refusal| {
+        observe::refused(&refusal.code);
         tracing::warn!(code = refusal.code, gateway = %session.established.gateway.identity(), "refused: {}", refusal.reason);
         Reply::One(FromArchive::Refused(refusal))
     });

@@ -149,6 +149,14 @@ impl Sessions {
         }
     }
 
+    /// How many sessions with brokers and with gateways are live, and how many runs are in progress.
+    pub(crate) fn live(&self, now: UnixTime) -> (u64, u64, u64) {
+        let runs = lock(&self.runs).values().filter(|run| run.since.elapsed() < RUN_PATIENCE).count();
+        let brokers = lock(&self.brokers).values().filter(|known| !known.established.channel.is_expired(now)).count();
+        let gateways = lock(&self.gateways).values().filter(|known| !known.established.channel.is_expired(now)).count();
+        (brokers as u64, gateways as u64, runs as u64)
+    }
+
     /// Forgets a run.
     pub(crate) fn end(&self, session: SessionId) {
         lock(&self.runs).remove(&session);

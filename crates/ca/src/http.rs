@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
+use sealwort_net::observe;
 use sealwort_net::tls::HopPeer;
 use sealwort_pki::enrolment::{
     CRL_PATH, ENROL_PATH, EnrolRequest, MESSAGE_BYTES_MAX, MessageError, RENEW_PATH, ROOT_PATH, Refusal, RenewRequest,
@@ -108,6 +109,7 @@ impl IntoResponse for CaError {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };
+        observe::refused(self.code());
         tracing::debug!(code = self.code(), %status, "refused");
         refuse(status, &self.refusal())
     }

@@ -78,6 +78,7 @@ pub fn answer(message: Vec<u8>) -> Response {
 
 /// An answer that refuses.
 pub fn refuse(refusal: &Refusal) -> Response {
+    crate::observe::refused(&refusal.code);
     let status = match refusal.code.as_str() {
         "message-malformed" | "step-wrong" | "version-unknown" | "suite-unknown" => StatusCode::BAD_REQUEST,
         "session-unknown" | "session-exhausted" => StatusCode::GONE,

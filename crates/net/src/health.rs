@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`: is the process alive, and is it able to serve. The answers name parts
+//! `/livez` and `/readyz`: is the process alive, and is it able to serve; and `/metrics`. The answers name parts
 //! of the service, never its data.
 
 use std::collections::BTreeMap;
@@ -9,11 +9,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::routing::get;
-use http::StatusCode;
+use http::{StatusCode, header};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::config::HealthConfig;
+use crate::metrics::OPEN_METRICS;
+use crate::observe::Observation;
 use crate::server::Server;
 use crate::shutdown::Shutdown;
 
@@ -51,6 +53,12 @@ impl Readiness {
         self.set(part, Some(reason.into()));
     }
 
+    /// All parts, and whether each works.
+    pub fn parts(&self) -> Vec<(&'static str, bool)> {
+        let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+        parts.iter().map(|(part, reason)| (*part, reason.is_none())).collect()
+    }
+
     /// The parts that do not work, each with its reason.
     pub fn missing(&self) -> Vec<(&'static str, String)> {
         self.parts
@@ -68,7 +76,7 @@ impl Readiness {
         let (readiness, delay) = (self.clone(), config.drain_delay.0);
         tokio::spawn(async move {
             shutdown.wait().await;
-            readiness.not_ready("service", "it is stopping");
+            readiness.not_ready(WHOLE, "it is stopping");
             tokio::time::sleep(delay).await;
             trigger.fire();
         });
@@ -85,19 +93,34 @@ pub fn router(readiness: Readiness) -> Router {
     Router::new().route(LIVE_PATH, get(async || "ok\n")).route(READY_PATH, get(async move || ready(&readiness)))
 }
 
-/// Serves the two routes alone over plain HTTP where that is configured, until `shutdown`: a load balancer has no
-/// certificate of the exchange.
+/// A listener of its own for probes and metrics.
+#[derive(Debug)]
+pub struct Listening {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Ends with the service.
+    pub task: JoinHandle<()>,
+}
+
+/// Serves the two routes and the metrics alone over plain HTTP where that is configured, until `shutdown`: a load balancer
+/// has no certificate of the exchange.
 pub async fn listen(
     config: &HealthConfig,
     readiness: Readiness,
+    observation: Observation,
     shutdown: Shutdown,
-) -> Result<Option<JoinHandle<()>>, (SocketAddr, io::Error)> {
-    let Some(address) = config.address else { return Ok(None) };
-    let listener = TcpListener::bind(address).await.map_err(|error| (address, error))?;
-    let server = Server::new(router(readiness));
-    Ok(Some(tokio::spawn(async move {
+) -> Result<Option<Listening>, (SocketAddr, io::Error)> {
+    let Some(wanted) = config.address else { return Ok(None) };
+    let refused = |error| (wanted, error);
+    let listener = TcpListener::bind(wanted).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    let scraped = readiness.clone();
+    let metrics = get(async move || ([(header::CONTENT_TYPE, OPEN_METRICS)], observation.scrape(&scraped).await));
+    let server = Server::new(router(readiness).route(METRICS_PATH, metrics));
+    let task = tokio::spawn(async move {
         server.serve(listener, shutdown).await;
-    })))
+    });
+    Ok(Some(Listening { address, task }))
 }
 
 fn ready(readiness: &Readiness) -> (StatusCode, String) {
@@ -114,10 +137,14 @@ fn ready(readiness: &Readiness) -> (StatusCode, String) {
 
 /// The part that works once requests are taken: `/readyz` may be asked before.
 const START: &str = "start";
+/// The service as a whole.
+pub(crate) const WHOLE: &str = "service";
 /// Answers as long as the process serves requests at all.
 pub const LIVE_PATH: &str = "/livez";
 /// Answers 200 when every part works, else 503 and the parts that do not.
 pub const READY_PATH: &str = "/readyz";
+/// Answers what the service counts, on the listener of its own.
+pub const METRICS_PATH: &str = "/metrics";
 
 #[cfg(test)]
 mod tests {

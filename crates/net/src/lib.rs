@@ -1,6 +1,6 @@
 //! The IO shell that all services share: TLS between the parties, an HTTP server with a limit
 //! on everything, an HTTP/2 client whose life is one connection, revocation lists kept fresh,
-//! configuration, the clock, logs and secret files.
+//! configuration, the clock, logs, metrics, traces and secret files.
 //!
 //! It knows certificates (`sealwort_pki`), what a running party holds ([`member`]) and how protocol
 //! messages travel over HTTP ([`exchange`]). It knows nothing of the stores or FHIR, and decides nothing.
@@ -15,6 +15,8 @@ pub mod exchange;
 pub mod health;
 pub mod kek;
 pub mod member;
+pub mod metrics;
+pub mod observe;
 pub mod secret_file;
 pub mod server;
 pub mod shutdown;
@@ -22,6 +24,7 @@ pub mod steps;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
+pub mod traces;
 pub mod transport;
 
 pub use backoff::Backoff;

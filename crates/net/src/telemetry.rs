@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Color, LogConfig, LogFormat, no_color};
+use crate::secret_file::SecretFileError;
 
 /// Why logging could not be set up: a fault of the configuration, or of calling it twice.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,12 @@ pub enum TelemetryError {
         /// What the parser said.
         reason: String,
     },
+    /// The collector of traces.
+    #[error("telemetry.endpoint or telemetry.ca_file: {0}")]
+    Collector(String),
+    /// The key under which a gateway keeps what clients call their requests.
+    #[error(transparent)]
+    Names(#[from] SecretFileError),
     /// Logging was set up before in this process.
     #[error("logging is set up already: {0}")]
     AlreadySet(String),
@@ -32,7 +39,8 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colored(config.color));
     match config.format {
         LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+        // The innermost span alone: it has the ids of trace and span, and those around it are the same trace.
+        LogFormat::Json => builder.json().with_span_list(false).try_init(),
     }
     .map_err(|error| TelemetryError::AlreadySet(error.to_string()))
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use sealwort_net::metrics::labels::Work as Written;
+use sealwort_net::observe::stored;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -114,13 +116,14 @@ impl<E: Engine> Writer<E> {
         F: for<'c> FnOnce(&'c mut E::Connection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.queue(Message::Job(keys, Box::new(Request { job, reply })), answer).await
+        let message = Message::Job(keys, Box::new(Request { job, reply }));
+        stored(Written::Change, self.queue(message, answer)).await
     }
 
     /// Runs an append that passed [`crate::append::check`] together with the others that wait.
     pub(crate) async fn append(&self, append: Placed) -> Result<Appended, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue(Message::Append(append, reply), answer).await
+        stored(Written::Append, self.queue(Message::Append(append, reply), answer)).await
     }
 
     async fn queue<T>(

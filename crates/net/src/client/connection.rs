@@ -20,6 +20,7 @@ use super::error::causes;
 use super::stream::AlertSlot;
 use super::{Endpoint, HopError, Phase, http_error};
 use crate::tls::{Expectation, HopPeer, PinnedAuthority, SharedTrust};
+use crate::traces::TRACEPARENT;
 
 /// An open connection. Clones share it; it closes when the last clone and the last response body
 /// are dropped.
@@ -183,6 +184,10 @@ impl Connection {
         parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
         *request.uri_mut() = Uri::from_parts(parts)
             .map_err(|failure| HopError::Http { endpoint: self.endpoint().clone(), reason: failure.to_string() })?;
+
+        if let Some(trace) = crate::observe::traceparent() {
+            request.headers_mut().insert(TRACEPARENT, trace);
+        }
 
         let mut sender = self.sender.clone();
         match timeout(patience, sender.send_request(request)).await {

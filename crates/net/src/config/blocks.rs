@@ -199,7 +199,8 @@ impl Serialize for DatabaseUrl {
 /// `[health]`: what load balancers ask, and the time that they have to notice that the service stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthConfig {
-    /// Where `/livez` and `/readyz` are answered over plain HTTP; absent for nowhere but on the service's own port.
+    /// Where `/livez`, `/readyz` and `/metrics` are answered over plain HTTP; absent for nowhere, and the first two on the
+    /// service's own port alone.
     pub address: Option<std::net::SocketAddr>,
     /// How long the service goes on, not ready, when it is told to stop.
     pub drain_delay: Interval,
@@ -208,6 +209,23 @@ pub struct HealthConfig {
 impl Default for HealthConfig {
     fn default() -> Self {
         Self { address: None, drain_delay: Interval::from_secs(0) }
+    }
+}
+
+/// `[telemetry]`: where the spans of traces go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TelemetryConfig {
+    /// `https://host:port` of a collector that takes OTLP over HTTP (http on loopback); empty for none.
+    pub endpoint: String,
+    /// PEM file with the authorities of the collector's certificate; empty for those of the operating system.
+    pub ca_file: std::path::PathBuf,
+    /// Bytes of spans that are kept in the data folder, for `sealwort trace`; 0 for none.
+    pub keep: ByteCount,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { endpoint: String::new(), ca_file: std::path::PathBuf::new(), keep: ByteCount(0) }
     }
 }
 

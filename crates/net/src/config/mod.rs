@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 pub use blocks::{
     AuditConfig, CaConfig, Color, DatabaseUrl, HealthConfig, KeysConfig, LimitsConfig, ListenConfig, LogConfig,
-    LogFormat, ObjectsConfig, StoreConfig,
+    LogFormat, ObjectsConfig, StoreConfig, TelemetryConfig,
 };
 pub use error::{ConfigError, Origin};
 pub use quantity::{ByteCount, Interval};

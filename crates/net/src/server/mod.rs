@@ -29,6 +29,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
 
+use crate::observe::Observation;
 use crate::shutdown::Shutdown;
 use crate::tls::ServerTls;
 use crate::transport::{Listener, Socket};
@@ -60,6 +61,7 @@ pub struct Server {
     tls: Option<ServerTls>,
     limits: Limits,
     refusals: RefusalWriter,
+    observation: Option<Observation>,
 }
 
 /// How a server ended.
@@ -79,13 +81,14 @@ struct Shared {
     handshakes: Handshakes,
     requests: Arc<Semaphore>,
     addresses: Mutex<HashMap<IpAddr, usize>>,
+    observation: Option<Observation>,
     shutdown: Shutdown,
 }
 
 impl Server {
     /// A server without TLS, with default limits.
     pub fn new(router: Router) -> Self {
-        Self { router, tls: None, limits: Limits::default(), refusals: Arc::new(refusal::plain) }
+        Self { router, tls: None, limits: Limits::default(), refusals: Arc::new(refusal::plain), observation: None }
     }
 
     /// Speaks TLS.
@@ -106,6 +109,12 @@ impl Server {
         self
     }
 
+    /// Counts and traces its requests.
+    pub fn observed_by(mut self, observation: &Observation) -> Self {
+        self.observation = Some(observation.clone());
+        self
+    }
+
     /// Serves until `shutdown`, then lets requests in flight finish within the drain timeout.
     pub async fn serve(self, listener: impl Into<Listener>, shutdown: Shutdown) -> Drained {
         let listener = listener.into();
@@ -118,6 +127,7 @@ impl Server {
             requests: semaphore(self.limits.requests_max),
             limits: self.limits,
             refusals: self.refusals,
+            observation: self.observation,
             addresses: Mutex::default(),
             shutdown: shutdown.clone(),
         });

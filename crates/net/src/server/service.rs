@@ -23,6 +23,7 @@ use super::body::{BodyFault, BodyOutcome, WatchedRequestBody, WatchedResponseBod
 use super::refusal::Refusal;
 use super::{Shared, stall};
 use crate::health::{LIVE_PATH, READY_PATH};
+use crate::observe;
 use crate::tls::HopPeer;
 
 /// The address that a request's connection came from, among the request's extensions.
@@ -81,14 +82,19 @@ impl Service<http::Request<Incoming>> for ConnectionService {
             if let Some(stall) = stall::of_this_stream() {
                 watch.on_stream(stall);
             }
-            let answer = service.answer(request).await;
-            let (response, permit) = match answer {
-                Ok(served) => served,
-                Err(refusal) => {
-                    tracing::debug!(address = %service.address, code = refusal.code(), "request refused");
-                    (refusal.response(&service.shared.refusals), None)
-                }
+            let begun = service
+                .shared
+                .observation
+                .as_ref()
+                .map(|observation| observation.begin(request.method(), request.uri().path(), request.headers()));
+            let answered = Box::pin(service.answered(request));
+            let (mut response, permit) = match &begun {
+                Some(begun) => begun.run(answered).await,
+                None => answered.await,
             };
+            if let Some(begun) = begun {
+                begun.answered(response.status(), response.headers_mut());
+            }
             Ok(response.map(|body| Body::new(WatchedResponseBody::new(body, watch, permit))))
         })
     }
@@ -97,6 +103,15 @@ impl Service<http::Request<Incoming>> for ConnectionService {
 type Served = (Response, Option<OwnedSemaphorePermit>);
 
 impl ConnectionService {
+    /// The answer, which may be a refusal of the server's own.
+    async fn answered(&self, request: http::Request<Incoming>) -> Served {
+        self.answer(request).await.unwrap_or_else(|refusal| {
+            tracing::debug!(address = %self.address, code = refusal.code(), "request refused");
+            observe::refused(refusal.code());
+            (refusal.response(&self.shared.refusals), None)
+        })
+    }
+
     async fn answer(&self, request: http::Request<Incoming>) -> Result<Served, Refusal> {
         self.check_peer()?;
         let limits = &self.shared.limits;
