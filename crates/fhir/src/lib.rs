@@ -17,6 +17,7 @@
 //! | [`structure`], [`validation`], [`narrative`] | what R4 allows, and what breaks it |
 //! | [`outcome`], [`response`], [`capability`], [`subset`] | what we say back |
 //! | [`phr`] | what goes with a record that leaves for another system |
+//! | [`plain`] | what a resource is, in plain words |
 //! | [`samples`], [`synthetic`] | patients to show and to test with |
 
 pub mod branch;
@@ -38,6 +39,7 @@ pub mod outcome;
 pub mod partition;
 pub mod patch;
 pub mod phr;
+pub mod plain;
 pub mod presentation;
 pub mod pretty;
 pub mod reference;

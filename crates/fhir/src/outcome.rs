@@ -158,6 +158,11 @@ impl Issue {
         &self.details.text
     }
 
+    /// Technical detail, or how to mend it.
+    pub fn remedy(&self) -> Option<&str> {
+        self.diagnostics.as_deref()
+    }
+
     /// The places at fault.
     pub fn expressions(&self) -> &[String] {
         &self.expression

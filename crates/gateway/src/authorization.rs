@@ -98,7 +98,7 @@ impl Authorization {
             digest: sha256,
             identity_key: Some(identity_key),
             style_url: None,
-            launches_apps: false,
+            launches_apps: true,
         };
         let mut server = AuthorizationServer::new(settings, Apps::default())
             .map_err(|error| AuthorizationError::Keys(error.to_string()))?;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use sealwort_net::config::{AuditConfig, ByteCount, CaConfig, Interval, LimitsConfig, ListenConfig, LogConfig};
+use sealwort_net::config::{
+    AuditConfig, ByteCount, CaConfig, HealthConfig, Interval, LimitsConfig, ListenConfig, LogConfig, TelemetryConfig,
+};
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,9 @@ pub struct Config {
     pub fhir: FhirConfig,
     /// The broker that this gateway connects to.
     pub broker: BrokerConfig,
+    /// What load balancers and monitors ask.
+    #[serde(default)]
+    pub health: HealthConfig,
     /// The certificate authority.
     pub ca: CaConfig,
     /// The audit log.
@@ -47,6 +52,9 @@ pub struct Config {
     pub patients: PatientsConfig,
     /// How long the FHIR face waits and how much it takes.
     pub limits: LimitsConfig,
+    /// Where traces go.
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
     /// What is logged.
     pub log: LogConfig,
 }
@@ -308,6 +316,7 @@ impl Default for Config {
             folder: PathBuf::from("/var/lib/sealwort/gateway"),
             fhir: FhirConfig::default(),
             broker: BrokerConfig::default(),
+            health: HealthConfig::default(),
             ca: CaConfig::default(),
             audit: GatewayAuditConfig::default(),
             open: OpenConfig::default(),
@@ -320,6 +329,7 @@ impl Default for Config {
             sign_in: SignInConfig::default(),
             patients: PatientsConfig::default(),
             limits: LimitsConfig::from(&Limits::default()),
+            telemetry: TelemetryConfig::default(),
             log: LogConfig::default(),
         }
     }

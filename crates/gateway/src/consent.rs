@@ -84,6 +84,21 @@ pub struct ConsentShown {
     pub provisions: Vec<ProvisionShown>,
 }
 
+/// What proves a patient's consent as it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct ConsentReceipt {
+    /// Version of the directive.
+    pub(crate) version: u64,
+    /// Epoch of the keys.
+    pub(crate) epoch: u64,
+    /// When it was signed, Unix time.
+    pub(crate) signed: u64,
+    /// Its hash, which the next one names.
+    pub(crate) digest: [u8; 32],
+    /// Whether broker and archive have it.
+    pub(crate) delivered: bool,
+}
+
 /// When a grant of now begins: a little earlier, because other parties' clocks may be behind this one.
 pub(crate) fn begins(now: u64) -> u64 {
     now.saturating_sub(CLOCK_SKEW_SECONDS_MAX.into())
@@ -146,6 +161,20 @@ impl Gateway {
         let patient = self.patient_named(patient, TREATMENT).await?;
         let (directive, _) = self.directive_of(patient).await?;
         Ok(self.shown(patient, &directive, true))
+    }
+
+    /// What proves a patient's consent as it stands.
+    pub(crate) async fn consent_receipt(&self, patient: &str) -> Result<ConsentReceipt, GatewayError> {
+        let patient = self.patient_named(patient, TREATMENT).await?;
+        let waiting = self.outbox.newest_directive(&consent_line(patient)).await?;
+        let (directive, _) = self.directive_of(patient).await?;
+        Ok(ConsentReceipt {
+            version: directive.version(),
+            epoch: directive.epoch(),
+            signed: directive.issued_at(),
+            digest: directive_digest(&directive),
+            delivered: waiting.is_none(),
+        })
     }
 
     /// A patient's directive, and what is known of the patient where this hospital is the consent authority.

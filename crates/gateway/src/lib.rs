@@ -53,8 +53,12 @@ use sealwort_net::client::{Endpoints, HopClient, HopError};
 use sealwort_net::clock::Clock;
 use sealwort_net::health::{self, Readiness};
 use sealwort_net::member::{Member, MemberError};
+use sealwort_net::metrics::Level;
+use sealwort_net::metrics::labels::Peer as SessionPeer;
+use sealwort_net::observe::Observation;
 use sealwort_net::server::{Limits, Server};
 use sealwort_net::steps::Steps;
+use sealwort_net::telemetry::TelemetryError;
 use sealwort_net::tls::{ExpectedPeer, ServerTls, TlsConfigError, client_config, public_server_config};
 use sealwort_net::transport::Listener;
 use sealwort_net::{Shutdown, SystemClock};
@@ -129,6 +133,9 @@ pub enum StartError {
     /// Its MQTT client.
     #[error(transparent)]
     Mqtt(#[from] MqttError),
+    /// Where traces go.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// Where HL7 v2 comes in.
     #[error("mllp.address is {0}, and it must be an address on loopback, or empty; put a TLS proxy before it")]
     MllpAddress(String),
@@ -245,6 +252,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where HL7 v2 messages are taken, if they are.
     pub mllp: Option<SocketAddr>,
+    /// Where probes and metrics are answered over plain HTTP, if they are.
+    pub health: Option<SocketAddr>,
     /// Its place in the exchange.
     pub member: Arc<Member>,
     store: SqliteStore,
@@ -295,6 +304,8 @@ pub struct Serving {
     pub address: SocketAddr,
     /// Where HL7 v2 messages are taken, if they are.
     pub mllp: Option<SocketAddr>,
+    /// Where probes and metrics are answered over plain HTTP, if they are.
+    pub health: Option<SocketAddr>,
     gateway: Weak<Gateway>,
     task: JoinHandle<()>,
 }
@@ -322,7 +333,8 @@ pub fn start(
         let audit = SqliteAudit::open(&folder, config.audit.folder_in(&config.folder)).await?;
         let log = Arc::new(audit.clone());
         let serving = serve(config, Arc::clone(&member), Arc::new(store.clone()), log, steps, shutdown).await?;
-        Ok(Running { address: serving.address, mllp: serving.mllp, member, store, audit, serving, folder })
+        let (address, mllp, health) = (serving.address, serving.mllp, serving.health);
+        Ok(Running { address, mllp, health, member, store, audit, serving, folder })
     })
 }
 
@@ -353,8 +365,17 @@ pub fn serve(
             .ok_or_else(|| StartError::MllpOffset(config.mllp.offset.clone()))?;
         let mllp_address = mllp.as_ref().map(Listener::local_addr).transpose().map_err(listen)?;
         let mqtt = feeds::mqtt::options(&config.mqtt)?;
-        let mut upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
         let readiness = Readiness::new();
+        let shutdown = readiness.drained(&config.health, shutdown);
+        let observation = Observation::open(member.identity(), &config.telemetry, &config.folder)?;
+        observation.reads_member(&member);
+        let unheard = |(address, source)| StartError::Listen { address, source };
+        let health = health::listen(&config.health, readiness.clone(), observation.clone(), shutdown.clone())
+            .await
+            .map_err(unheard)?;
+        let health_address = health.as_ref().map(|listening| listening.address);
+        let mut upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
+        upkeep.extend(health.map(|listening| listening.task));
         let journal = Journal::open(Opening {
             store: audit,
             place: config.audit.folder_in(&config.folder).to_owned(),
@@ -399,7 +420,7 @@ pub fn serve(
         let gateway = Arc::new_cyclic(|me| Gateway {
             me: Weak::clone(me),
             journal,
-            sessions: Sessions::new(Arc::clone(&member), client, endpoints, archive, steps),
+            sessions: Sessions::new(Arc::clone(&member), client, endpoints, archive, steps.observed_by(&observation)),
             directory,
             roster,
             outbox: Outbox::new(store, Arc::clone(&member), keys.roster.clone()),
@@ -431,22 +452,28 @@ pub fn serve(
             member: Arc::clone(&member),
         });
         let itself = Arc::downgrade(&gateway);
+        reads_levels(&observation, &itself);
         gateway.catch_up().await?;
-        let looking = tokio::spawn(emergency::look_forever(Arc::clone(&gateway), shutdown.clone()));
-        let delivering = tokio::spawn(subscriptions::deliver_forever(Arc::clone(&gateway), shutdown.clone()));
-        let pushing = tokio::spawn(web_push::push_forever(Arc::clone(&gateway), shutdown.clone()));
-        let flushing = tokio::spawn(outbox::flush_forever(Arc::clone(&gateway), shutdown.clone()));
-        let closing = tokio::spawn(open::close_forever(Arc::clone(&gateway), shutdown.clone()));
+        let looking = tokio::spawn(gateway.observed(emergency::look_forever(Arc::clone(&gateway), shutdown.clone())));
+        let delivering =
+            tokio::spawn(gateway.observed(subscriptions::deliver_forever(Arc::clone(&gateway), shutdown.clone())));
+        let pushing = tokio::spawn(gateway.observed(web_push::push_forever(Arc::clone(&gateway), shutdown.clone())));
+        let flushing = tokio::spawn(gateway.observed(outbox::flush_forever(Arc::clone(&gateway), shutdown.clone())));
+        let closing = tokio::spawn(gateway.observed(open::close_forever(Arc::clone(&gateway), shutdown.clone())));
         let mut feeding = Vec::new();
         if let Some(listener) = mllp {
             let serving = feeds::mllp::serve(Arc::clone(&gateway), listener, config.mllp.clone(), shutdown.clone());
-            feeding.push(tokio::spawn(serving));
+            feeding.push(tokio::spawn(gateway.observed(serving)));
         }
         if let Some(options) = mqtt {
-            feeding.push(tokio::spawn(feeds::mqtt::listen(Arc::clone(&gateway), options, shutdown.clone())));
+            let listening = feeds::mqtt::listen(Arc::clone(&gateway), options, shutdown.clone());
+            feeding.push(tokio::spawn(gateway.observed(listening)));
         }
         let doors = face::router(gateway).merge(health::router(readiness));
-        let mut server = Server::new(doors).limits(Limits::from(&config.limits)).refusals(face::server_refusal);
+        let mut server = Server::new(doors)
+            .limits(Limits::from(&config.limits))
+            .refusals(face::server_refusal)
+            .observed_by(&observation);
         if let Some(tls) = tls {
             server = server.tls(tls);
         }
@@ -465,8 +492,9 @@ pub fn serve(
                 let _ = task.await;
             }
             log.close().await;
+            observation.close().await;
         });
-        Ok(Serving { address, mllp: mllp_address, gateway: itself, task })
+        Ok(Serving { address, mllp: mllp_address, health: health_address, gateway: itself, task })
     })
 }
 
@@ -524,14 +552,46 @@ fn public_tls(config: &FhirConfig) -> Result<Option<ServerTls>, StartError> {
     Ok(Some(public_server_config(certificates, &key)?))
 }
 
+/// Has the observation read what the gateway holds.
+fn reads_levels(observation: &Observation, gateway: &Weak<Gateway>) {
+    let gateway = Weak::clone(gateway);
+    observation.reads(move || {
+        let gateway = gateway.upgrade();
+        Box::pin(async move {
+            let Some(gateway) = gateway else { return Vec::new() };
+            let sessions = u64::from(gateway.sessions.live_now().is_some());
+            let mut levels = vec![
+                Level::Sessions(SessionPeer::Broker, sessions),
+                Level::Sessions(SessionPeer::Archive, sessions),
+                Level::OpenPatients(gateway.patients.totals().0 as u64),
+            ];
+            if let Ok((waiting, refused)) = gateway.outbox.totals().await {
+                levels.extend([Level::Outbox(waiting), Level::OutboxRefused(refused.len() as u64)]);
+            }
+            levels
+        })
+    });
+}
+
 impl Gateway {
+    /// Runs work that belongs to no request as work of this gateway, in whose metrics it is counted.
+    pub(crate) fn observed<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        let observation = self.sessions.steps().observation().cloned();
+        async move {
+            match observation {
+                Some(observation) => observation.scope(work).await,
+                None => work.await,
+            }
+        }
+    }
+
     /// The live session with its notices heard, or a new one.
     pub(crate) async fn session(&self) -> Result<Arc<Session>, GatewayError> {
         let session = self.sessions.session().await?;
         if let Some(me) = self.me.upgrade()
             && !session.notices_started.swap(true, Ordering::AcqRel)
         {
-            tokio::spawn(notices::listen(me, Arc::clone(&session)));
+            tokio::spawn(self.observed(notices::listen(me, Arc::clone(&session))));
         }
         Ok(session)
     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use sealwort_net::metrics::labels::Notice as Heard;
+use sealwort_net::observe;
 use sealwort_proto::codec::from_bytes;
 use sealwort_proto::frame::FrameDecoder;
 use sealwort_proto::message::{HANDSHAKE_BYTES_MAX, NOTICE_EVERY_SECONDS, Notice};
@@ -50,6 +52,7 @@ async fn hear(gateway: &Gateway, session: &Arc<Session>) -> u64 {
                 return heard;
             };
             session.party.operations.count_notice();
+            observe::notice(Heard::Heard);
             match from_bytes(&opened.content, HANDSHAKE_BYTES_MAX) {
                 Ok(Notice::Alive) => {}
                 Ok(Notice::ConsentChanged(patient)) => {

@@ -10,6 +10,7 @@ use minicbor::{Decode, Encode};
 use sealwort_audit::{Detail, EventKind};
 use sealwort_fhir::IssueCode;
 use sealwort_net::member::Member;
+use sealwort_net::traces::Name;
 use sealwort_net::{Backoff, Shutdown};
 use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
 use sealwort_proto::crypto::{Secret, mac};
@@ -284,7 +285,7 @@ impl Gateway {
                 if held_back.contains(&item.patient) {
                     continue;
                 }
-                match self.send(item.id, &item.sealed).await {
+                match self.send_observed(item.id, &item.sealed).await {
                     Ok(()) => {
                         self.outbox.done(item.id).await?;
                         sent += 1;
@@ -364,6 +365,15 @@ impl Gateway {
                 self.keep_refused(Source::Transaction, waiting.bundle.as_ref(), error.to_string()).await
             }
             _ => Ok(false),
+        }
+    }
+
+    /// Each is a trace of its own: whoever wrote it was answered long ago.
+    async fn send_observed(&self, id: DepositId, sealed: &[u8]) -> Result<(), GatewayError> {
+        let sent = Box::pin(self.send(id, sealed));
+        match self.sessions.steps().observation() {
+            Some(observation) => observation.within(Name::Outbox, GatewayError::code, sent).await,
+            None => sent.await,
         }
     }
 

@@ -2,13 +2,14 @@
 //! kept as this hospital saw it last, sealed in the roster, and in memory while the gateway runs. Whom the hospital may
 //! not read any more it forgets.
 
-use std::collections::{HashMap, HashSet};
+use sealwort_net::observe;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use sealwort_fhir::search::{Corpus, Document, Ordinal, Query, Visible};
-use sealwort_fhir::{Branch, IssueCode, Resource, ResourceId, ResourceType};
+use sealwort_fhir::{Branch, IssueCode, Resource, ResourceId, ResourceType, patient_identifiers};
 use sealwort_pki::UnixTime;
 use sealwort_proto::Pseudonym;
 use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
@@ -26,6 +27,8 @@ use crate::view::{PatientView, millis, ordinal};
 pub(crate) const TREATMENT: &str = "TREAT";
 /// Most records that one search opens to see whether their Patients may be shown.
 const OPENED_MAX: usize = 100;
+/// Most kinds of identifiers that are offered for choice.
+const SYSTEMS_MAX: usize = 20;
 /// Largest row, in bytes.
 const PERSON_BYTES_MAX: usize = sealwort_fhir::RESOURCE_BYTES_MAX + 1024;
 
@@ -57,6 +60,8 @@ struct Known {
     corpus: Corpus,
     rows: Arc<Vec<Option<Row>>>,
     places: HashMap<(Pseudonym, ResourceId), usize>,
+    /// Systems of identifiers, as they were learnt.
+    systems: BTreeSet<String>,
 }
 
 #[derive(Clone)]
@@ -102,6 +107,11 @@ impl People {
         }
         known.corpus.put(at, Arc::new(document));
         known.places.insert(name, place);
+        for system in patient_identifiers(&resource).into_iter().filter_map(|identifier| identifier.system) {
+            if known.systems.len() < SYSTEMS_MAX {
+                known.systems.insert(system);
+            }
+        }
         true
     }
 
@@ -137,6 +147,12 @@ impl People {
         if let Some(at) = ordinal(place) {
             known.corpus.remove(at);
         }
+    }
+
+    /// The systems of their identifiers, for people to choose from: the kinds of numbers, and nobody's number.
+    pub(crate) fn identifier_systems(&self) -> Vec<String> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.systems.iter().cloned().collect()
     }
 
     /// Ids and names, for people to choose from.
@@ -280,11 +296,11 @@ impl Gateway {
     pub(crate) fn learn(&self, view: &Arc<PatientView>) {
         let Some(gateway) = self.me.upgrade() else { return };
         let view = Arc::clone(view);
-        tokio::spawn(async move {
+        tokio::spawn(observe::follow(async move {
             if let Err(error) = gateway.note(&view).await {
                 tracing::warn!(%error, "what a reading showed could not be noted in the roster");
             }
-        });
+        }));
     }
 
     pub(crate) async fn note(&self, view: &PatientView) -> Result<(), GatewayError> {

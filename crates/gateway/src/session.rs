@@ -12,6 +12,7 @@ use sealwort_net::exchange::{
 };
 use sealwort_net::member::Member;
 use sealwort_net::steps::{StepReport, Steps};
+use sealwort_net::traces::Name;
 use sealwort_pki::{Identity, UnixTime};
 use sealwort_proto::codec::{from_bytes, to_bytes};
 use sealwort_proto::error::{Fault, ProtocolError, Step};
@@ -83,7 +84,7 @@ impl Sessions {
         if let Some(live) = current.as_ref().filter(|s| s.is_live(now)) {
             return Ok(Arc::clone(live));
         }
-        let session = Arc::new(self.establish().await?);
+        let session = Arc::new(Box::pin(self.establish()).await?);
         *current = Some(Arc::clone(&session));
         Ok(session)
     }
@@ -92,6 +93,12 @@ impl Sessions {
     pub(crate) async fn live(&self) -> Option<Arc<Session>> {
         let now = self.now();
         self.current.lock().await.as_ref().filter(|s| s.is_live(now)).map(Arc::clone)
+    }
+
+    /// The same without waiting, as it is for whoever only wants to know: a session that is being begun is none.
+    pub(crate) fn live_now(&self) -> Option<Arc<Session>> {
+        let now = self.now();
+        self.current.try_lock().ok()?.as_ref().filter(|s| s.is_live(now)).map(Arc::clone)
     }
 
     /// Drops a session that turned out to be lost.
@@ -105,7 +112,10 @@ impl Sessions {
 
     /// The nine steps. A node that cannot take them is left for the next one.
     async fn establish(&self) -> Result<Session, GatewayError> {
-        let outcome = self.nine_steps().await;
+        let outcome = match self.steps.observation() {
+            Some(observation) => observation.within(Name::Session, GatewayError::code, self.nine_steps()).await,
+            None => self.nine_steps().await,
+        };
         if let Some(refusal) = outcome.as_ref().err().and_then(GatewayError::refusal) {
             self.broker.pass_over(&refusal.code);
         }

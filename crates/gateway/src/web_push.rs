@@ -12,6 +12,7 @@ use http::{Request, StatusCode, header};
 use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_fhir::{IssueCode, ResourceType};
 use sealwort_net::Shutdown;
+use sealwort_net::observe;
 use sealwort_proto::Pseudonym;
 use sealwort_proto::crypto::random;
 use sealwort_proto::web_push::Receiver;
@@ -440,14 +441,14 @@ pub(crate) async fn push_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
         };
         for message in due {
             let gateway = Arc::clone(&gateway);
-            tokio::spawn(async move {
+            tokio::spawn(observe::follow(async move {
                 let _one_of_few = gateway.subscriptions.one_of_few().await;
                 let id = message.id.clone();
                 if let Err(error) = gateway.send_message(message).await {
                     tracing::error!(%error, "a message to a browser could not be kept; it is tried again");
                 }
                 lock(&gateway.web_push.busy).remove(&id);
-            });
+            }));
         }
     }
 }

@@ -133,6 +133,11 @@ impl Emergencies {
         }
     }
 
+    /// The hospital's own rule, for pages that say it before anybody asks.
+    pub(crate) fn rule(&self) -> &EmergencyConfig {
+        &self.config
+    }
+
     /// The broker says that there is something to ask for.
     pub(crate) fn told_to_ask(&self) {
         self.to_ask.notify_one();
@@ -151,8 +156,8 @@ impl Emergencies {
 
 /// Looks for ends, writes reports and tells, until `shutdown`. What a crash left undone is done at the first look.
 pub(crate) async fn look_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
-    let telling = tokio::spawn(tell::tell_forever(Arc::clone(&gateway), shutdown.clone()));
-    let asking = tokio::spawn(elsewhere::ask_forever(Arc::clone(&gateway), shutdown.clone()));
+    let telling = tokio::spawn(gateway.observed(tell::tell_forever(Arc::clone(&gateway), shutdown.clone())));
+    let asking = tokio::spawn(gateway.observed(elsewhere::ask_forever(Arc::clone(&gateway), shutdown.clone())));
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}

@@ -50,7 +50,8 @@ pub(crate) fn check(config: &EmergencyConfig) -> Result<(), &'static str> {
 }
 
 impl Emergencies {
-    fn sentence(&self, patient: &str) -> String {
+    /// What the user types, for this patient.
+    pub(crate) fn sentence(&self, patient: &str) -> String {
         let value = patient.rsplit_once('|').map_or(patient, |(_, value)| value);
         self.config.sentence.replace(PATIENT_IN_SENTENCE, value)
     }

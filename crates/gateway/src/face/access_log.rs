@@ -45,18 +45,8 @@ pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
     };
     let holding = named(gateway, &ask.asking, ask.place.id()?).await?;
     let all = logs_of(gateway, &ask.asking, holding).await?;
-    let first = all.first().map(|log| log.logs.as_slice()).unwrap_or_default();
-    let origins: Vec<&str> = first.iter().map(|log| log.origin.as_str()).collect();
-    let &[own, broker, archive] = origins.as_slice() else {
-        return Err(GatewayError::Kept("not three logs were asked"));
-    };
-    let mut rows = Vec::new();
-    for log in &all {
-        let told: Vec<Party> = log.logs.iter().filter(|log| log.standing.is_ok()).map(|log| log.party).collect();
-        let entries = log.logs.iter().flat_map(|log| &log.entries);
-        rows.extend(join(entries, own, &told, gateway.sessions.now().as_secs() * 1000));
-    }
-    newest_first(&mut rows);
+    let [own, broker, archive] = origins(&all)?;
+    let mut rows = rows_of(gateway, &all)?;
     rows.retain(|row| spans.iter().all(|span| span.holds(row.lead.event.time)));
     let total = rows.len() as u64;
     let skip = match ask.parameter(PARAMETER)? {
@@ -101,6 +91,35 @@ pub(super) async fn access_log(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
     });
     let links = PageLinks { this: link(None), next };
     Ok(Reply::resource(StatusCode::OK, searchset(&entries, &links, Some(total))))
+}
+
+/// Identities of this gateway, the broker and the archive.
+fn origins(all: &[AccessLog]) -> Result<[&str; 3], GatewayError> {
+    let first = all.first().map(|log| log.logs.as_slice()).unwrap_or_default();
+    let origins: Vec<&str> = first.iter().map(|log| log.origin.as_str()).collect();
+    origins.try_into().map_err(|_| GatewayError::Kept("not three logs were asked"))
+}
+
+/// Everything that all logs hold about all identities of a patient, joined, the newest first.
+pub(super) fn rows_of<'l>(gateway: &Gateway, all: &'l [AccessLog]) -> Result<Vec<Row<'l>>, GatewayError> {
+    let [own, ..] = origins(all)?;
+    let mut rows = Vec::new();
+    for log in all {
+        let told: Vec<Party> = log.logs.iter().filter(|log| log.standing.is_ok()).map(|log| log.party).collect();
+        let entries = log.logs.iter().flat_map(|log| &log.entries);
+        rows.extend(join(entries, own, &told, gateway.sessions.now().as_secs() * 1000));
+    }
+    newest_first(&mut rows);
+    Ok(rows)
+}
+
+/// What is known of all identities of a patient, for who may see that.
+pub(super) async fn known_of(
+    gateway: &Gateway,
+    asking: &Asking,
+    id: &ResourceId,
+) -> Result<Vec<AccessLog>, GatewayError> {
+    logs_of(gateway, asking, named(gateway, asking, id).await?).await
 }
 
 /// `GET Patient/[id]/$access-log-proof`: all entries about this one identity with what proves them, for

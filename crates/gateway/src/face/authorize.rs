@@ -15,12 +15,13 @@ use maud::{DOCTYPE, Markup, html};
 use sealwort_audit::{Detail, EventKind};
 use sealwort_fhir::ResourceType;
 use sealwort_proto::crypto::random;
+pub(super) use sealwort_sign_in::cookies::find as cookie;
 use sealwort_smart::{
     Consent, ErrorCode, OAuthError, PatientChoice, PendingAuthorization, Reader, Refusal, ScopeRequest, ScopeSet, User,
     claimed_client, describe,
 };
 
-use super::{STYLESHEET, Shared, sign_in};
+use super::{STYLESHEET, Shared, clinician, sign_in};
 use crate::Gateway;
 use crate::authorization::{AUTH, seconds, source};
 use crate::error::GatewayError;
@@ -68,10 +69,13 @@ async fn ask_user(gateway: &Arc<Gateway>, parts: &Parts, request: &str) -> Respo
         if gateway.sign_in.is_offered() {
             return sign_in::depart(gateway, parts, Next::App(request.to_owned()), None).await;
         }
-        return page(StatusCode::OK, &sign_in_page(request, None), None);
+        return page(StatusCode::OK, &sign_in_page(request, None, None), None);
     };
     let now = seconds(gateway.sessions.now());
     match gateway.authorization.ask(|server| server.authorize(request.as_bytes(), &user.name, now)) {
+        Ok(pending) if private.is_none() && clinician::is_view(gateway, &pending, request) => {
+            approve_context(gateway, &pending, user).await
+        }
         Ok(pending) => {
             let redirect = redirect_origin(request);
             let patients = match (&pending.patient, &private) {
@@ -90,6 +94,20 @@ async fn ask_user(gateway: &Arc<Gateway>, parts: &Parts, request: &str) -> Respo
     }
 }
 
+/// The gateway's own view of a record, opened from the record system: it asks for nothing but the context of the launch, so
+/// there is nothing that its user could refuse.
+async fn approve_context(gateway: &Gateway, pending: &PendingAuthorization, user: User) -> Response {
+    let now = seconds(gateway.sessions.now());
+    let consent = Consent { scopes: pending.scopes.clone(), patient: None, purpose: None };
+    let ticket = pending.ticket.expose();
+    let approved =
+        gateway.authorization.change(|server| server.approve(ticket, &user, consent, &mut random, now)).await;
+    match approved {
+        Ok(location) => see_other(&location),
+        Err(error) => told(StatusCode::BAD_REQUEST, error.description()),
+    }
+}
+
 /// `POST /auth/sign-in`: a token of this gateway opens the page.
 async fn sign_in_with_token(State(gateway): Shared, parts: Parts, body: Bytes) -> Response {
     let form = pairs(&body);
@@ -99,18 +117,17 @@ async fn sign_in_with_token(State(gateway): Shared, parts: Parts, body: Bytes) -
     let (Some(token), Some(request)) = (only(&form, "token"), only(&form, "request")) else {
         return told(StatusCode::BAD_REQUEST, "the form is not complete");
     };
+    let onward = only(&form, "page").filter(|path| clinician::is_page(path));
     if user_of(&gateway, token.trim()).is_none() {
         let reason = "not a user's token of this gateway";
         if let Some(wait) = gateway.tried_badly("sign-in", None, source(&parts), reason).await {
             return oauth_wait(&wait);
         }
         let wrong = "This token is not one of this gateway's, or its time is over.";
-        return page(StatusCode::UNAUTHORIZED, &sign_in_page(request, Some(wrong)), None);
+        return page(StatusCode::UNAUTHORIZED, &sign_in_page(request, onward, Some(wrong)), None);
     }
-    let mut response = see_other(&format!("{AUTH}/authorize?{request}"));
-    let secure = if gateway.base.starts_with("https:") { "; Secure" } else { "" };
-    let cookie = format!("{SESSION_COOKIE}={}; Path={AUTH}; HttpOnly; SameSite=Strict{secure}", token.trim());
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+    let mut response = onward.map_or_else(|| see_other(&format!("{AUTH}/authorize?{request}")), see_other);
+    if let Some(cookie) = token_cookie_set(&gateway, token.trim()) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response
@@ -191,7 +208,7 @@ async fn chosen_patient(
 }
 
 /// `POST /auth/token`
-async fn token(State(gateway): Shared, parts: Parts, body: Bytes) -> Response {
+pub(super) async fn token(State(gateway): Shared, parts: Parts, body: Bytes) -> Response {
     if let Err(error) = gateway.journal.check() {
         return super::failed(&error.into());
     }
@@ -292,19 +309,32 @@ fn signed_in(gateway: &Gateway, headers: &HeaderMap) -> Option<Visitor> {
         return None;
     }
     // The cookie with a token is `Strict`: no other site can send a form with it.
-    let user = user_of(gateway, cookie(headers, SESSION_COOKIE)?)?;
-    Some(Visitor { user, form: String::new(), private: None })
+    let token = cookie(headers, &token_cookie(gateway))?;
+    let user = user_of(gateway, token)?;
+    Some(Visitor { user, form: token_form(token), private: None })
 }
 
-/// A cookie of a request.
-pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut named = cookies.flat_map(|value| value.split(';')).filter_map(|one| one.trim().split_once('='));
-    named.find(|(found, _)| *found == name).map(|(_, value)| value)
+/// The name of the cookie with a token. With TLS the browser takes it from this very host alone.
+pub(super) fn token_cookie(gateway: &Gateway) -> String {
+    let prefix = if gateway.base.starts_with("https:") { "__Host-" } else { "" };
+    format!("{prefix}{SESSION_COOKIE}")
+}
+
+/// Sets that cookie, or takes it away where there is no token.
+pub(super) fn token_cookie_set(gateway: &Gateway, token: &str) -> Option<HeaderValue> {
+    let secure = if gateway.base.starts_with("https:") { "; Secure" } else { "" };
+    let gone = if token.is_empty() { "; Max-Age=0" } else { "" };
+    let name = token_cookie(gateway);
+    HeaderValue::from_str(&format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict{secure}{gone}")).ok()
+}
+
+/// What stands in every form of who signed in with a token: another site cannot know it.
+pub(super) fn token_form(token: &str) -> String {
+    hex::encode(sealwort_proto::crypto::sha256(format!("sealwort form v1 {token}").as_bytes()))
 }
 
 /// The user of a token that stands for all of a user's rights; an app's token signs nobody in.
-fn user_of(gateway: &Gateway, token: &str) -> Option<User> {
+pub(super) fn user_of(gateway: &Gateway, token: &str) -> Option<User> {
     let now = seconds(gateway.sessions.now());
     let token = gateway.authorization.ask(|server| server.check_access_token(token, now)).ok()?;
     let whole: ScopeSet = crate::user::WHOLE_USER.parse().ok()?;
@@ -378,13 +408,15 @@ pub(super) fn frame(title: &str, content: &Markup) -> Markup {
     }
 }
 
-fn sign_in_page(request: &str, wrong: Option<&str>) -> Markup {
+/// `request` is the app's, `onward` a page of this gateway where the user was going.
+pub(super) fn sign_in_page(request: &str, onward: Option<&str>, wrong: Option<&str>) -> Markup {
     frame(
         "Sign in",
         &html! {
             @if let Some(wrong) = wrong { p role="alert" { (wrong) } }
             form method="post" action={(AUTH) "/sign-in"} {
                 input type="hidden" name="request" value=(request);
+                @if let Some(onward) = onward { input type="hidden" name="page" value=(onward); }
                 p {
                     label for="token" { "Your token of this gateway" }
                     input id="token" name="token" type="password" required autocomplete="current-password" aria-describedby="how";

@@ -38,26 +38,39 @@ async fn list(State(gateway): Shared, about: LetInAbout, Query(of): Query<OfPati
 
 /// `POST /delegates`
 async fn add(State(gateway): Shared, about: LetInAbout, Json(request): Json<DelegationRequest>) -> Response {
-    let added = async {
-        about.patient_of_theirs(&gateway, &request.patient).await?;
-        gateway.add_delegate(&request, &about.0).await
-    };
-    let outcome = keep(&gateway, &about.0, "add", added.await).await;
+    let outcome = added(&gateway, &about, &request).await;
     answer(outcome.map(|one| (StatusCode::CREATED, Json(gateway.delegation_shown(&one))).into_response()))
 }
 
 /// `DELETE /delegates/{id}`
 async fn remove(State(gateway): Shared, about: LetInAbout, Path(id): Path<String>) -> Response {
-    let removed = async {
+    answer(removed(&gateway, &about, &id).await.map(|_| StatusCode::NO_CONTENT.into_response()))
+}
+
+/// Adds a delegate, for whom it is theirs to add.
+pub(super) async fn added(
+    gateway: &Gateway,
+    about: &LetInAbout,
+    request: &DelegationRequest,
+) -> Result<Arc<Delegation>, GatewayError> {
+    let adding = async {
+        about.patient_of_theirs(gateway, &request.patient).await?;
+        gateway.add_delegate(request, &about.0).await
+    };
+    keep(gateway, &about.0, "add", adding.await).await
+}
+
+/// Removes a delegate, likewise.
+pub(super) async fn removed(gateway: &Gateway, about: &LetInAbout, id: &str) -> Result<Arc<Delegation>, GatewayError> {
+    let removing = async {
         // Delegates make and remove no delegates.
         let one = gateway
-            .any_delegation(&id)
+            .any_delegation(id)
             .filter(|one| about.looks_after(gateway.roster.surviving(one.patient)))
             .ok_or_else(unknown)?;
         gateway.remove_delegate(&one, &about.0).await.map(|()| one)
     };
-    let outcome = keep(&gateway, &about.0, "remove", removed.await).await;
-    answer(outcome.map(|_| StatusCode::NO_CONTENT.into_response()))
+    keep(gateway, &about.0, "remove", removing.await).await
 }
 
 /// Keeps the entry about a change.

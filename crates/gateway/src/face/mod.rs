@@ -6,6 +6,7 @@ mod authorize;
 mod body;
 mod bundle;
 mod capability;
+mod clinician;
 mod consent;
 pub(crate) mod cursor;
 mod delegates;
@@ -14,11 +15,13 @@ mod everything;
 mod export;
 mod feeds;
 mod labels;
+mod launch;
 mod local;
 mod merge;
 mod pace;
 mod passkeys;
 mod phr;
+mod portal;
 pub(crate) mod proxies;
 mod push;
 pub(crate) mod read;
@@ -45,7 +48,9 @@ use http::request::Parts;
 use http::{HeaderName, Method, StatusCode, header};
 use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_fhir::{Issue, IssueCode, Outcome, ResourceType, Severity};
+use sealwort_net::observe;
 use sealwort_net::server::{PeerAddress, Refusal};
+use sealwort_net::traces::{TRACE_ID, TRACEPARENT};
 use sealwort_pki::UnixTime;
 use sealwort_proto::Pseudonym;
 use tower_http::compression::CompressionLayer;
@@ -90,6 +95,10 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .merge(passkeys::routes())
         .merge(terminal::routes())
         .merge(push::routes())
+        .merge(portal::routes())
+        .merge(launch::routes())
+        .merge(clinician::routes())
+        .merge(sealwort_pages::assets::routes())
         .fallback(unknown_route)
         .layer(CompressionLayer::new().gzip(true))
         .layer(cross_origin())
@@ -106,12 +115,13 @@ fn cross_origin() -> CorsLayer {
         header::LAST_MODIFIED,
         header::CONTENT_LOCATION,
         HeaderName::from_static("x-sealwort-withheld"),
+        HeaderName::from_static(TRACE_ID),
     ];
     CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(ALLOWED_HEADERS).expose_headers(exposed)
 }
 
 /// Headers that apps in browsers may send.
-const ALLOWED_HEADERS: [HeaderName; 10] = [
+const ALLOWED_HEADERS: [HeaderName; 11] = [
     header::AUTHORIZATION,
     header::ACCEPT,
     header::CONTENT_TYPE,
@@ -122,6 +132,7 @@ const ALLOWED_HEADERS: [HeaderName; 10] = [
     HeaderName::from_static("prefer"),
     HeaderName::from_static("purpose-of-use"),
     HeaderName::from_static("x-request-id"),
+    HeaderName::from_static(TRACEPARENT),
 ];
 
 /// Every request below the base.
@@ -458,6 +469,7 @@ pub(crate) fn failed(error: &GatewayError) -> Response {
 }
 
 fn failed_as(error: &GatewayError, format: &Format, base: &str) -> Response {
+    observe::refused(error.code());
     if error.status() >= 500 {
         tracing::warn!(code = error.code(), "{error}");
     }

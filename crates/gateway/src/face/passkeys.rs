@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::authorize::{frame, only, page, pairs, see_other, told};
-use super::sign_in::{SESSION, cookie, posted, present, shown, with_cookie};
+use super::sign_in::{SESSION, cookie, home, posted, present, shown, with_cookie};
 use super::{LetIn, LetInAbout, Shared, failed};
 use crate::Gateway;
 use crate::authorization::{AUTH, source};
@@ -162,7 +162,7 @@ async fn ends(gateway: &Gateway, parts: &Parts, done: Result<zeroize::Zeroizing<
             if let Some(before) = present(gateway, &parts.headers) {
                 gateway.replace_session(&before.id);
             }
-            let response = Json(json!({"next": format!("{AUTH}/session")})).into_response();
+            let response = Json(json!({"next": home(gateway, &session)})).into_response();
             let response = with_cookie(gateway, response, CEREMONY, "");
             with_cookie(gateway, response, SESSION, &session)
         }

@@ -2,12 +2,14 @@
 //! Format IG, "Record Keeping"), a Bundle, or the International Patient Summary. It is written while it is sent, from the
 //! open record, and consent is asked again on the way. What does not end properly is no file: the connection breaks.
 
+use sealwort_net::observe;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures::Stream;
 use http::{StatusCode, header};
 use sealwort_fhir::phr::{Cover, Organization, Origin, attachments, provenance};
 use sealwort_fhir::response::instant;
@@ -70,7 +72,7 @@ pub(super) async fn export(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     let name = format!("attachment; filename=\"{}.{extension}\"", leaving.id);
     let withheld = leaving.seen.view.withheld;
     let (sender, receiver) = mpsc::channel(PIECES_WAITING);
-    tokio::spawn(async move {
+    tokio::spawn(observe::follow(async move {
         let outlet = Outlet { sender: sender.clone() };
         let outcome = match form {
             Form::Sphr => Box::pin(sphr::write(&leaving, outlet)).await,
@@ -80,19 +82,20 @@ pub(super) async fn export(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
             tracing::warn!(%error, "an export was broken off");
             let _ = sender.send(Err(io::Error::other(error.code().to_owned()))).await;
         }
-    });
-    let pieces = futures::stream::unfold(receiver, |mut receiver| async move {
-        let piece = receiver.recv().await?;
-        Some((piece, receiver))
-    });
+    }));
     Ok(Reply {
         status: StatusCode::OK,
         kind: Content::Stream(media),
-        stream: Some(Body::from_stream(pieces)),
+        stream: Some(Body::from_stream(pieces(receiver))),
         withheld,
         headers: vec![(header::CONTENT_DISPOSITION, name)],
         ..Reply::default()
     })
+}
+
+/// What is sent, piece by piece. Who compresses it asks once more after the end, and is told again that it is the end.
+fn pieces(mut receiver: mpsc::Receiver<io::Result<Bytes>>) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    futures::stream::poll_fn(move |context| receiver.poll_recv(context))
 }
 
 /// The request as if it named the patient in its path.
@@ -346,4 +349,24 @@ async fn bundle(leaving: &Leaving, outlet: Outlet) -> Result<(), GatewayError> {
 fn provenance_id(version: &Version) -> String {
     let hash = hex::encode(version.origin.entry.head.as_bytes());
     format!("entry-{}", hash.get(..32).unwrap_or(&hash))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_can_be_asked_for_twice() {
+        let (sender, receiver) = mpsc::channel(1);
+        sender.send(Ok(Bytes::from_static(b"a"))).await.unwrap();
+        drop(sender);
+        let mut pieces = std::pin::pin!(pieces(receiver));
+        assert_eq!(pieces.next().await.unwrap().unwrap(), "a");
+        for _ in 0..2 {
+            assert!(pieces.next().await.is_none());
+        }
+    }
 }

@@ -14,6 +14,7 @@ use maud::html;
 use sealwort_fhir::IssueCode;
 use sealwort_pki::UnixTime;
 use sealwort_proto::crypto::random;
+use sealwort_sign_in::cookies;
 use sealwort_smart::{AuthorizationServer, Role};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -82,14 +83,24 @@ async fn callback(State(gateway): Shared, RawQuery(query): RawQuery, parts: Part
                 gateway.replace_session(&before.id);
             }
             let response = match &arrival.next {
-                Next::Session => see_other(&format!("{AUTH}/session")),
+                Next::Session => see_other(&home(&gateway, &arrival.cookie)),
                 Next::Terminal(request) => see_other(&format!("{AUTH}/terminal?{request}")),
                 Next::App(request) => see_other(&format!("{AUTH}/authorize?{request}")),
+                Next::Page(path) => see_other(path),
             };
             let response = with_cookie(&gateway, response, DEPARTURE, "");
             with_cookie(&gateway, response, SESSION, &arrival.cookie)
         }
         Err(refusal) => shown(&gateway.sign_in_refused(refusal, source(&parts)).await),
+    }
+}
+
+/// The first page of whom this cookie signs in: patients and delegates have the portal.
+pub(super) fn home(gateway: &Gateway, cookie: &str) -> String {
+    let present = gateway.sign_in.sessions.of_cookie(cookie, gateway.sessions.now());
+    match present.map(|present| present.who) {
+        Some(Who::Private(_)) => super::portal::PORTAL.to_owned(),
+        _ => format!("{AUTH}/session"),
     }
 }
 
@@ -243,18 +254,11 @@ pub(super) fn posted(gateway: &Gateway, headers: &HeaderMap, body: &[u8]) -> Opt
 
 /// Whether a form is one of this session's pages.
 pub(super) fn is_own_form(present: &Present, form: &[(String, String)]) -> bool {
-    let known = sealwort_proto::crypto::sha256(present.form.as_bytes());
-    let shown = sealwort_proto::crypto::sha256(only(form, "form").unwrap_or_default().as_bytes());
-    sealwort_proto::crypto::mac_matches(&known, &shown)
+    sealwort_sign_in::is_same(&present.form, only(form, "form").unwrap_or_default())
 }
 
 fn not_from_here() -> Response {
     told(StatusCode::FORBIDDEN, "The session is over, or the form is not of its pages. Sign in again.")
-}
-
-/// Names of cookies. With TLS the browser is told to take them from this very host alone.
-fn cookie_name(gateway: &Gateway, name: &str) -> String {
-    format!("{}sealwort-{name}", if is_secure(gateway) { "__Host-" } else { "" })
 }
 
 fn is_secure(gateway: &Gateway) -> bool {
@@ -262,18 +266,12 @@ fn is_secure(gateway: &Gateway) -> bool {
 }
 
 pub(super) fn cookie(gateway: &Gateway, headers: &HeaderMap, name: &str) -> Option<String> {
-    super::authorize::cookie(headers, &cookie_name(gateway, name)).map(str::to_owned)
+    cookies::value(headers, name, is_secure(gateway)).map(str::to_owned)
 }
 
-/// Sets a cookie, or takes it away where its value is empty. `Lax`, since the user comes back from the provider.
+/// Sets a cookie, or takes it away where its value is empty.
 pub(super) fn with_cookie(gateway: &Gateway, mut response: Response, name: &str, value: &str) -> Response {
-    let (secure, gone) =
-        (if is_secure(gateway) { "; Secure" } else { "" }, if value.is_empty() { "; Max-Age=0" } else { "" });
-    let name = cookie_name(gateway, name);
-    let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{gone}");
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
+    cookies::set(response.headers_mut(), name, value, is_secure(gateway));
     response
 }
 

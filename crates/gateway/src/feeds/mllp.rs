@@ -9,6 +9,7 @@ use sealwort_audit::{Detail, EventKind};
 use sealwort_hl7v2::mllp::{Decoder, Event, encode};
 use sealwort_hl7v2::{ControlId, Identities, Message, Outcome, Refused, Settings, acknowledge, batch, map};
 use sealwort_net::Shutdown;
+use sealwort_net::observe;
 use sealwort_net::transport::{Listener, Socket};
 use sealwort_proto::crypto::random;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -54,11 +55,11 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, listener: Listener, config: Mll
         };
         let (gateway, shutdown, idle) = (Arc::clone(&gateway), shutdown.clone(), config.idle_timeout.0);
         let limit = usize::try_from(config.message_bytes_max.0).unwrap_or(usize::MAX);
-        tokio::spawn(async move {
+        tokio::spawn(observe::follow(async move {
             let connection = Connection { gateway, paused: 0, decoder: Decoder::with_limit(limit), from };
             Box::pin(connection.run(socket, idle, shutdown)).await;
             drop(place);
-        });
+        }));
     }
     // Connections end by themselves: each answers the message in its hands and goes.
     let _ = tokio::time::timeout(

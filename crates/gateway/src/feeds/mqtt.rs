@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rumqttc::{AckMode, AsyncClient, Broker, Event, MqttOptions, Packet, Publish, QoS, TlsConfiguration, Transport};
 use sealwort_devices::{TOPIC_FILTER, device_of_topic};
+use sealwort_net::observe;
 use sealwort_net::{Backoff, Shutdown};
 use tokio::sync::Semaphore;
 
@@ -108,10 +109,10 @@ pub(crate) async fn listen(gateway: Arc<Gateway>, options: MqttOptions, shutdown
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
                 let (gateway, client, shutdown) = (Arc::clone(&gateway), client.clone(), shutdown.clone());
-                tokio::spawn(async move {
+                tokio::spawn(observe::follow(async move {
                     take(&gateway, &client, publish, shutdown).await;
                     drop(place);
-                });
+                }));
             }
             Ok(_) => {}
             Err(error) => {

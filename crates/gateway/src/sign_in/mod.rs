@@ -1,25 +1,19 @@
 //! People who sign in at the hospital's own OpenID provider: the way there and back, their sessions, and what happens
 //! after failures. Pages and routes are in `face::sign_in`.
 
-pub(crate) mod attempts;
 pub(crate) mod events;
-mod provider;
 pub(crate) mod sessions;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use sealwort_audit::Event;
 use sealwort_fhir::IssueCode;
-use sealwort_net::client::web::{Reach, WebClient};
 use sealwort_net::config::Interval;
-use sealwort_net::secret_file;
-use sealwort_pki::UnixTime;
-use sealwort_proto::crypto::{mac_matches, random, sha256};
-use sealwort_smart::oidc::{ClientProof, Flow, PATIENT_ROLE, SignInFault, SignInSettings, SignedIn};
+use sealwort_sign_in::flows::Busy;
+use sealwort_sign_in::{Attempts, Flows, LockoutRule, ProviderClient, ProviderError, ProviderOptions, Source};
+use sealwort_smart::oidc::{PATIENT_ROLE, SignInFault, SignedIn};
 use sealwort_smart::{Role, SessionId, User, UserName};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -27,15 +21,10 @@ use zeroize::Zeroizing;
 use crate::Gateway;
 use crate::authorization::{AUTH, seconds};
 use crate::error::GatewayError;
-pub use attempts::LockoutConfig;
-use attempts::{Attempts, LockoutRule, Source};
 use events::{Ending, PersonEvent};
-use provider::{ProviderClient, ProviderError};
+pub use sealwort_sign_in::LockoutConfig;
 use sessions::{Ended, Lifetimes, Person, PersonSessions, Who};
 
-/// Most sign-ins that wait for the user's way back, and most of them from one address; there the oldest gives way.
-const FLOWS_MAX: usize = 10_000;
-const FLOWS_PER_SOURCE_MAX: usize = 500;
 /// The role of a session of somebody who is nobody's user here but a delegate; in requests stands what they are to whom.
 const DELEGATE_ROLE: &str = "delegate";
 /// Longest request of an app that is kept meanwhile, in bytes.
@@ -110,18 +99,9 @@ pub(crate) struct SignIn {
     organisation: String,
     administrators: Vec<String>,
     patient_system: String,
-    flows: Mutex<HashMap<[u8; 32], Waiting>>,
+    flows: Flows<Next>,
     pub(crate) sessions: PersonSessions,
     attempts: Mutex<Attempts>,
-}
-
-/// A sign-in that waits for the user's way back.
-struct Waiting {
-    flow: Flow,
-    /// Fingerprint of the cookie of the browser that began it.
-    browser: [u8; 32],
-    next: Next,
-    source: Option<Source>,
 }
 
 /// Where a user goes once signed in.
@@ -133,6 +113,8 @@ pub(crate) enum Next {
     App(String),
     /// On with the request of `sealwort login`, likewise.
     Terminal(String),
+    /// To a page of this gateway, by its path.
+    Page(String),
 }
 
 /// A sign-in that begins: where the browser goes, and the cookie that it keeps until it is back.
@@ -174,15 +156,12 @@ pub(crate) struct Returned<'a> {
 impl SignIn {
     /// `root` is where the gateway answers, without a path. The error names the option at fault.
     pub(crate) fn open(config: &SignInConfig, root: &str) -> Result<Self, String> {
-        let lifetimes = Lifetimes { idle: config.idle_timeout.0, whole: config.lifetime.0 };
-        if lifetimes.idle < Duration::from_secs(1) || lifetimes.whole < lifetimes.idle {
-            return Err("idle_timeout is at least one second, and lifetime no less than that".to_owned());
-        }
+        let lifetimes = Lifetimes::new(config.idle_timeout.0, config.lifetime.0)?;
         let provider = if config.issuer.is_empty() { None } else { Some(provider(config, root)?) };
         let (sessions, organisation) = (PersonSessions::new(lifetimes), config.organisation.clone());
         let (patient_system, administrators) = (config.patient_system.clone(), config.administrators.clone());
         let attempts = Mutex::new(Attempts::new(LockoutRule::new(&config.lockout)?));
-        Ok(Self { provider, organisation, administrators, patient_system, flows: Mutex::default(), sessions, attempts })
+        Ok(Self { provider, organisation, administrators, patient_system, flows: Flows::default(), sessions, attempts })
     }
 
     /// Whether a provider is configured.
@@ -213,53 +192,12 @@ impl SignIn {
         })
     }
 
-    fn keep(&self, state: &str, waiting: Waiting, now: UnixTime) -> Result<(), GatewayError> {
-        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_source = || flows.iter().filter(|(_, one)| one.source == waiting.source);
-        if of_source().count() >= FLOWS_PER_SOURCE_MAX
-            && let Some(oldest) = of_source().min_by_key(|(_, one)| one.flow.expires).map(|(state, _)| *state)
-        {
-            flows.remove(&oldest);
-        }
-        if flows.len() >= FLOWS_MAX {
-            flows.retain(|_, waiting| seconds(now) < waiting.flow.expires);
-        }
-        if flows.len() >= FLOWS_MAX {
-            let text = "too many people are signing in at this moment";
-            return Err(GatewayError::request(
-                503,
-                IssueCode::Throttled,
-                "sign-in-busy",
-                text,
-                "try again in a minute",
-            ));
-        }
-        flows.insert(sha256(state.as_bytes()), waiting);
-        Ok(())
-    }
-
-    /// The sign-in of a state, which is used up by this whatever follows. It belongs to the browser that began it.
-    fn take(&self, state: &str, cookie: Option<&str>, now: UnixTime) -> Option<Waiting> {
-        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = flows.remove(&sha256(state.as_bytes()))?;
-        let same = mac_matches(&waiting.browser, &sha256(cookie.unwrap_or_default().as_bytes()));
-        (same && seconds(now) < waiting.flow.expires).then_some(waiting)
-    }
-
     pub(crate) fn attempts(&self) -> std::sync::MutexGuard<'_, Attempts> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn provider(config: &SignInConfig, root: &str) -> Result<ProviderClient, String> {
-    let given = |value: &str, name: &str| if value.is_empty() { Err(format!("{name} is empty")) } else { Ok(()) };
-    given(&config.client_id, "client_id")?;
-    given(&config.name_claim, "name_claim")?;
-    given(&config.roles_claim, "roles_claim")?;
-    let is_web = config.issuer.starts_with("https://") || (config.inside && config.issuer.starts_with("http://"));
-    if !is_web || config.issuer.contains(['?', '#']) {
-        return Err("issuer is an https URL without query (http on loopback alone, with inside = true)".to_owned());
-    }
     let mut roles = BTreeMap::new();
     for (theirs, ours) in &config.roles {
         let role: Role = ours.parse().map_err(|error| format!("roles.{theirs}: {error}"))?;
@@ -271,29 +209,20 @@ fn provider(config: &SignInConfig, root: &str) -> Result<ProviderClient, String>
     if roles.is_empty() && config.patient_claim.is_empty() {
         return Err("roles is empty: nobody would have a role here".to_owned());
     }
-    let secret = |file: &str| secret_file::read(Path::new(file)).map_err(|error| error.to_string());
-    let proof = match (config.secret_file.as_str(), config.key_file.as_str()) {
-        ("", "") => return Err("set secret_file or key_file".to_owned()),
-        (file, "") => {
-            let text = String::from_utf8(secret(file)?.to_vec()).map_err(|_| format!("{file} is not text"))?;
-            ClientProof::Secret(Zeroizing::new(text.trim().to_owned()))
-        }
-        ("", file) => ClientProof::from_key(&secret(file)?),
-        _ => return Err("set secret_file or key_file, not both".to_owned()),
-    };
-    let authority = Some(Path::new(&config.authority)).filter(|file| !file.as_os_str().is_empty());
-    let web = WebClient::new(authority, if config.inside { Reach::Inside } else { Reach::Public })?;
-    let settings = SignInSettings {
-        issuer: config.issuer.clone(),
-        client_id: config.client_id.clone(),
-        redirect_uri: format!("{root}{AUTH}/login/callback"),
-        scope: config.scope.clone(),
-        name_claim: config.name_claim.clone(),
-        roles_claim: config.roles_claim.clone(),
+    ProviderClient::open(ProviderOptions {
+        issuer: &config.issuer,
+        client_id: &config.client_id,
+        secret_file: &config.secret_file,
+        key_file: &config.key_file,
+        scope: &config.scope,
+        name_claim: &config.name_claim,
+        roles_claim: &config.roles_claim,
         roles,
-        patient_claim: config.patient_claim.clone(),
-    };
-    Ok(ProviderClient::new(settings, proof, web))
+        patient_claim: &config.patient_claim,
+        authority: &config.authority,
+        inside: config.inside,
+        redirect_uri: format!("{root}{AUTH}/login/callback"),
+    })
 }
 
 impl Gateway {
@@ -305,15 +234,17 @@ impl Gateway {
         source: Option<IpAddr>,
     ) -> Result<Departure, GatewayError> {
         let now = self.sessions.now();
-        if matches!(&next, Next::App(request) | Next::Terminal(request) if request.len() > REQUEST_BYTES_MAX) {
+        if matches!(&next, Next::App(request) | Next::Terminal(request) | Next::Page(request) if request.len() > REQUEST_BYTES_MAX)
+        {
             let (text, remedy) = ("the app's request is longer than 16 KiB", "ask for fewer scopes");
             return Err(GatewayError::request(400, IssueCode::TooLong, "request-too-long", text, remedy));
         }
         let begun = self.sign_in.provider()?.begin(role, now).await.map_err(|error| provider_failed(&error))?;
-        let cookie = Zeroizing::new(hex::encode(random::<32>()));
-        let waiting =
-            Waiting { flow: begun.flow, browser: sha256(cookie.as_bytes()), next, source: source.map(Source::from) };
-        self.sign_in.keep(&begun.state, waiting, now)?;
+        let kept = self.sign_in.flows.keep(&begun.state, begun.flow, next, source.map(Source::from), now);
+        let cookie = kept.map_err(|Busy| {
+            let text = "too many people are signing in at this moment";
+            GatewayError::request(503, IssueCode::Throttled, "sign-in-busy", text, "try again in a minute")
+        })?;
         Ok(Departure { url: begun.url, cookie })
     }
 
@@ -322,7 +253,7 @@ impl Gateway {
         let now = self.sessions.now();
         let provider = self.sign_in.provider()?;
         let refused = |reason: &str| Refusal::Failed(None, reason.to_owned());
-        let Some(waiting) = self.sign_in.take(returned.state, returned.cookie, now) else {
+        let Some(waiting) = self.sign_in.flows.take(returned.state, returned.cookie, now) else {
             return Err(refused("this sign-in is not one that this browser began, was used before, or is over"));
         };
         // What the provider said may be the fault of whoever came with its answer.
@@ -390,8 +321,9 @@ impl Gateway {
     }
 
     /// Where signing out leads, if it leads out of the gateway.
+    #[expect(clippy::unused_async, reason = "whoever asks is in the middle of a page, and awaits other things, too")]
     pub(crate) async fn sign_out_endpoint(&self) -> Option<String> {
-        self.sign_in.provider().ok()?.logout_endpoint().await
+        self.sign_in.provider().ok()?.logout_endpoint()
     }
 
     /// A user signs out: where their browser goes to sign out at the provider, if it offers that.

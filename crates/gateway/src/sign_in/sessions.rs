@@ -1,33 +1,17 @@
 //! Sessions of people who signed in. They are in memory alone: a restart of the gateway ends them all, and nothing on
 //! disk could bring one back. A browser holds a session's secret in a cookie; here is only its fingerprint.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use sealwort_pki::UnixTime;
-use sealwort_proto::crypto::{mac_matches, random, sha256};
+pub(crate) use sealwort_sign_in::Lifetimes;
+use sealwort_sign_in::{Over, Session, Sessions};
 use sealwort_smart::{Role, SessionId, User};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::events::Ending;
 use crate::persons::Own;
-
-/// Most sessions at a time; the one used longest ago is ended for the next.
-const SESSIONS_MAX: usize = 20_000;
-/// Bytes of a secret.
-const SECRET_BYTES: usize = 32;
-
-/// How long sessions last.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Lifetimes {
-    /// Without use.
-    pub(crate) idle: Duration,
-    /// In all.
-    pub(crate) whole: Duration,
-}
 
 /// As what somebody signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,15 +35,6 @@ pub(crate) struct Person {
     pub(crate) source: Option<IpAddr>,
     /// For the sign-out at the provider.
     pub(crate) id_token: Zeroizing<String>,
-}
-
-struct Session {
-    person: Person,
-    fingerprint: [u8; 32],
-    /// Stands in every form of this session's pages: another site cannot know it.
-    form: String,
-    began: UnixTime,
-    used: UnixTime,
 }
 
 /// A session as administrators see it.
@@ -95,83 +70,48 @@ pub(crate) struct Present {
 pub(crate) type Ended = (SessionId, String, Zeroizing<String>);
 
 /// All sessions.
-pub(crate) struct PersonSessions {
-    lifetimes: Lifetimes,
-    live: Mutex<BTreeMap<SessionId, Session>>,
-}
+pub(crate) struct PersonSessions(Sessions<Person>);
 
 impl PersonSessions {
     pub(crate) fn new(lifetimes: Lifetimes) -> Self {
-        Self { lifetimes, live: Mutex::default() }
+        Self(Sessions::new(lifetimes))
     }
 
     /// Begins a session under a new id. The value of its cookie, the user with the id, and who had to make room.
     pub(crate) fn begin(&self, mut person: Person, now: UnixTime) -> Option<(Zeroizing<String>, User, Vec<Ended>)> {
-        let id: SessionId = hex::encode(random::<16>()).parse().ok()?;
-        let secret = Zeroizing::new(hex::encode(random::<SECRET_BYTES>()));
-        person.user.session = Some(id.clone());
-        let user = person.user.clone();
-        let session = Session {
-            person,
-            fingerprint: sha256(secret.as_bytes()),
-            form: hex::encode(random::<SECRET_BYTES>()),
-            began: now,
-            used: now,
+        let mut user = person.user.clone();
+        let with_session = |id: &SessionId| {
+            person.user.session = Some(id.clone());
+            person
         };
-        let mut live = self.live();
-        let mut gone = Vec::new();
-        while live.len() >= SESSIONS_MAX {
-            let oldest = live.iter().min_by_key(|(_, session)| session.used).map(|(id, _)| id.clone())?;
-            gone.extend(live.remove(&oldest).map(|session| ended(oldest, session)));
-        }
-        let cookie = Zeroizing::new(format!("{id}.{}", secret.as_str()));
-        live.insert(id, session);
-        Some((cookie, user, gone))
+        let begun = self.0.begin(with_session, now)?;
+        user.session = Some(begun.id);
+        Some((begun.cookie, user, begun.gone.into_iter().map(ended).collect()))
     }
 
     /// The session of a cookie, which is used now.
     pub(crate) fn of_cookie(&self, cookie: &str, now: UnixTime) -> Option<Present> {
-        let (id, secret) = cookie.split_once('.')?;
-        let id: SessionId = id.parse().ok()?;
-        let known = mac_matches(&self.live().get(&id)?.fingerprint, &sha256(secret.as_bytes()));
-        if known { self.present(&id, now) } else { None }
+        self.0.of_cookie(cookie, now, Present::of)
     }
 
     /// A session that goes on, which is used now.
     pub(crate) fn present(&self, id: &SessionId, now: UnixTime) -> Option<Present> {
-        let mut live = self.live();
-        let session = live.get_mut(id)?;
-        if self.over(session, now).is_some() {
-            return None;
-        }
-        session.used = now;
-        let ends = session.began.plus(self.lifetimes.whole);
-        let (user, organisation) = (session.person.user.clone(), session.person.organisation.clone());
-        let (who, account) = (session.person.who.clone(), session.person.account.clone());
-        Some(Present { user, who, account, id: id.clone(), organisation, form: session.form.clone(), ends })
+        self.0.present(id, now, Present::of)
     }
 
     /// Whether a session goes on, which is used now.
     pub(crate) fn touch(&self, id: &SessionId, now: UnixTime) -> bool {
-        match self.live().get_mut(id) {
-            Some(session) if self.over(session, now).is_none() => {
-                session.used = now;
-                true
-            }
-            _ => false,
-        }
+        self.0.touch(id, now)
     }
 
     /// Whether a session goes on; this is no use of it.
     pub(crate) fn goes_on(&self, id: &SessionId, now: UnixTime) -> bool {
-        self.live().get(id).is_some_and(|session| self.over(session, now).is_none())
+        self.0.goes_on(id, now)
     }
 
     /// All that go on.
     pub(crate) fn list(&self, now: UnixTime) -> Vec<Shown> {
-        let live = self.live();
-        let going_on = live.iter().filter(|(_, session)| self.over(session, now).is_none());
-        let shown = going_on.map(|(id, session)| Shown {
+        self.0.list(now, |id, session| Shown {
             id: id.to_string(),
             user: session.person.account.clone(),
             role: session.person.user.role.to_string(),
@@ -180,46 +120,55 @@ impl PersonSessions {
             source: session.person.source,
             began: session.began.as_secs(),
             used: session.used.as_secs(),
-            ends: session.began.plus(self.lifetimes.whole).as_secs(),
-        });
-        shown.collect()
+            ends: session.ends.as_secs(),
+        })
     }
 
     /// Ends those that are so.
     pub(crate) fn end_where(&self, ends: impl Fn(&SessionId, &Person) -> bool) -> Vec<Ended> {
-        let mut live = self.live();
-        let those: Vec<SessionId> =
-            live.iter().filter(|(id, session)| ends(id, &session.person)).map(|(id, _)| id.clone()).collect();
-        those.into_iter().filter_map(|id| live.remove(&id).map(|session| ended(id, session))).collect()
+        self.0.end_where(ends).into_iter().map(ended).collect()
     }
 
     /// Ends those whose time is over, with the reason.
     pub(crate) fn sweep(&self, now: UnixTime) -> Vec<(Ended, Ending<'static>)> {
-        let mut live = self.live();
-        let those: Vec<_> =
-            live.iter().filter_map(|(id, session)| Some((id.clone(), self.over(session, now)?))).collect();
-        those.into_iter().filter_map(|(id, why)| live.remove(&id).map(|session| (ended(id, session), why))).collect()
-    }
-
-    fn over(&self, session: &Session, now: UnixTime) -> Option<Ending<'static>> {
-        if now >= session.began.plus(self.lifetimes.whole) {
-            return Some(Ending::Lifetime);
-        }
-        (now >= session.used.plus(self.lifetimes.idle)).then_some(Ending::Idle)
-    }
-
-    fn live(&self) -> MutexGuard<'_, BTreeMap<SessionId, Session>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+        let over = self.0.sweep(now).into_iter().map(|(id, person, why)| (ended((id, person)), why.into()));
+        over.collect()
     }
 }
 
-fn ended(id: SessionId, session: Session) -> Ended {
-    (id, session.person.user.name.to_string(), session.person.id_token)
+impl Present {
+    fn of(id: &SessionId, session: &Session<Person>) -> Self {
+        let person = &session.person;
+        Self {
+            user: person.user.clone(),
+            who: person.who.clone(),
+            account: person.account.clone(),
+            id: id.clone(),
+            organisation: person.organisation.clone(),
+            form: session.form.clone(),
+            ends: session.ends,
+        }
+    }
+}
+
+impl From<Over> for Ending<'static> {
+    fn from(why: Over) -> Self {
+        match why {
+            Over::Idle => Self::Idle,
+            Over::Lifetime => Self::Lifetime,
+        }
+    }
+}
+
+fn ended((id, person): (SessionId, Person)) -> Ended {
+    (id, person.user.name.to_string(), person.id_token)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
     use super::*;
 
     fn at(seconds: u64) -> UnixTime {

@@ -9,6 +9,7 @@ use http::{Method, Request, header};
 use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_fhir::search::{Handling, Query};
 use sealwort_net::Shutdown;
+use sealwort_net::observe;
 use sealwort_smart::Action;
 
 use super::wish::{Payload, Wish, ids_only};
@@ -52,7 +53,7 @@ pub(crate) async fn deliver_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
         gateway.end_subscriptions().await;
         for id in gateway.take_due() {
             let gateway = Arc::clone(&gateway);
-            tokio::spawn(async move {
+            tokio::spawn(observe::follow(async move {
                 let _one_of_few = gateway.subscriptions.one_of_few().await;
                 let next = gateway.look(&id).await.unwrap_or_else(|error| {
                     tracing::error!(%error, id, "a Subscription could not be looked at; it is tried again");
@@ -62,7 +63,7 @@ pub(crate) async fn deliver_forever(gateway: Arc<Gateway>, shutdown: Shutdown) {
                 if next == Next::Again {
                     lock(&gateway.subscriptions.to_look_at).insert(id);
                 }
-            });
+            }));
         }
     }
 }
