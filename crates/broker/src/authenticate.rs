@@ -74,6 +74,7 @@ impl Broker {
     /// Tells why a run was refused, when the entry about it is on disk.
     async fn session_refused(&self, peer: &HopPeer, error: &ProtocolError) -> Refusal {
         let refusal = refusal(error);
+        self.observed.refused(self.member.trust().now());
         let entry = self.journal.event(EventKind::SessionRefused).peer(&peer.identity().to_string());
         let entry = entry.refused(&refusal.code).detail(Detail::Reason, error);
         match self.journal.append(entry).await {
@@ -174,7 +175,7 @@ impl Broker {
         let call = BrokerCall::Complete { session, answer: for_archive.into() };
         let confirmation = self.call_archive(&archive, &call, Step::Authentication(9)).await?;
         tracing::info!(gateway = %established.gateway.identity(), %session, "session established");
-        let gateway = GatewaySession::new(peer.connection(), party, established, archive);
+        let gateway = GatewaySession::new(peer.connection(), party, established, archive, now);
         let entry = self.entry(EventKind::SessionBegun, &gateway);
         if !self.sessions.add(session, gateway, now) {
             return Err(ProtocolError::new(Step::Authentication(9), Fault::Broker, ErrorKind::Exhausted));

@@ -10,6 +10,7 @@ use sealwort_audit::{Detail, Event, EventKind, Outcome};
 use sealwort_custody::CustodyError;
 use sealwort_journal::JournalError;
 use sealwort_net::exchange::{answer, refuse};
+use sealwort_net::observe;
 use sealwort_net::tls::HopPeer;
 use sealwort_proto::channel::session_of;
 use sealwort_proto::codec::{from_bytes, to_bytes};
@@ -56,6 +57,8 @@ pub(crate) async fn message(
         Err(error) => Err(refusal(&ProtocolError::new(Step::Channel, Fault::Gateway, error))),
     };
     let reply = reply.unwrap_or_else(|refusal| {
+        observe::refused(&refusal.code);
+        broker.observed.refused(now);
         tracing::warn!(code = refusal.code, gateway = %session.established.gateway.identity(), "refused: {}", refusal.reason);
         FromBroker::Refused(refusal)
     });
@@ -72,7 +75,7 @@ async fn finished(
     request: ToBroker,
 ) -> Result<FromBroker, Refusal> {
     let (broker, session) = (Arc::clone(broker), Arc::clone(session));
-    match tokio::spawn(async move { broker.answer(&session, request).await }).await {
+    match tokio::spawn(observe::follow(async move { broker.answer(&session, request).await })).await {
         Ok(answer) => answer,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
@@ -189,7 +192,7 @@ impl Broker {
             .await
             .map_err(told)?;
         let patient = ward.registration.patient();
-        tracing::info!(%patient, ?registered, "patient registered");
+        tracing::info!(?registered, "patient registered");
         entry.patient = Some(patient);
         if registered == Registered::New {
             self.half_made(session, patient, ward.epoch()).await?;
@@ -208,7 +211,7 @@ impl Broker {
         entry.patient = Some(patient);
         entry.note(Detail::Version, ward.version());
         entry.note(Detail::Epoch, ward.epoch());
-        tracing::info!(%patient, version = ward.version(), epoch = ward.epoch(), ?change, "directive taken");
+        tracing::info!(version = ward.version(), epoch = ward.epoch(), ?change, "directive taken");
         self.notices.consent_changed(patient);
         if change == Change::Narrowed {
             self.half_made(session, patient, ward.epoch()).await?;
@@ -223,7 +226,7 @@ impl Broker {
 
     async fn erase(&self, erasure: &[u8], entry: &mut Event) -> Result<FromBroker, Refusal> {
         let (patient, certificate) = self.custody.erase(erasure).await.map_err(told)?;
-        tracing::info!(%patient, "patient erased: half and locators destroyed");
+        tracing::info!("patient erased: half and locators destroyed");
         entry.patient = Some(patient);
         // Who holds the record open asks again, and is told.
         self.notices.consent_changed(patient);

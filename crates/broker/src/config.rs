@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use sealwort_net::config::{
     AuditConfig, CaConfig, HealthConfig, KeysConfig, LimitsConfig, ListenConfig, LogConfig, StoreConfig,
+    TelemetryConfig,
 };
 use sealwort_net::server::Limits;
 use serde::{Deserialize, Serialize};
+
+use crate::console::ConsoleConfig;
 
 /// Options of `sealwort broker`, read from TOML, the environment (`SEALWORT_BROKER__…`) and flags.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -17,8 +20,10 @@ pub struct Config {
     pub listen: ListenConfig,
     /// The archive behind this broker.
     pub archive: ArchiveConfig,
-    /// What load balancers ask.
+    /// What load balancers and monitors ask.
     pub health: HealthConfig,
+    /// The operator's pages.
+    pub console: ConsoleConfig,
     /// The certificate authority.
     pub ca: CaConfig,
     /// Where patients, logs and the audit log are kept.
@@ -33,6 +38,8 @@ pub struct Config {
     pub cookie_above_runs: usize,
     /// File to which a copy of every message is appended, for auditors; empty for none.
     pub capture: PathBuf,
+    /// Where traces go.
+    pub telemetry: TelemetryConfig,
     /// What is logged.
     pub log: LogConfig,
 }
@@ -59,6 +66,7 @@ impl Default for Config {
             listen: ListenConfig::on_loopback(8441),
             archive: ArchiveConfig::default(),
             health: HealthConfig::default(),
+            console: ConsoleConfig::default(),
             ca: CaConfig::default(),
             store: StoreConfig::default(),
             keys: KeysConfig::default(),
@@ -66,6 +74,7 @@ impl Default for Config {
             limits: LimitsConfig::from(&Limits::hop()),
             cookie_above_runs: 1000,
             capture: PathBuf::new(),
+            telemetry: TelemetryConfig::default(),
             log: LogConfig::default(),
         }
     }

@@ -4,9 +4,11 @@
 mod authenticate;
 mod channel;
 mod config;
+mod console;
 mod emergency;
 mod link;
 mod notices;
+mod observed;
 mod relay;
 mod request;
 mod sessions;
@@ -30,9 +32,13 @@ use sealwort_net::clock::Clock;
 use sealwort_net::exchange::{AUTHENTICATE_PATH, CHANNEL_PATH, NOTICES_PATH, RELAY_PATH};
 use sealwort_net::health::{self, Readiness};
 use sealwort_net::member::{Member, MemberError};
+use sealwort_net::metrics::Level;
+use sealwort_net::metrics::labels::Peer as SessionPeer;
+use sealwort_net::observe::Observation;
 use sealwort_net::secret_file::{self, SecretFileError};
 use sealwort_net::server::{Limits, Server, streams};
 use sealwort_net::steps::{StepReport, Steps};
+use sealwort_net::telemetry::TelemetryError;
 use sealwort_net::tls::{ClientAuth, ConnectionId, ExpectedPeer, TlsConfigError, client_config, server_config};
 use sealwort_net::token::{Token, WrappingError};
 use sealwort_net::transport::Listener;
@@ -52,8 +58,11 @@ use sealwort_store::{
 use tokio::task::JoinHandle;
 
 pub use config::{ArchiveConfig, Config};
+pub use console::{ConsoleConfig, ConsoleSignInConfig};
+use console::{Needed, Opened};
 use link::ArchiveLinks;
 use notices::{Notices, Source};
+use observed::{Observed, observe};
 use sessions::{GatewaySession, Sessions};
 
 /// The key from which pseudonyms are made, wrapped under the broker's key-encryption key.
@@ -90,9 +99,15 @@ pub enum StartError {
     /// The pseudonym key does not open.
     #[error("{0} does not open under this broker's key-encryption key; restore both from the same backup")]
     PseudonymKey(String),
+    /// Where traces go.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// The capture file.
     #[error("capture: {0}; choose another file")]
     Capture(#[from] std::io::Error),
+    /// The operator's console.
+    #[error("console.{0}")]
+    Console(String),
     /// Its address.
     #[error("cannot listen on {address}: {source}; choose another address")]
     Listen {
@@ -119,12 +134,15 @@ pub(crate) struct Broker {
     cookie_above_runs: usize,
     steps: Steps,
     capture: Capture,
+    observed: Arc<Observed>,
 }
 
 /// A broker that serves.
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where probes and metrics are answered over plain HTTP, if they are.
+    pub health: Option<SocketAddr>,
     /// Its place in the exchange.
     pub member: Arc<Member>,
     store: PartyStore,
@@ -151,6 +169,8 @@ impl Running {
 pub struct Serving {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where probes and metrics are answered over plain HTTP, if they are.
+    pub health: Option<SocketAddr>,
     broker: Weak<Broker>,
     task: JoinHandle<()>,
 }
@@ -184,7 +204,7 @@ pub fn start(
             files: vec![(config.folder.join(PSEUDONYM_KEY_FILE), PSEUDONYM_KEY_CONTEXT)],
         };
         let rotation = rotation.spawn(shutdown);
-        Ok(Running { address: serving.address, member, store, serving, rotation })
+        Ok(Running { address: serving.address, health: serving.health, member, store, serving, rotation })
     })
 }
 
@@ -210,12 +230,18 @@ pub fn serve(
         let listener = Listener::bind(config.listen.address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let capture = Capture::to(&config.capture)?;
+        let console = Opened::of(&config.console).await.map_err(StartError::Console)?;
         let readiness = Readiness::starting();
         let shutdown = readiness.drained(&config.health, shutdown);
         let unheard = |(address, source)| StartError::Listen { address, source };
-        let health = health::listen(&config.health, readiness.clone(), shutdown.clone()).await.map_err(unheard)?;
+        let observation = Observation::open(member.identity(), &config.telemetry, &config.folder)?;
+        observation.reads_member(&member);
+        let health = health::listen(&config.health, readiness.clone(), observation.clone(), shutdown.clone())
+            .await
+            .map_err(unheard)?;
+        let health_address = health.as_ref().map(|listening| listening.address);
         let mut upkeep = member.spawn_upkeep(&config.ca, &shutdown)?;
-        upkeep.extend(health);
+        upkeep.extend(health.map(|listening| listening.task));
         upkeep.push(spawn_watch(Arc::clone(&patients), Arc::clone(&member), readiness.clone(), shutdown.clone()));
         let journal = Journal::open(Opening {
             store: audit,
@@ -230,6 +256,10 @@ pub fn serve(
         let peer = Peer { role: Role::Archive, client: client.clone(), endpoints: endpoints.clone() };
         upkeep.push(spawn_cosigning(journal.clone(), peer, every, shutdown.clone()));
         let (to_authority, authority) = member.authority(&config.ca)?;
+        let needed = Needed {
+            archive: (client.clone(), endpoints.clone()),
+            authority: (to_authority.clone(), authority.clone().into()),
+        };
         let ca = Peer { role: Role::Ca, client: to_authority, endpoints: authority.into() };
         upkeep.push(spawn_cosigning(journal.clone(), ca, AUTHORITY_SELDOM * every, shutdown.clone()));
 
@@ -246,15 +276,23 @@ pub fn serve(
             notices: Notices::new(if changes.is_some() { Source::Store } else { Source::Here }, shutdown.clone()),
             cookies: CookieJar::default(),
             cookie_above_runs: config.cookie_above_runs,
-            steps,
+            steps: steps.observed_by(&observation),
             capture: capture.clone(),
+            observed: Arc::default(),
             member: Arc::clone(&member),
         });
         let itself = Arc::downgrade(&broker);
+        reads_levels(&observation, &itself);
         upkeep.extend(changes.map(|it| notices::spawn_following(Arc::clone(&broker), it, shutdown.clone())));
-        let router = router(broker).merge(health::router(readiness.clone())).merge(routes(journal.clone()));
+        let mut router = router(Arc::clone(&broker));
+        if let Some(console) = console {
+            let seen = (Arc::clone(&broker.observed), member.trust().clock());
+            router = router.layer(axum::middleware::from_fn_with_state(seen, observe));
+            upkeep.extend(console.serve(broker, config, readiness.clone(), needed, &shutdown));
+        }
+        let router = router.merge(health::router(readiness.clone())).merge(routes(journal.clone()));
         let router = capture.around(router);
-        let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits));
+        let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits)).observed_by(&observation);
         tracing::info!(%address, identity = %member.identity(), "the broker listens");
         readiness.started();
         let task = tokio::spawn(async move {
@@ -263,9 +301,26 @@ pub fn serve(
                 let _ = task.await;
             }
             journal.close().await;
+            observation.close().await;
         });
-        Ok(Serving { address, broker: itself, task })
+        Ok(Serving { address, health: health_address, broker: itself, task })
     })
+}
+
+/// Has the observation read what the broker holds.
+fn reads_levels(observation: &Observation, broker: &Weak<Broker>) {
+    let broker = Weak::clone(broker);
+    observation.reads(move || {
+        let levels = broker.upgrade().map(|broker| {
+            let (gateways, archives) = broker.sessions.counts(broker.member.trust().now());
+            vec![
+                Level::Sessions(SessionPeer::Gateway, gateways),
+                Level::Sessions(SessionPeer::Archive, archives),
+                Level::Runs(broker.sessions.runs() as u64),
+            ]
+        });
+        Box::pin(std::future::ready(levels.unwrap_or_default()))
+    });
 }
 
 fn router(broker: Arc<Broker>) -> Router {
@@ -314,6 +369,7 @@ impl Broker {
     /// statement certificate, which may be revoked by itself, is looked at here.
     pub(crate) fn session(&self, id: SessionId, connection: ConnectionId) -> Option<Arc<GatewaySession>> {
         let session = self.sessions.gateway(id, connection)?;
+        session.touch(self.member.trust().now());
         let gateway = &session.established.gateway;
         if let Err(error) = self.member.with_peers(|peers| peers.recheck(gateway, Role::Gateway)) {
             tracing::warn!(gateway = %gateway.identity(), %error, "session ended: its gateway is no longer believed");

@@ -15,6 +15,8 @@ use futures::stream::BoxStream;
 use http::header;
 use sealwort_net::Shutdown;
 use sealwort_net::exchange::{FRAMES, refuse};
+use sealwort_net::metrics::labels::Notice as Told;
+use sealwort_net::observe::{self, Scope};
 use sealwort_net::tls::HopPeer;
 use sealwort_proto::codec::to_bytes;
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
@@ -141,25 +143,30 @@ pub(crate) async fn notices(
     };
     let (happened, hears) = (broker.notices.sender.subscribe(), broker.notices.hears.subscribe());
     let begun = (broker, session, happened, hears, true);
-    let stream = futures::stream::unfold(begun, |(broker, session, mut happened, mut hears, is_first)| async move {
-        let notice = async {
-            if is_first {
-                // The gateway trusts what it holds from here on.
-                hears.wait_for(|hears| *hears).await.ok()?;
-                return Some(Notice::Alive);
-            }
-            tokio::select! {
-                biased;
-                _ = hears.wait_for(|hears| !*hears) => None,
-                notice = next(&mut happened, &session) => notice,
-            }
-        };
-        let notice = tokio::select! {
-            notice = notice => notice?,
-            () = broker.notices.shutdown.wait() => return None,
-        };
-        let frame = seal(&broker, &session, &notice)?;
-        Some((Ok::<_, std::io::Error>(frame), (broker, session, happened, hears, false)))
+    let scope = Scope::here();
+    let stream = futures::stream::unfold(begun, move |(broker, session, mut happened, mut hears, is_first)| {
+        let scope = scope.clone();
+        async move {
+            let notice = async {
+                if is_first {
+                    // The gateway trusts what it holds from here on.
+                    hears.wait_for(|hears| *hears).await.ok()?;
+                    return Some(Notice::Alive);
+                }
+                tokio::select! {
+                    biased;
+                    _ = hears.wait_for(|hears| !*hears) => None,
+                    notice = next(&mut happened, &session) => notice,
+                }
+            };
+            let notice = tokio::select! {
+                notice = notice => notice?,
+                () = broker.notices.shutdown.wait() => return None,
+            };
+            let frame = seal(&broker, &session, &notice)?;
+            scope.run(async { observe::notice(Told::Told) }).await;
+            Some((Ok::<_, std::io::Error>(frame), (broker, session, happened, hears, false)))
+        }
     });
     ([(header::CONTENT_TYPE, FRAMES)], Body::from_stream(stream)).into_response()
 }
@@ -187,6 +194,10 @@ async fn next(heard: &mut broadcast::Receiver<Happened>, session: &GatewaySessio
 
 fn seal(broker: &Broker, session: &GatewaySession, notice: &Notice) -> Option<Bytes> {
     let now = broker.member.trust().now();
+    // A session that was ended hears nothing more, and its gateway stops trusting what it holds.
+    if !broker.sessions.holds(session.established.channel.session()) {
+        return None;
+    }
     let (_, message) = session.established.channel.request(&to_bytes(notice), now).ok()?;
     session.party.operations.count_notice();
     Some(Bytes::from(Frame::end(message).to_bytes()))

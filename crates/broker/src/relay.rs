@@ -14,6 +14,7 @@ use http::{Method, header};
 use sealwort_audit::{Detail, Event, EventKind, Outcome};
 use sealwort_net::client::ResponseBody;
 use sealwort_net::exchange::{FRAMES, RELAY_PATH, accepted, refuse};
+use sealwort_net::observe::Scope;
 use sealwort_net::tls::HopPeer;
 use sealwort_proto::SessionId;
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
@@ -59,9 +60,11 @@ pub(crate) async fn relay(
                 frames: FrameDecoder::default(),
                 ready: VecDeque::new(),
             };
-            let stream = futures::stream::unfold(relayed, |mut relayed| async move {
-                let chunk = relayed.next().await?;
-                Some((chunk, relayed))
+            // What is witnessed on the way belongs to this request.
+            let scope = Scope::here();
+            let stream = futures::stream::unfold((relayed, scope), |(mut relayed, scope)| async move {
+                let chunk = scope.run(relayed.next()).await?;
+                Some((chunk, (relayed, scope)))
             });
             ([(header::CONTENT_TYPE, FRAMES)], Body::from_stream(stream)).into_response()
         }
@@ -147,7 +150,7 @@ impl Broker {
             }
             Advance::Known => Ok(Advance::Known),
             Advance::Fork(known) => {
-                tracing::error!(%patient, sequence = known.sequence, "the archive gave receipts for two different logs");
+                tracing::error!(sequence = known.sequence, "the archive gave receipts for two different logs");
                 let kind = ErrorKind::Rollback("the archive gave receipts for two different logs");
                 Err(refusal(&ProtocolError::new(step, Fault::Archive, kind)))
             }

@@ -76,11 +76,9 @@ impl Broker {
         };
         let decision = self.custody.decide(&ward, &access).map_err(told)?;
         tracing::info!(
-            patient = %request.patient,
             gateway = party,
             action = request.action,
             purpose = request.purpose,
-            user = request.user,
             role = request.user_role,
             permitted = decision.permitted().len(),
             withheld = decision.withheld().len(),

@@ -2,6 +2,7 @@
 //! half a minute, sessions when their keys have ended. No gateway can take all places: each has its own number.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -64,6 +65,10 @@ pub(crate) struct GatewaySession {
     pub(crate) party: Arc<Party>,
     pub(crate) established: GatewayEstablished,
     pub(crate) archive: Arc<ArchiveSession>,
+    /// When it was established.
+    pub(crate) since: UnixTime,
+    /// Unix seconds of its last message.
+    used: AtomicU64,
     pending: Mutex<HashMap<Nonce, PendingRequest>>,
     /// Patients for whom this session was given tokens: the only ones that it is sent notices about.
     patients: Mutex<HashSet<Pseudonym>>,
@@ -99,8 +104,38 @@ impl GatewaySession {
         party: Arc<Party>,
         established: GatewayEstablished,
         archive: Arc<ArchiveSession>,
+        since: UnixTime,
     ) -> Self {
-        Self { connection, party, established, archive, pending: Mutex::default(), patients: Mutex::default() }
+        Self {
+            connection,
+            party,
+            established,
+            archive,
+            since,
+            used: AtomicU64::new(since.as_secs()),
+            pending: Mutex::default(),
+            patients: Mutex::default(),
+        }
+    }
+
+    /// It carries a message now.
+    pub(crate) fn touch(&self, now: UnixTime) {
+        self.used.store(now.as_secs(), Ordering::Relaxed);
+    }
+
+    /// When it carried one last.
+    pub(crate) fn used(&self) -> UnixTime {
+        UnixTime::from_secs(self.used.load(Ordering::Relaxed))
+    }
+
+    /// Identity of its gateway.
+    pub(crate) fn gateway(&self) -> String {
+        self.established.gateway.identity().to_string()
+    }
+
+    /// Whether its way to the archive is open.
+    pub(crate) fn reaches_archive(&self) -> bool {
+        !self.archive.link.connection.is_closed()
     }
 
     /// Keeps a request until step 3; false when too many wait.
@@ -143,6 +178,17 @@ impl Sessions {
     pub(crate) fn runs(&self) -> usize {
         self.sweep();
         lock(&self.runs).len()
+    }
+
+    /// How many sessions with gateways are live, and how many with archives they lead to.
+    pub(crate) fn counts(&self, now: UnixTime) -> (u64, u64) {
+        let gateways = lock(&self.gateways);
+        let live = gateways
+            .values()
+            .filter(|known| !known.established.channel.is_expired(now) && !known.archive.link.connection.is_closed());
+        let archives: Vec<_> = live.map(|known| Arc::as_ptr(&known.archive)).collect();
+        let different: HashSet<_> = archives.iter().collect();
+        (archives.len() as u64, different.len() as u64)
     }
 
     /// A place for a run of this gateway; none when it has too many that it did not finish. To be asked before
@@ -234,6 +280,18 @@ impl Sessions {
     /// Forgets a session.
     pub(crate) fn end_gateway(&self, session: SessionId) {
         lock(&self.gateways).remove(&session);
+    }
+
+    /// Whether a session was not ended.
+    pub(crate) fn holds(&self, session: SessionId) -> bool {
+        lock(&self.gateways).contains_key(&session)
+    }
+
+    /// All that go on, as far as their time says.
+    pub(crate) fn list(&self, now: UnixTime) -> Vec<(SessionId, Arc<GatewaySession>)> {
+        let gateways = lock(&self.gateways);
+        let going_on = gateways.iter().filter(|(_, one)| !one.established.channel.is_expired(now));
+        going_on.map(|(id, one)| (*id, Arc::clone(one))).collect()
     }
 
     /// A session of this connection whose way to the archive is open.
