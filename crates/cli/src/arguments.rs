@@ -28,6 +28,7 @@ use crate::services::{GatewayArgs, ServiceArgs};
 use crate::session::SessionArgs;
 use crate::status::StatusArgs;
 use crate::store::StoreArgs;
+use crate::trace::TraceArgs;
 
 /// Health records between hospitals: sealed end to end, released by consent.
 #[derive(Debug, Parser)]
@@ -97,6 +98,8 @@ pub(crate) enum Command {
     Logout(LogoutArgs),
     /// People signed in at a gateway, and lockouts: list, end, unlock.
     Session(SessionArgs),
+    /// What happened for one request, at every party whose data folder is at hand.
+    Trace(TraceArgs),
     /// How a gateway is doing.
     Status(StatusArgs),
     /// Find what is wrong with a party's set-up, and the line that mends it.

@@ -33,6 +33,7 @@ mod settings;
 mod sphr;
 mod status;
 mod store;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -91,6 +92,7 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Logout(args) => login::logout(args, output).await,
         Command::Session(args) => session::run(args, output).await,
         Command::Store(args) => store::run(args, output).await,
+        Command::Trace(args) => trace::run(args, output).await,
         Command::Status(args) => status::run(args, output).await,
         Command::Doctor(args) => doctor::run(args, output).await,
         Command::Config(args) => config::run(args, output),

@@ -130,7 +130,7 @@ fn patients_sign_in_with_passkeys() {
         succeeded(&site.staff(&["put", text(&file)]));
     }
     let mut browser = Browser::start(&place.path().join("profile"), &spki);
-    let home = format!("{url}/auth/session");
+    let home = format!("{url}/portal/own");
     let page = format!("{url}/auth/passkey");
 
     // Made by an invitation, which counts once; a user whom the authenticator does not verify makes none.
@@ -146,7 +146,7 @@ fn patients_sign_in_with_passkeys() {
     assert!(browser.make(code).1.contains("did not work"));
     browser.tell(&json!({"authenticator": {}}));
     let (at, said) = browser.make(&code.to_lowercase().replace('-', " "));
-    assert!(at == home && said.contains("Your own: Patient/p1"), "{at}: {said}");
+    assert!(at == home && said.contains("Your own record: Given Family1"), "{at}: {said}");
 
     // The token opens the own record and nothing else.
     let token = |browser: &mut Browser| {
@@ -182,7 +182,7 @@ fn patients_sign_in_with_passkeys() {
 
     // Shown to sign in, each time anew, and after a restart.
     let (at, said) = browser.press("#sign-in");
-    assert!(at == home && said.contains("Your own: Patient/p1"), "{at}: {said}");
+    assert!(at == home && said.contains("Your own record: Given Family1"), "{at}: {said}");
     site.world.stop(A);
     site.world.restart(A);
     assert!(!site.run(&first, &["get", "p1"]).status.success(), "sessions end with the gateway");

@@ -267,7 +267,8 @@ fn patients(world: &World) {
     assert!(dr_a.sign_in(&gateway, "dr-a").with(200).text().contains("physician"));
     let mut child = Browser::default();
     let url = child.reach_callback(&gateway, "dr-a", "?role=patient");
-    assert!(child.go(&url, None, "").1.with(200).text().contains("As CHILD: Patient/p2"));
+    child.go(&url, None, "").1.with(200);
+    assert!(child.page(&gateway).with(200).text().contains("As CHILD: Patient/p2"));
     let token = child.token(&gateway);
     with(world, &token).get("/fhir/Patient/p2").with(200);
     with(world, &token).get("/fhir/Patient/p1").with(404);

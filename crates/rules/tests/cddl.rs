@@ -15,9 +15,9 @@ const PROTOCOL_CDDL: &str = "spec/sealwort.cddl";
 /// The JSON of joining.
 const ENROLMENT_CDDL: &str = "spec/enrolment.cddl";
 /// Crates of the product. The others test it, and may encode what they like.
-const PRODUCT: [&str; 15] = [
-    "archive", "broker", "ca", "cli", "consent", "custody", "devices", "fhir", "gateway", "hl7v2", "net", "pki",
-    "proto", "smart", "store",
+const PRODUCT: [&str; 17] = [
+    "archive", "broker", "ca", "cli", "consent", "custody", "devices", "fhir", "gateway", "hl7v2", "net", "oidc",
+    "pki", "proto", "sign-in", "smart", "store",
 ];
 /// Types that never leave a gateway: its roster, its outbox and what it refused, wrapped at rest, and the handles that
 /// it gives to clients, which it alone reads.

@@ -13,27 +13,30 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("fhir", &[]),
     ("hl7v2", &[]),
     ("devices", &["fhir"]),
-    ("smart", &["fhir"]),
+    ("oidc", &[]),
+    ("smart", &["fhir", "oidc"]),
     ("passkeys", &["proto", "pki"]),
     ("store", &["audit", "net", "proto"]),
     ("net", &["proto", "pki"]),
+    ("sign-in", &["net", "oidc", "proto", "pki"]),
+    ("pages", &[]),
     ("custody", &["net", "store", "consent", "proto", "pki"]),
     ("journal", &["net", "store", "audit", "proto", "pki"]),
     (
         "gateway",
         &[
             "net", "store", "fhir", "hl7v2", "devices", "smart", "passkeys", "consent", "proto", "pki", "audit",
-            "journal",
+            "journal", "sign-in", "pages",
         ],
     ),
-    ("broker", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal"]),
+    ("broker", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal", "oidc", "sign-in", "pages"]),
     ("archive", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal"]),
     ("ca", &["net", "store", "pki", "audit", "journal"]),
     (
         "cli",
         &[
             "gateway", "broker", "archive", "ca", "net", "store", "journal", "audit", "fhir", "hl7v2", "devices",
-            "smart", "consent", "proto", "pki",
+            "smart", "consent", "proto", "pki", "pages",
         ],
     ),
     (
@@ -43,6 +46,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "smart", "consent", "proto", "pki", "custody",
         ],
     ),
+    ("pages", &[]),
     ("rules", &[]),
     ("published", &[]),
 ];
@@ -50,7 +54,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 const TEST_CRATES: [&str; 5] = ["attacks", "corpora", "secrets", "simulation", "vectors"];
 
 /// Crates that get bytes and the time, and give back bytes and facts.
-const PURE: [&str; 9] = ["pki", "proto", "audit", "consent", "fhir", "hl7v2", "devices", "smart", "passkeys"];
+const PURE: [&str; 10] = ["pki", "proto", "audit", "consent", "fhir", "hl7v2", "devices", "oidc", "smart", "passkeys"];
 /// What a pure crate must not reach: runtimes, sockets, HTTP, TLS and databases.
 const IMPURE: [&str; 19] = [
     "async-io",

@@ -78,7 +78,7 @@ async fn collect(log: &Log, args: &ExportArgs, note: Note) -> Result<(String, Ex
         Some(_) => selected(log, query, size).await?,
         None => range(log, query, size).await?,
     };
-    let earlier = log.cosigned().await?.into_iter().rfind(|one| one.checkpoint.size <= size);
+    let earlier = log.whole().cosigned().await?.into_iter().rfind(|one| one.checkpoint.size <= size);
     let witnessed = match earlier {
         None => None,
         Some(one) => {
@@ -86,7 +86,7 @@ async fn collect(log: &Log, args: &ExportArgs, note: Note) -> Result<(String, Ex
             Some((one.note, consistency))
         }
     };
-    Ok((lines, Export { note, witnessed, coverage, chains: log.chains().await? }))
+    Ok((lines, Export { note, witnessed, coverage, chains: log.whole().chains().await? }))
 }
 
 /// Single entries, with one proof for all.

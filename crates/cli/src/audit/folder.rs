@@ -1,23 +1,22 @@
 //! A party's log as its folder holds it, opened beside the service if that runs.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use sealwort_audit::{
-    AtRest, Chains, Checkpoint, Detail, Event, EventKind, Hashes, Note, NoteError, Question, Row, SignedCheckpoint,
-    Tree, Verdict,
+    AtRest, Checkpoint, Detail, Event, EventKind, Hashes, Note, Question, Row, SignedCheckpoint, Tree, Verdict,
 };
+use sealwort_journal::{WholeLog, chains_of, own_checkpoint};
 use sealwort_net::config::StoreConfig;
 use sealwort_net::member::{AUDIT_KEY_FILE, audit_key};
 use sealwort_net::{Clock, SystemClock, secret_file};
 use sealwort_pki::enrolment::Membership;
 use sealwort_pki::{Identity, Role, Trust};
-use sealwort_proto::codec::{Blob, from_bytes, to_bytes};
-use sealwort_proto::message::HANDSHAKE_BYTES_MAX;
-use sealwort_proto::peers::{chain_from_wire, chain_to_wire};
+use sealwort_proto::codec::to_bytes;
+use sealwort_proto::peers::chain_to_wire;
 use sealwort_proto::{Digest, Pseudonym};
 use sealwort_store::postgres::Database;
 use sealwort_store::{AuditBatch, AuditLog, AuditQuery, KeptCheckpoint, Standing, StoreError};
@@ -68,13 +67,6 @@ pub(super) struct Log {
     pub(super) membership: Membership,
 }
 
-/// A checkpoint that others cosigned, each cosignature verified.
-pub(super) struct Cosigned {
-    pub(super) checkpoint: Checkpoint,
-    pub(super) note: Note,
-    pub(super) by: Vec<String>,
-}
-
 impl LogArgs {
     /// Opens it.
     pub(super) async fn open(&self) -> Result<Log, CliError> {
@@ -118,11 +110,6 @@ pub(super) fn tampered(number: Option<u64>, reason: String) -> CliError {
 }
 
 impl Log {
-    /// Whose log it is.
-    pub(super) fn origin(&self) -> String {
-        self.membership.identity.to_string()
-    }
-
     /// Appends that the log is read, before anything of it is shown; gives the checkpoint over it all.
     pub(super) async fn enter(
         &self,
@@ -156,8 +143,13 @@ impl Log {
 
     /// The newest own checkpoint, verified.
     pub(super) async fn newest(&self) -> Result<Option<SignedCheckpoint>, CliError> {
-        let Some(kept) = self.store.newest_checkpoint().await.map_err(damage)? else { return Ok(None) };
-        verified(&kept, &self.chains().await?, &self.membership.identity, &self.membership.trust).map(Some)
+        Ok(self.whole().newest().await?)
+    }
+
+    /// The log, for whoever walks it.
+    pub(super) fn whole(&self) -> WholeLog<'_> {
+        let Membership { identity, trust, .. } = &self.membership;
+        WholeLog { store: &*self.store, at_rest: &self.at_rest, identity, trust }
     }
 
     /// Entries that the newest checkpoint covers, verified, with the tree over them.
@@ -170,37 +162,6 @@ impl Log {
         } else {
             Err(tampered(None, "its entries are not those that its newest checkpoint was made over".to_owned()))
         }
-    }
-
-    /// The newest checkpoints that others cosigned, ascending. Each vouches for all entries before it, so that older
-    /// ones add nothing.
-    pub(super) async fn cosigned(&self) -> Result<Vec<Cosigned>, CliError> {
-        let (mut newest, mut from) = (VecDeque::new(), 0);
-        loop {
-            let page = self.store.cosigned(from, PAGE).await.map_err(damage)?;
-            let Some(last) = page.last() else { break };
-            from = last.size + 1;
-            newest.extend(page);
-            newest.drain(..newest.len().saturating_sub(COSIGNED_MAX));
-        }
-        let chains = self.chains().await?;
-        let (origin, trust) = (self.origin(), &self.membership.trust);
-        let mut found = Vec::new();
-        for kept in newest {
-            let note: Note = kept.note.parse().map_err(altered)?;
-            let signed = SignedCheckpoint::verify_past(note.clone(), &chains, trust).map_err(Verdict::from)?;
-            let cosigners = note.cosigners(&chains, trust).map_err(Verdict::from)?;
-            let by: Vec<_> = cosigners.into_iter().map(|one| one.name).filter(|name| *name != origin).collect();
-            if !by.is_empty() && signed.checkpoint().origin == self.membership.identity {
-                found.push(Cosigned { checkpoint: signed.checkpoint().clone(), note, by });
-            }
-        }
-        Ok(found)
-    }
-
-    /// The certificates behind all signatures.
-    pub(super) async fn chains(&self) -> Result<Chains, CliError> {
-        Ok(read_chains(&self.store.audit_chains().await.map_err(damage)?))
     }
 
     /// Stored hashes, each asked for once.
@@ -235,7 +196,7 @@ fn tree(standing: &Standing, identity: &Identity, trust: &Trust) -> Result<Tree,
     let Some(kept) = &standing.newest else {
         return if size == 0 { Ok(Tree::empty()) } else { Err(uncovered(size, 0)) };
     };
-    let newest = verified(kept, &read_chains(&standing.chains), identity, trust)?;
+    let newest = own_checkpoint(kept, &chains_of(&standing.chains), identity, trust)?;
     if newest.checkpoint().size != size {
         return Err(uncovered(size, newest.checkpoint().size));
     }
@@ -247,38 +208,8 @@ fn tree(standing: &Standing, identity: &Identity, trust: &Trust) -> Result<Tree,
     }
 }
 
-/// A checkpoint of this party's.
-fn verified(
-    kept: &KeptCheckpoint,
-    chains: &Chains,
-    identity: &Identity,
-    trust: &Trust,
-) -> Result<SignedCheckpoint, CliError> {
-    let signed = SignedCheckpoint::verify_past(kept.note.parse().map_err(altered)?, chains, trust);
-    let signed = signed.map_err(Verdict::from)?;
-    if signed.checkpoint().origin == *identity {
-        Ok(signed)
-    } else {
-        Err(tampered(None, format!("the newest checkpoint is that of {}", signed.checkpoint().origin)))
-    }
-}
-
-/// One that cannot be read explains no signature, which then fails by itself.
-fn read_chains(kept: &[Vec<u8>]) -> Chains {
-    let read = |bytes: &Vec<u8>| {
-        let wire = from_bytes::<Vec<Blob>>(bytes, HANDSHAKE_BYTES_MAX).ok()?;
-        chain_from_wire(&wire).ok()
-    };
-    kept.iter().filter_map(read).collect()
-}
-
 fn uncovered(size: u64, covered: u64) -> CliError {
     tampered(Some(size.min(covered)), format!("the log holds {size} entries, its newest checkpoint covers {covered}"))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "used as map_err(altered)")]
-fn altered(error: NoteError) -> CliError {
-    tampered(None, format!("a checkpoint of the log was altered: {error}"))
 }
 
 fn local(error: impl std::fmt::Display) -> CliError {
@@ -297,5 +228,3 @@ const LOG_FILE: &str = "audit.sqlite";
 const BEGUN_FILE: &str = "audit";
 /// Rows at once.
 pub(super) const PAGE: usize = 1000;
-/// Cosigned checkpoints that are verified: the newest of each of the few parties that cosign is among them.
-const COSIGNED_MAX: usize = 64;

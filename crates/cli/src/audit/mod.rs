@@ -14,6 +14,7 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use sealwort_audit::{Fault, Passed, Verdict};
+use sealwort_journal::WholeError;
 
 use crate::error::{CliError, Refused};
 use crate::output::Output;
@@ -72,6 +73,15 @@ impl From<Verdict> for CliError {
         match verdict.fault {
             Fault::Tampered => Self::Tampered(refused("audit-tampered", TAMPERED)),
             Fault::Unverifiable => Self::Unverifiable(refused("audit-unverifiable", UNVERIFIABLE)),
+        }
+    }
+}
+
+impl From<WholeError> for CliError {
+    fn from(error: WholeError) -> Self {
+        match error {
+            WholeError::Verdict(verdict) => verdict.into(),
+            WholeError::Store(error) => folder::damage(error),
         }
     }
 }

@@ -1,21 +1,18 @@
 //! `sealwort audit verify`: an export offline, or the whole log in a data folder.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use sealwort_audit::{
-    AccessLogFile, Checkpoint, Fault, Note, Passed, Verdict, Walk, WitnessFile, Witnessed, verify_export,
-};
+use sealwort_audit::{AccessLogFile, Checkpoint, Fault, Note, Passed, Verdict, WitnessFile, verify_export};
+use sealwort_journal::WITNESSES_MIN;
 use sealwort_pki::Trust;
-use sealwort_store::AuditQuery;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::export::LEFT_OUT;
-use super::folder::{self, Log, PAGE, PlaceArgs, damage, tampered};
+use super::folder::{self, Log, PlaceArgs};
 use super::vouching;
 use crate::error::CliError;
 use crate::output::Output;
@@ -86,48 +83,7 @@ fn access_log(file: &Path, root: &Path, files: &[WitnessFile], output: Output) -
 
 /// Walks a whole log. Nothing of it is shown, so nothing is entered either, and a log that was altered is not touched.
 pub(super) async fn whole(log: &Log, files: &[WitnessFile]) -> Result<Passed, CliError> {
-    let origin = log.origin();
-    let (mut known, mut vouching) = (Vec::new(), BTreeMap::<String, u64>::new());
-    // All of these before the own checkpoint, which may move on while the service runs.
-    for one in log.cosigned().await? {
-        let Checkpoint { size, root, .. } = one.checkpoint;
-        known.extend(one.by.into_iter().map(|by| Witnessed { size, root, by }));
-    }
-    for file in files {
-        known.extend(file.of(&origin, &log.membership.trust)?);
-    }
-    for one in &known {
-        let newest = vouching.entry(one.by.clone()).or_default();
-        *newest = one.size.max(*newest);
-    }
-    let held = log.store.audit_size().await.map_err(damage)?;
-    let mut size = 0;
-    if let Some(own) = log.newest().await? {
-        size = own.checkpoint().size;
-        known.push(Witnessed { size, root: own.checkpoint().root, by: origin.clone() });
-    }
-    if held > size {
-        let reason = format!("the log holds {held} entries, its newest checkpoint covers {size}");
-        return Err(tampered(Some(size), reason));
-    }
-    let mut walk = Walk::new(&log.at_rest, known);
-    loop {
-        let query = AuditQuery { from: walk.size(), below: Some(size), ..AuditQuery::default() };
-        let rows = log.rows(query, PAGE).await?;
-        if rows.is_empty() {
-            break;
-        }
-        for row in &rows {
-            walk.take(row)?;
-        }
-    }
-    walk.finish(size)?;
-    if vouching.len() < WITNESSES_MIN {
-        let reason = "the log is in itself right, but no other party has cosigned it, and no witness file knows it: only its own party's word is left, which whoever holds its keys can forge";
-        return Err(Verdict { fault: Fault::Unverifiable, number: None, reason: reason.to_owned() }.into());
-    }
-    let witnessed = vouching.values().copied().max().unwrap_or(0);
-    Ok(Passed { origin, entries: size, size, witnessed, witnesses: vouching.into_keys().collect() })
+    Ok(log.whole().verify(files).await?)
 }
 
 /// What of a proof is needed before it is verified.
@@ -165,6 +121,4 @@ fn read(file: &Path) -> Result<Vec<u8>, CliError> {
     std::fs::read(file).map_err(|error| CliError::Local(format!("cannot read {}: {error}", file.display())))
 }
 
-/// Other parties that must vouch.
-const WITNESSES_MIN: usize = 1;
 const PEM_BEGIN: &[u8] = b"-----BEGIN";

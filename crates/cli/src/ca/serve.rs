@@ -7,8 +7,10 @@ use std::sync::Arc;
 use sealwort_audit::AtRest;
 use sealwort_ca::{Authority, ExchangeFolder, Policy, router};
 use sealwort_journal::{EVIDENCE_FOLDER, Journal, JournalError, Opening, Voice, routes as cosigning};
-use sealwort_net::config::{Interval, LimitsConfig, ListenConfig, LogConfig};
+use sealwort_net::config::{HealthConfig, Interval, LimitsConfig, ListenConfig, LogConfig, TelemetryConfig};
 use sealwort_net::health::{self, Readiness};
+use sealwort_net::metrics::Level;
+use sealwort_net::observe::{Observation, remaining};
 use sealwort_net::server::{Limits, Server};
 use sealwort_net::{Clock, Shutdown, SystemClock};
 use sealwort_pki::Role;
@@ -36,10 +38,14 @@ pub(crate) struct CaServiceConfig {
     pub(crate) crl_lifetime: Interval,
     /// Where parties connect.
     pub(crate) listen: ListenConfig,
+    /// What load balancers and monitors ask.
+    pub(crate) health: HealthConfig,
     /// The audit log.
     pub(crate) audit: CaAuditConfig,
     /// How long the server waits and how much it takes.
     pub(crate) limits: LimitsConfig,
+    /// Where traces go.
+    pub(crate) telemetry: TelemetryConfig,
     /// What is logged.
     pub(crate) log: LogConfig,
 }
@@ -67,8 +73,10 @@ impl Default for CaServiceConfig {
             party_lifetime: Interval(policy.party_lifetime),
             crl_lifetime: Interval(policy.crl_lifetime),
             listen: ListenConfig::on_loopback(CA_PORT),
+            health: HealthConfig::default(),
             audit: CaAuditConfig::default(),
             limits: LimitsConfig::from(&Limits::default()),
+            telemetry: TelemetryConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -86,6 +94,8 @@ impl CaServiceConfig {
 pub(crate) struct RunningCa {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where probes and metrics are answered over plain HTTP, if they are.
+    pub(crate) health: Option<SocketAddr>,
     /// The authority.
     pub(crate) authority: Arc<Authority>,
     store: SqliteStore,
@@ -122,12 +132,25 @@ pub(crate) async fn start(
     let refused = |error| CliError::Local(format!("cannot listen on {wanted}: {error}; choose another address"));
     let listener = TcpListener::bind(wanted).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
-    let authority = Authority::open(exchange, Arc::new(store.clone()), config.policy(address), clock).await?;
-    let authority = Arc::new(authority);
+    let observation = Observation::open(exchange.identity(), &config.telemetry, &config.folder)?;
+    let opened = Authority::open(exchange, Arc::new(store.clone()), config.policy(address), Arc::clone(&clock));
+    let authority = Arc::new(opened.await?);
     let readiness = Readiness::new();
+    let shutdown = readiness.drained(&config.health, shutdown);
+    let unheard =
+        |(address, error)| CliError::Local(format!("cannot listen on {address}: {error}; choose another address"));
+    let health = health::listen(&config.health, readiness.clone(), observation.clone(), shutdown.clone());
+    let health = health.await.map_err(unheard)?;
+    let health_address = health.as_ref().map(|listening| listening.address);
+    let own = authority.own();
+    observation.reads(move || {
+        let left = remaining(own.borrow().not_after(), clock.now());
+        Box::pin(std::future::ready(vec![Level::Certificate(left)]))
+    });
     let log = open_log(&data, authority.voice()?, config, readiness.clone()).await;
     authority.keep_log(log.clone().map(|(journal, _)| journal));
-    let (tls, tasks) = authority.start(&shutdown)?;
+    let (tls, mut tasks) = authority.start(&shutdown)?;
+    tasks.extend(health.map(|listening| listening.task));
     let mut routes = router(Arc::clone(&authority)).merge(health::router(readiness.clone()));
     let audit = match log {
         Ok((journal, audit)) => {
@@ -141,7 +164,7 @@ pub(crate) async fn start(
             None
         }
     };
-    let server = Server::new(routes).tls(tls).limits(Limits::from(&config.limits));
+    let server = Server::new(routes).tls(tls).limits(Limits::from(&config.limits)).observed_by(&observation);
     tracing::info!(%address, exchange = %authority.folder().exchange(), "the certificate authority listens");
     let serving = {
         let authority = Arc::clone(&authority);
@@ -151,9 +174,10 @@ pub(crate) async fn start(
                 let _ = task.await;
             }
             authority.close_log().await;
+            observation.close().await;
         })
     };
-    Ok(RunningCa { address, authority, store, audit, serving, data })
+    Ok(RunningCa { address, health: health_address, authority, store, audit, serving, data })
 }
 
 /// Opens the authority's audit log, and the file that it is in.
@@ -174,7 +198,7 @@ pub(super) async fn open_log(
 pub(super) async fn run(args: &ServiceArgs, output: Output) -> Result<(), CliError> {
     let (config, shutdown) = args.prepare::<CaServiceConfig>()?;
     let running = start(&config.value, Arc::new(SystemClock), shutdown).await?;
-    announce(output, running.authority.folder().identity(), running.address)?;
+    announce(output, running.authority.folder().identity(), running.address, running.health)?;
     running.stopped().await;
     Ok(())
 }

@@ -2,14 +2,19 @@
 //! hospitals' gateways, each with its own data folder, keys and sockets; real patients go from hospital A to
 //! hospital B, and what broker and archive were handed is searched for plaintext.
 
+mod explain;
 pub(crate) mod http;
 mod patients;
+pub(crate) mod relay;
 pub(crate) mod scan;
 mod story;
 mod telling;
 pub(crate) mod world;
 
+use std::cell::RefCell;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use sealwort_gateway::MqttConfig;
@@ -27,6 +32,10 @@ pub(crate) struct DemoArgs {
     /// End after the story instead of staying up.
     #[arg(long)]
     pub(crate) once: bool,
+    /// Serve the page that explains the steps at this address of this computer. Without it a free port is taken, and
+    /// with `--once` there is no page.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) explain: Option<SocketAddr>,
     /// Keep the data folders here instead of in a temporary folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
@@ -69,34 +78,79 @@ pub(crate) async fn run(args: DemoArgs, output: Output) -> Result<(), CliError> 
         password_file: args.mqtt_password_file.clone().unwrap_or_default(),
         ..MqttConfig::default()
     };
-    let world = world::World::start(&folder, mqtt).await?;
+    // The page lets connections be cut, so they go through relays.
+    let relays = RefCell::new(Vec::new());
+    let page_at = args.explain.or_else(|| (!args.once).then_some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
+    let world = world::World::start_through(&folder, mqtt, async |_, address| {
+        if page_at.is_none() {
+            return Ok(address);
+        }
+        let relay = relay::Relay::to(address).await?;
+        relays.borrow_mut().push(relay.clone());
+        Ok(relay.address)
+    })
+    .await?;
+    let told = Box::pin(explained(&args, &world, bundles, page_at, relays.into_inner(), output)).await;
+    world.stop().await;
+    told
+}
+
+/// The story, and the page that explains it while it goes on and afterwards.
+async fn explained(
+    args: &DemoArgs,
+    world: &world::World,
+    bundles: Vec<patients::Loaded>,
+    page_at: Option<SocketAddr>,
+    relays: Vec<relay::Relay>,
+    output: Output,
+) -> Result<(), CliError> {
     let listener = world.steps.listen();
+    let recorder = Arc::new(explain::Recorder::new(world.steps.listen()));
+    let page = match page_at {
+        Some(address) => Some(explain::serve(world, Arc::clone(&recorder), relays, address).await?),
+        None => None,
+    };
     output.message(format!("The exchange is up after {} ms:", world.started_in.as_millis()));
-    for (what, where_) in world.places() {
+    let mut places = world.places();
+    let url = page.as_ref().map(|page| format!("http://{}/", page.address));
+    places.extend(url.iter().map(|url| ("the page that explains", url.clone())));
+    for (what, where_) in &places {
         output.message(format!("  {what:<28} {where_}"));
     }
-    let told = story::tell(&world, bundles, listener, output).await;
-    let told = match told {
-        Ok(told) => told,
-        Err(error) => {
-            world.stop().await;
-            return Err(error);
-        }
-    };
+    output.message("Metrics of each, for Prometheus:");
+    for (what, where_) in world.metrics() {
+        output.message(format!("  {what:<28} {where_}"));
+    }
+    let mut told = story::tell(world, bundles, listener, &recorder, output).await?;
+    told.urls = places.into_iter().collect();
     output.data(&told, || telling::summary(&told))?;
     if !told.holds() {
-        world.stop().await;
         return Err(CliError::Local("the demo did not show what it must show; see above".to_owned()));
     }
     if args.once {
-        world.stop().await;
         return Ok(());
     }
+    if let Some(page) = &page {
+        page.ready();
+    }
+    let variables = telling::variables(world, &told, url.as_deref());
+    sealwort_net::secret_file::replace(&world.folder.join("demo.env"), variables.as_bytes())?;
     output.notice(format!(
-        "\nHospital B may read the first patient again. Try:\n  {}\n\nCtrl-C ends the demo.",
-        told.curl
+        "\nHospital B may read the first patient again. Try:\n  {}\n\nIts answer names a trace in X-Trace-Id. What each party did for it:\n  {}\n\nSee the sixteen steps drawn, and do them yourself:\n  {}\n\nCtrl-C ends the demo.",
+        told.curl,
+        trace_line(&world.folder),
+        url.unwrap_or_default()
     ));
     world.until_signal().await?;
-    world.stop().await;
+    if let Some(page) = page {
+        page.stop().await;
+    }
     Ok(())
+}
+
+/// How to see a trace across the demo's parties.
+fn trace_line(folder: &std::path::Path) -> String {
+    let dirs =
+        ["hospital-a", "hospital-b", "broker", "archive"].map(|name| format!("--dir {}", folder.join(name).display()));
+    format!("sealwort trace ID {}", dirs.join(" "))
 }

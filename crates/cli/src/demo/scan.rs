@@ -1,8 +1,14 @@
 //! The search for plaintext: every run of 16 bytes of every record, and every name, identifier and code in it,
 //! against everything that broker and archive received, stored and sent.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use aho_corasick::AhoCorasick;
 use bytes::Bytes;
@@ -113,7 +119,7 @@ fn automaton(texts: &[String]) -> Result<AhoCorasick, CliError> {
 }
 
 /// The content of files, and of folders with everything below them.
-fn contents(places: &[PathBuf]) -> Result<Vec<Vec<u8>>, CliError> {
+pub(super) fn contents(places: &[PathBuf]) -> Result<Vec<Vec<u8>>, CliError> {
     let mut contents = Vec::new();
     for place in places {
         let failed = |e: std::io::Error| CliError::Local(format!("cannot search {}: {e}", place.display()));
@@ -122,11 +128,33 @@ fn contents(places: &[PathBuf]) -> Result<Vec<Vec<u8>>, CliError> {
             let below: Result<Vec<_>, _> = below.map(|entry| entry.map(|e| e.path())).collect();
             contents.extend(self::contents(&below.map_err(failed)?)?);
         } else {
-            contents.push(std::fs::read(place).map_err(failed)?);
+            contents.push(content(place).map_err(failed)?);
         }
     }
     Ok(contents)
 }
+
+/// The content of a file. Files of a database stay open from then on: services of this very process have them open, too, and
+/// the locks that SQLite takes on them are the process's, all of which end where the process closes the file anywhere.
+fn content(file: &Path) -> std::io::Result<Vec<u8>> {
+    let is_database = file.file_name().and_then(OsStr::to_str).is_some_and(|name| name.contains(".sqlite"));
+    if !is_database {
+        return std::fs::read(file);
+    }
+    let about = std::fs::metadata(file)?;
+    let mut kept = KEPT_OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let open = match kept.entry((about.dev(), about.ino())) {
+        Entry::Occupied(open) => open.into_mut(),
+        Entry::Vacant(place) => place.insert(File::open(file)?),
+    };
+    open.seek(SeekFrom::Start(0))?;
+    let mut content = Vec::new();
+    open.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Files of databases that were searched, by device and number.
+static KEPT_OPEN: Mutex<BTreeMap<(u64, u64), File>> = Mutex::new(BTreeMap::new());
 
 /// Gives every run of [`RUN`] bytes with its hash.
 fn hashes(content: &[u8], mut each: impl FnMut(u64, &[u8])) {

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sealwort_fhir::{Identifier, Resource, logical_id, parse_any_bundle, rewrite_references, same_content_but_id};
-use sealwort_net::steps::StepReport;
+use sealwort_net::steps::{Heard, StepReport};
+use sealwort_pages::words::explain::{self as words, ChapterWords};
 use sealwort_proto::Step;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::broadcast;
 
+use super::explain::{Hospital, Outcome, Recorder};
 use super::patients::Loaded;
 use super::scan::Needles;
 use super::telling;
@@ -41,6 +43,8 @@ pub(super) struct Told {
     pub(super) resident_kib: Option<u64>,
     pub(super) urls: BTreeMap<&'static str, String>,
     pub(super) curl: String,
+    /// Identifier of the first patient.
+    pub(super) first_patient: String,
 }
 
 /// One of the sixteen steps as it happened.
@@ -88,11 +92,13 @@ struct Person {
 pub(super) async fn tell(
     world: &World,
     bundles: Vec<Loaded>,
-    mut heard: broadcast::Receiver<StepReport>,
+    mut heard: broadcast::Receiver<Heard>,
+    recorder: &Recorder,
     output: Output,
 ) -> Result<Told, CliError> {
     let people = people(&bundles);
     let handed = ["broker", "archive", "broker.capture", "archive.capture"].map(|name| world.folder.join(name));
+    recorder.begin(ChapterWords::First, Hospital::A);
     // A question about nobody establishes the first session before any record is on its way.
     world.hospital_a.get("/fhir/Patient?identifier=urn:sealwort:nobody%7C0").await?.success("hospital A")?;
     let needles = Needles::of(people.iter().flat_map(|p| p.resources.values()))?.without_own_words(&handed)?;
@@ -102,12 +108,18 @@ pub(super) async fn tell(
     let begun = Instant::now();
     let bytes_written = bundles.iter().map(|b| b.bytes.len()).sum();
     let bar = output.progress("storing".to_owned(), Some(bytes_written as u64));
-    for bundle in &bundles {
+    for (place, bundle) in bundles.iter().enumerate() {
+        recorder.told(Hospital::A, &bundle.bytes);
         world.hospital_a.post("/fhir", bundle.bytes.clone()).await?.success(&bundle.name)?;
         bar.inc(bundle.bytes.len() as u64);
         note_steps(&mut heard, &mut steps);
+        if place == 0 {
+            recorder.end(Outcome::Done(words::FIRST_DONE.to_owned()));
+            recorder.begin(ChapterWords::Rest, Hospital::A);
+        }
     }
     bar.finish_and_clear();
+    recorder.end(Outcome::Done(words::REST_DONE.to_owned()));
     let write_ms = begun.elapsed().as_millis();
     telling::show(
         output,
@@ -116,24 +128,29 @@ pub(super) async fn tell(
         "The nine steps of mutual authentication, as they happened:",
     );
 
+    recorder.begin(ChapterWords::Before, Hospital::B);
     let mut denied_before_consent = true;
     for person in &people {
         let answer = world.hospital_b.get(&person.search()?).await?;
         denied_before_consent &= answer.status == 403 && answer.code() == "consent-no-provision";
     }
     output.message(format!("\nHospital B asks for each patient before consent: refused ({denied_before_consent})."));
+    recorder.end(refused(denied_before_consent, words::BEFORE_DONE, words::BEFORE_FAILED));
+    recorder.begin(ChapterWords::Granted, Hospital::A);
     for person in &people {
         consent(world, "grant", person).await?;
     }
     output.message("The patients' consent authority grants hospital B to read, for treatment, for a day.");
+    recorder.end(Outcome::Done(words::GRANTED_DONE.to_owned()));
     note_steps(&mut heard, &mut steps);
     // The seven steps are shown as hospital B's reading takes them.
     steps.retain(|report| matches!(report.step, Step::Authentication(_)));
 
     let begun = Instant::now();
+    recorder.begin(ChapterWords::Reads, Hospital::B);
     let (mut resources_read, mut read_equals_written) = (0, true);
     for person in &people {
-        let (read, equal) = compare(world, person).await?;
+        let (read, equal) = compare(world, person, recorder).await?;
         resources_read += read;
         read_equals_written &= equal;
         note_steps(&mut heard, &mut steps);
@@ -144,6 +161,13 @@ pub(super) async fn tell(
         "\nHospital B read {resources_read} resources; their content is what A wrote: {read_equals_written}."
     ));
 
+    recorder.end(if read_equals_written {
+        Outcome::Done(words::READS_DONE.to_owned())
+    } else {
+        Outcome::Failed(words::READS_FAILED.to_owned())
+    });
+
+    recorder.begin(ChapterWords::Withdrawn, Hospital::B);
     let (mut denied_after_withdrawal, mut slowest) = (true, Duration::ZERO);
     for person in &people {
         consent(world, "withdraw", person).await?;
@@ -151,6 +175,7 @@ pub(super) async fn tell(
         denied_after_withdrawal &= refused_soon(world, person).await?;
         slowest = slowest.max(begun.elapsed());
     }
+    recorder.end(refused(denied_after_withdrawal, words::WITHDRAWN_DONE, words::WITHDRAWN_FAILED));
     let slowest = slowest.as_millis();
     output.message(format!(
         "Consent is withdrawn: hospital B, which held the records open, is refused within {slowest} ms ({denied_after_withdrawal})."
@@ -191,7 +216,13 @@ pub(super) async fn tell(
         resident_kib: telling::resident_kib(),
         urls: world.places().into_iter().collect(),
         curl,
+        first_patient: first.map(Person::token).transpose()?.unwrap_or_default(),
     })
+}
+
+/// How a chapter ended in which everybody was to be refused.
+fn refused(all: bool, done: &str, failed: &str) -> Outcome {
+    if all { Outcome::Refused(done.to_owned()) } else { Outcome::Failed(failed.to_owned()) }
 }
 
 /// Bundles by person: who shares an identifier is one person, and a later version replaces an earlier one.
@@ -263,13 +294,15 @@ async fn refused_soon(world: &World, person: &Person) -> Result<bool, CliError> 
 
 /// Reads a person at hospital B and compares every resource with what hospital A wrote: the same but for the version
 /// and time that the gateway sets, and for links within a transaction, which lead to the resources' ids now.
-async fn compare(world: &World, person: &Person) -> Result<(usize, bool), CliError> {
+async fn compare(world: &World, person: &Person, recorder: &Recorder) -> Result<(usize, bool), CliError> {
     let wrong = |e: &dyn std::fmt::Display| CliError::Local(format!("{}: {e}", person.name));
     let found = world.hospital_b.get(&person.search()?).await?.success(&person.name)?;
     let found = parse_any_bundle(found).map_err(|e| wrong(&e))?;
     let id = found.entries().first().and_then(logical_id).ok_or_else(|| wrong(&"the patient was not found"))?;
     let everything = world.hospital_b.get(&format!("/fhir/Patient/{}/$everything", id.as_str())).await?;
-    let everything = parse_any_bundle(everything.success(&person.name)?).map_err(|e| wrong(&e))?;
+    let everything = everything.success(&person.name)?;
+    recorder.told(Hospital::B, &everything);
+    let everything = parse_any_bundle(everything).map_err(|e| wrong(&e))?;
     let mut read: HashMap<(String, String), Bytes> = HashMap::new();
     for entry in everything.entries() {
         let Some(resource) = &entry.resource else { continue };
@@ -287,10 +320,10 @@ async fn compare(world: &World, person: &Person) -> Result<(usize, bool), CliErr
     Ok((read.len(), differs.is_none() && read.len() == person.resources.len()))
 }
 
-fn note_steps(heard: &mut broadcast::Receiver<StepReport>, steps: &mut Vec<StepReport>) {
+fn note_steps(heard: &mut broadcast::Receiver<Heard>, steps: &mut Vec<StepReport>) {
     loop {
         match heard.try_recv() {
-            Ok(report) => steps.push(report),
+            Ok(heard) => steps.push(heard.report),
             // Older reports were dropped; the newer ones follow.
             Err(broadcast::error::TryRecvError::Lagged(_)) => {}
             Err(_) => return,

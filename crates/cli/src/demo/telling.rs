@@ -76,6 +76,26 @@ pub(super) fn summary(told: &Told) -> String {
     format!("\n{}", lines.concat())
 }
 
+/// Addresses, tokens and the first patient as variables of a shell.
+pub(super) fn variables(world: &World, told: &Told, page: Option<&str>) -> String {
+    let secure = |address| format!("https://{address}");
+    let variables = [
+        ("CA", secure(world.authority())),
+        ("BROKER", secure(world.broker.address)),
+        ("ARCHIVE", secure(world.archive.address)),
+        ("HOSPITAL_A", format!("http://{}", world.gateway_a.address)),
+        ("HOSPITAL_A_HL7", world.gateway_a.mllp.map(|address| address.to_string()).unwrap_or_default()),
+        ("TOKEN_A", world.hospital_a.token().to_owned()),
+        ("HOSPITAL_B", format!("http://{}", world.gateway_b.address)),
+        ("TOKEN_B", world.hospital_b.token().to_owned()),
+        ("PATIENT", told.first_patient.clone()),
+        ("EXPLAIN", page.unwrap_or_default().to_owned()),
+    ];
+    let line = |(name, value): &(&str, String)| format!("export {name}='{}'\n", value.replace('\'', "'\\''"));
+    let lines: String = variables.iter().map(line).collect();
+    format!("# Where the demo's parties are, and tokens of two physicians for a day. Read it with: . demo.env\n{lines}")
+}
+
 /// Cryptographic operations of each party so far.
 pub(super) fn operations(world: &World) -> BTreeMap<&'static str, BTreeMap<&'static str, u64>> {
     let parties = [

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sealwort_ca::create_exchange;
 use sealwort_gateway::{MqttConfig, User};
-use sealwort_net::config::{CaConfig, Interval, ListenConfig};
+use sealwort_net::config::{ByteCount, CaConfig, HealthConfig, Interval, ListenConfig, TelemetryConfig};
 use sealwort_net::member::join;
 use sealwort_net::steps::Steps;
 use sealwort_net::{Clock, Shutdown, ShutdownTrigger, SystemClock};
@@ -20,6 +20,8 @@ use crate::error::CliError;
 
 /// Lifetime of the demo's tokens, in seconds.
 const TOKEN_SECONDS: u64 = 24 * 3600;
+/// Bytes of spans that each party keeps.
+const TRACES_BYTES: u64 = 8 * 1024 * 1024;
 /// How long the demo's invitations last.
 const INVITATION_LIFETIME: Duration = Duration::from_mins(10);
 /// Name of the demo's exchange.
@@ -76,6 +78,8 @@ impl World {
             &CaServiceConfig {
                 folder: place("ca"),
                 listen: ListenConfig::on_loopback(0),
+                health: health(),
+                telemetry: telemetry(),
                 ..CaServiceConfig::default()
             },
             Arc::clone(&clock),
@@ -107,6 +111,8 @@ impl World {
                 listen: ListenConfig::on_loopback(0),
                 ca: ca_config.clone(),
                 capture: place("archive.capture"),
+                health: health(),
+                telemetry: telemetry(),
                 ..sealwort_archive::Config::default()
             },
             Arc::clone(&clock),
@@ -124,6 +130,8 @@ impl World {
                 },
                 ca: ca_config.clone(),
                 capture: place("broker.capture"),
+                health: health(),
+                telemetry: telemetry(),
                 ..sealwort_broker::Config::default()
             },
             Arc::clone(&clock),
@@ -136,6 +144,8 @@ impl World {
             let mut config = sealwort_gateway::Config {
                 folder: place(name),
                 ca: ca_config.clone(),
+                health: health(),
+                telemetry: telemetry(),
                 ..sealwort_gateway::Config::default()
             };
             config.fhir.address = ListenConfig::on_loopback(0).address;
@@ -146,12 +156,20 @@ impl World {
             }
             config
         };
-        let gateway_a =
-            sealwort_gateway::start(&gateway("hospital-a"), Arc::clone(&clock), steps.clone(), shutdown.clone())
-                .await?;
-        let gateway_b =
-            sealwort_gateway::start(&gateway("hospital-b"), Arc::clone(&clock), steps.clone(), shutdown.clone())
-                .await?;
+        let gateway_a = sealwort_gateway::start(
+            &gateway("hospital-a"),
+            Arc::clone(&clock),
+            steps.by("hospital-a"),
+            shutdown.clone(),
+        )
+        .await?;
+        let gateway_b = sealwort_gateway::start(
+            &gateway("hospital-b"),
+            Arc::clone(&clock),
+            steps.by("hospital-b"),
+            shutdown.clone(),
+        )
+        .await?;
         let token = |name: &str, user: &str| {
             let user = User {
                 name: user.to_owned(),
@@ -175,6 +193,11 @@ impl World {
         })
     }
 
+    /// Where the certificate authority is.
+    pub(crate) fn authority(&self) -> SocketAddr {
+        self.ca.address
+    }
+
     /// What runs where.
     pub(crate) fn places(&self) -> Vec<(&'static str, String)> {
         vec![
@@ -187,6 +210,21 @@ impl World {
             ("hospital B, HL7 v2", mllp(self.gateway_b.mllp)),
             ("data folders", self.folder.display().to_string()),
         ]
+    }
+
+    /// Where each party tells its metrics.
+    pub(crate) fn metrics(&self) -> Vec<(&'static str, String)> {
+        let places = [
+            ("certificate authority", self.ca.health),
+            ("broker", self.broker.health),
+            ("archive", self.archive.health),
+            ("hospital A", self.gateway_a.health),
+            ("hospital B", self.gateway_b.health),
+        ];
+        let shown = |(what, address): (&'static str, Option<SocketAddr>)| {
+            address.map(|address| (what, format!("http://{address}/metrics")))
+        };
+        places.into_iter().filter_map(shown).collect()
     }
 
     /// Waits for Ctrl-C or SIGTERM.
@@ -205,6 +243,15 @@ impl World {
         self.archive.stopped().await;
         self.ca.stopped().await;
     }
+}
+
+fn health() -> HealthConfig {
+    HealthConfig { address: Some(ListenConfig::on_loopback(0).address), ..HealthConfig::default() }
+}
+
+/// Enough for the story, and for a person who tries it.
+fn telemetry() -> TelemetryConfig {
+    TelemetryConfig { keep: ByteCount(TRACES_BYTES), ..TelemetryConfig::default() }
 }
 
 fn mllp(address: Option<SocketAddr>) -> String {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sealwort_gateway::MqttConfig;
 use sealwort_net::client::{Endpoint, HopClient};
 use sealwort_net::exchange::{AUTHENTICATE_PATH, send};
-use sealwort_net::steps::StepReport;
+use sealwort_net::steps::Heard;
 use sealwort_net::tls::{ExpectedPeer, client_config};
 use sealwort_pki::Role;
 use sealwort_proto::holdings::Holdings;
@@ -19,8 +19,8 @@ use sealwort_proto::operations::OperationCounts;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
 
-use super::relay::{Relay, Traffic};
 use crate::client::encode;
+use crate::demo::relay::{Relay, Traffic};
 use crate::demo::scan::Needles;
 use crate::demo::world::{Hop, World};
 use crate::demo::{StepTold, first_of_each};
@@ -197,10 +197,10 @@ fn without_notices(mut counts: OperationCounts, role: usize) -> OperationCounts 
     counts
 }
 
-fn steps(heard: &mut Receiver<StepReport>) -> Vec<StepTold> {
+fn steps(heard: &mut Receiver<Heard>) -> Vec<StepTold> {
     let mut reports = Vec::new();
-    while let Ok(report) = heard.try_recv() {
-        reports.push(report);
+    while let Ok(heard) = heard.try_recv() {
+        reports.push(heard.report);
     }
     first_of_each(&reports)
 }

@@ -6,7 +6,6 @@ mod evidence;
 mod exchange;
 mod paper;
 mod phr_s_fm;
-mod relay;
 mod result;
 mod tables;
 

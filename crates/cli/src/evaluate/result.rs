@@ -25,8 +25,8 @@ use serde_json::{Value, json};
 use super::evidence::{self, Verdict};
 use super::exchange::{Observed, Phase};
 use super::paper::{self, ROLES, TABLE_3, TABLE_4};
-use super::relay::Traffic;
 use crate::demo::StepTold;
+use crate::demo::relay::Traffic;
 use crate::error::CliError;
 
 /// Names of the phases, as the demo has them.

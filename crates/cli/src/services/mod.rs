@@ -50,7 +50,7 @@ enum GatewayCommand {
 pub(crate) async fn broker(args: &ServiceArgs, output: Output) -> Result<(), CliError> {
     let (config, shutdown) = args.prepare::<sealwort_broker::Config>()?;
     let running = sealwort_broker::start(&config.value, Arc::new(SystemClock), Steps::default(), shutdown).await?;
-    announce(output, running.member.identity(), running.address)?;
+    announce(output, running.member.identity(), running.address, running.health)?;
     running.stopped().await;
     Ok(())
 }
@@ -59,7 +59,7 @@ pub(crate) async fn broker(args: &ServiceArgs, output: Output) -> Result<(), Cli
 pub(crate) async fn archive(args: &ServiceArgs, output: Output) -> Result<(), CliError> {
     let (config, shutdown) = args.prepare::<sealwort_archive::Config>()?;
     let running = sealwort_archive::start(&config.value, Arc::new(SystemClock), Steps::default(), shutdown).await?;
-    announce(output, running.member.identity(), running.address)?;
+    announce(output, running.member.identity(), running.address, running.health)?;
     running.stopped().await;
     Ok(())
 }
@@ -73,7 +73,7 @@ pub(crate) async fn gateway(args: GatewayArgs, output: Output) -> Result<(), Cli
     }
     let (config, shutdown) = args.service.prepare::<sealwort_gateway::Config>()?;
     let running = sealwort_gateway::start(&config.value, Arc::new(SystemClock), Steps::default(), shutdown).await?;
-    announce(output, running.member.identity(), running.address)?;
+    announce(output, running.member.identity(), running.address, running.health)?;
     running.stopped().await;
     Ok(())
 }
@@ -102,15 +102,24 @@ fn check_joined(folder: &Path) -> Result<(), CliError> {
 }
 
 /// Says where a service listens: one line for people, and one JSON object for scripts that start it.
-pub(crate) fn announce(output: Output, identity: &Identity, address: SocketAddr) -> Result<(), CliError> {
+pub(crate) fn announce(
+    output: Output,
+    identity: &Identity,
+    address: SocketAddr,
+    health: Option<SocketAddr>,
+) -> Result<(), CliError> {
     let role = identity.role;
     let place = match role {
         Role::Gateway => format!("{address} (FHIR under /fhir)"),
         _ => address.to_string(),
     };
     output.notice(format!("{role} {identity} listens on {place}"));
+    if let Some(health) = health {
+        output.notice(format!("{role} {identity} tells of its health and its metrics on http://{health}/metrics"));
+    }
     if output.is_json() {
-        let event = json!({"event": "listening", "role": role, "identity": identity, "address": address});
+        let event =
+            json!({"event": "listening", "role": role, "identity": identity, "address": address, "health": health});
         output.data(&event, String::new)?;
     }
     Ok(())

@@ -123,7 +123,7 @@ fn pairs(hidden_by: &str, client: &Client) {
 
 /// An answer as text, without what differs between any two answers: the name asked for, times, and fresh ids.
 fn plain(answer: &Answer) -> String {
-    let kept = |name: &str| !["date", "x-request-id"].contains(&name);
+    let kept = |name: &str| !["date", "x-request-id", "x-trace-id"].contains(&name);
     let fields: Vec<String> =
         answer.all_fields().filter(|(name, _)| kept(name)).map(|(name, value)| format!("{name}: {value}")).collect();
     let mut text = format!("{} {fields:?} {}", answer.status, answer.text());

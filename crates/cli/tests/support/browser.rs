@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::smart::{access_token, hidden};
 use super::{Answer, Client, Party, World, encode, text};
 
-const SECRET: &str = "a-secret-of-at-least-32-letters-for-HS256";
+pub(crate) const SECRET: &str = "a-secret-of-at-least-32-letters-for-HS256";
 pub(crate) const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
 /// `oidc-provider` in a process of its own.
@@ -27,6 +27,20 @@ pub(crate) struct Provider {
 impl Provider {
     /// Starts it for one gateway, or says that it is not installed.
     pub(crate) fn start(world: &World, gateway: SocketAddr) -> Option<Self> {
+        let at = |path: &str| [format!("http://{gateway}{path}")];
+        Self::start_with(
+            world,
+            &json!({
+                "client_id": "sealwort", "client_secret": SECRET, "redirect_uris": at("/auth/login/callback"),
+                "post_logout_redirect_uris": at("/auth/signed-out"),
+                "roles": {"dr-a": ["staff", "physicians"], "ned": ["nurses"], "both": ["nurses", "physicians"], "guest": ["staff"]},
+                "patients": {"pat": "1"},
+            }),
+        )
+    }
+
+    /// The same with settings of one's own, as `interop/clients/node/provider.mjs` takes them.
+    pub(crate) fn start_with(world: &World, settings: &Value) -> Option<Self> {
         let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?.join("clients-node");
         if !packages.join("node_modules/oidc-provider").is_dir() {
             eprintln!("SKIPPED: oidc-provider is not installed; run scripts/install.sh");
@@ -36,17 +50,10 @@ impl Provider {
         let script = packages.join("provider.mjs");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../interop/clients/node/provider.mjs");
         fs::copy(source, &script).unwrap();
-        let settings = world.path().join("provider.json");
-        let at = |path: &str| [format!("http://{gateway}{path}")];
-        let written = json!({
-            "client_id": "sealwort", "client_secret": SECRET, "redirect_uris": at("/auth/login/callback"),
-            "post_logout_redirect_uris": at("/auth/signed-out"),
-            "roles": {"dr-a": ["staff", "physicians"], "ned": ["nurses"], "both": ["nurses", "physicians"], "guest": ["staff"]},
-            "patients": {"pat": "1"},
-        });
-        fs::write(&settings, written.to_string()).unwrap();
+        let file = world.path().join(format!("provider-{}.json", super::letters(8)));
+        fs::write(&file, settings.to_string()).unwrap();
         let mut child = Command::new("node")
-            .args([&script, &settings])
+            .args([&script, &file])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -143,9 +150,12 @@ impl Browser {
         panic!("the provider does not let {user} go");
     }
 
+    /// Signs in; what is theirs to open, or why they are not let in.
     pub(crate) fn sign_in(&mut self, gateway: &str, user: &str) -> Answer {
         let url = self.reach_callback(gateway, user, "");
-        self.go(&url, None, "").1
+        let (at, answer) = self.go(&url, None, &format!("{gateway}/portal"));
+        // Private people land on the portal; the page of the session says in one line what is theirs.
+        if at.starts_with(&format!("{gateway}/portal")) { self.page(gateway) } else { answer }
     }
 
     /// The cookie of the session at the gateway.

@@ -46,10 +46,11 @@ impl Client {
     fn try_send(&self, method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
         let kind = if path.starts_with("/fhir") { "application/fhir+json" } else { "application/json" };
         let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
-        let usual = [("Authorization", bearer.as_deref()), ("Content-Type", Some(kind))];
+        let host = self.address.to_string();
+        let usual = [("Host", Some(host.as_str())), ("Authorization", bearer.as_deref()), ("Content-Type", Some(kind))];
         let usual = usual.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let usual = usual.filter(|(name, _)| !fields.iter().any(|(given, _)| given.eq_ignore_ascii_case(name)));
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        let mut head = format!("{method} {path} HTTP/1.1\r\n");
         for (name, value) in usual.chain(fields.iter().copied()) {
             // An empty value takes a usual field away.
             if !value.is_empty() {

@@ -9,6 +9,7 @@
 pub(crate) mod browser;
 mod http;
 pub(crate) mod load;
+pub(crate) mod pages;
 pub(crate) mod patient;
 pub(crate) mod receiver;
 pub(crate) mod smart;
@@ -82,6 +83,8 @@ impl Party {
 struct Process {
     child: Child,
     address: SocketAddr,
+    /// Where it tells of its health and its metrics.
+    health: Option<SocketAddr>,
 }
 
 /// A running exchange.
@@ -216,6 +219,11 @@ impl World {
         self.processes[&party].address
     }
 
+    /// Where a party tells of its health and its metrics, if `health.address` is set.
+    pub(crate) fn health(&self, party: Party) -> Option<SocketAddr> {
+        self.processes[&party].health
+    }
+
     /// The process id of a party.
     pub(crate) fn id(&self, party: Party) -> u32 {
         self.processes[&party].child.id()
@@ -278,8 +286,8 @@ impl World {
         let before = self.log_text(party).len();
         let begun = Instant::now();
         loop {
-            if let Some((child, address)) = self.try_launch(party) {
-                self.processes.insert(party, Process { child, address });
+            if let Some(process) = self.try_launch(party) {
+                self.processes.insert(party, process);
                 return None;
             }
             let said = self.log_text(party).split_off(before);
@@ -312,9 +320,10 @@ impl World {
     fn launch(&mut self, party: Party) -> SocketAddr {
         let begun = Instant::now();
         loop {
-            if let Some((child, address)) = self.try_launch(party) {
+            if let Some(process) = self.try_launch(party) {
+                let address = process.address;
                 self.set(party, party.listen_key(), json!(address));
-                self.processes.insert(party, Process { child, address });
+                self.processes.insert(party, process);
                 return address;
             }
             // The port may be in use for a moment by somebody's outgoing connection.
@@ -324,7 +333,7 @@ impl World {
         }
     }
 
-    fn try_launch(&self, party: Party) -> Option<(Child, SocketAddr)> {
+    fn try_launch(&self, party: Party) -> Option<Process> {
         let log = OpenOptions::new().create(true).append(true).open(self.log(party)).unwrap();
         let mut child = self.command(party, log);
         let mut line = String::new();
@@ -336,7 +345,9 @@ impl World {
             return None;
         };
         assert_eq!((&event["event"], &event["role"]), (&json!("listening"), &json!(party.role())), "{line}");
-        Some((child, event["address"].as_str().unwrap().parse().unwrap()))
+        let address = event["address"].as_str().unwrap().parse().unwrap();
+        let health = event["health"].as_str().map(|health| health.parse().unwrap());
+        Some(Process { child, address, health })
     }
 
     fn command(&self, party: Party, log: File) -> Child {

@@ -63,11 +63,21 @@ impl App {
 
     /// A token from the user who approves all of these scopes, for one patient where it needs one.
     pub(crate) fn user_token(&mut self, scopes: &str, patient: Option<&str>) -> Answer {
-        let code = self.code(scopes, patient);
+        let code = self.code(scopes, patient, None);
+        self.exchanged(&code)
+    }
+
+    /// The same for an app that was opened with a launch, which says for which patient.
+    pub(crate) fn launched_token(&mut self, scopes: &str, launch: &str) -> Answer {
+        let code = self.code(scopes, None, Some(launch));
+        self.exchanged(&code)
+    }
+
+    fn exchanged(&mut self, code: &str) -> Answer {
         let assertion = self.assertion();
         let form = [
             ("grant_type", "authorization_code"),
-            ("code", &code),
+            ("code", code),
             ("redirect_uri", REDIRECT),
             ("code_verifier", VERIFIER),
         ];
@@ -116,9 +126,9 @@ impl App {
     }
 
     /// The user's browser: the page on which the app is approved, and the code in the address that it leads to.
-    fn code(&self, scopes: &str, patient: Option<&str>) -> String {
+    fn code(&self, scopes: &str, patient: Option<&str>, launch: Option<&str>) -> String {
         let challenge = URL_SAFE_NO_PAD.encode(sealwort_proto::crypto::sha256(VERIFIER.as_bytes()));
-        let request = form_of(&[
+        let mut parameters = vec![
             ("response_type", "code"),
             ("client_id", &self.id),
             ("redirect_uri", REDIRECT),
@@ -127,7 +137,9 @@ impl App {
             ("aud", &self.base),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
-        ]);
+        ];
+        parameters.extend(launch.map(|launch| ("launch", launch)));
+        let request = form_of(&parameters);
         let signed_in = ("Cookie", self.cookie.as_str());
         let page =
             self.client.send("GET", &format!("{}?{request}", self.path("authorization_endpoint")), &[signed_in], "");
