@@ -43,8 +43,8 @@ struct Arguments {
     /// Fewer repetitions: a look, not a measurement to quote.
     #[arg(long)]
     quick: bool,
-    /// The sealwort program for `gateway`, `hidden`, `memory`, `growth`, `nodes` and `flood`. Without it, the one beside this
-    /// program.
+    /// The sealwort program for `gateway`, `hidden`, `telemetry`, `memory`, `growth`, `nodes` and `flood`. Without it, the one
+    /// beside this program.
     #[arg(long, value_name = "PATH")]
     sealwort: Option<PathBuf>,
     /// For `flood`: multiplies its rates.
@@ -67,6 +67,8 @@ enum Benchmark {
     Gateway,
     /// Being told of nothing: of a hidden resource beside an absent one, at a running gateway.
     Hidden,
+    /// Readings with traces kept, or sent to a collector, beside the same without.
+    Telemetry,
     /// Showing resources beside reading them.
     Showing,
     /// A decision by a patient's consent.
@@ -136,6 +138,7 @@ async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> 
             Benchmark::Append => append::run(thoroughness, folder, report).await?,
             Benchmark::Gateway => gateway::run(thoroughness, folder, &binary, report).await?,
             Benchmark::Hidden => gateway::hidden::run(thoroughness, folder, &binary, report).await?,
+            Benchmark::Telemetry => gateway::telemetry::run(thoroughness, folder, &binary, report).await?,
             Benchmark::Showing => showing::run(thoroughness, report)?,
             Benchmark::Consent => consent::run(thoroughness, report)?,
             Benchmark::Audit => audit::run(thoroughness, folder, report).await?,

@@ -11,6 +11,7 @@ mod in_memory;
 mod ingest;
 mod load;
 mod nginx;
+pub(crate) mod telemetry;
 mod warm;
 
 use std::path::Path;

@@ -35,8 +35,10 @@ pub(crate) async fn introduction(
     match outcome {
         Ok((broker_share, offer, acceptance)) => {
             let session = offer.session();
-            if !archive.sessions.begin(session, Run::new(peer.connection(), party, broker_share, offer)) {
-                return refuse(&too_many());
+            match archive.sessions.begin(peer.connection(), session, Run::new(party, broker_share, offer)) {
+                Ok(()) => {}
+                Err(ErrorKind::Exhausted) => return refuse(&too_many()),
+                Err(_) => return refuse(&unknown_session(3)),
             }
             archive.report(
                 Step::Authentication(3),
@@ -70,7 +72,10 @@ pub(crate) async fn share(
     match state.on_share(&body, &party, peer.exporter(), now) {
         Ok((established, message)) => {
             let broker = BrokerSession { connection: peer.connection(), established };
-            archive.sessions.add_broker(session, broker, now);
+            if let Err(kind) = archive.sessions.add_broker(session, broker, now) {
+                let error = ProtocolError::new(Step::Authentication(7), Fault::Archive, kind);
+                return refuse(&archive.session_refused(&peer, &error).await);
+            }
             archive.report(
                 Step::Authentication(7),
                 "M → T",
@@ -82,7 +87,7 @@ pub(crate) async fn share(
             answer(message)
         }
         Err(error) => {
-            archive.sessions.end(session);
+            archive.sessions.end_run(session, peer.connection());
             refuse(&archive.session_refused(&peer, &error).await)
         }
     }
@@ -173,16 +178,16 @@ impl Archive {
                 Some((completion, broker, Arc::clone(&run.party)))
             })
             .ok_or_else(|| unknown(9))?;
-        self.sessions.end(session);
+        self.sessions.end_run(session, broker.connection);
         let now = self.member.trust().now();
         let (established, confirmation) = completion.on_completion(answer, &party, now)?;
-        let gateway = GatewaySession::new(broker.connection, party, established, broker);
+        let gateway = GatewaySession::new(party, established, broker);
         let entry = self.entry(EventKind::SessionBegun, &gateway);
-        if !self.sessions.add_gateway(session, gateway, now) {
-            return Err(ProtocolError::new(Step::Authentication(9), Fault::Archive, ErrorKind::Exhausted));
-        }
+        let broker = Arc::clone(&gateway.broker);
+        let added = self.sessions.add_gateway(session, gateway, now);
+        added.map_err(|kind| ProtocolError::new(Step::Authentication(9), Fault::Archive, kind))?;
         if let Err(error) = self.journal.append(entry).await {
-            self.sessions.end_gateway(session);
+            self.sessions.end_gateway(session, broker.connection);
             return Err(error.refusal(Fault::Archive).into_error(Step::Authentication(9)));
         }
         Ok(confirmation)

@@ -41,6 +41,7 @@ use sealwort_net::tls::{ClientAuth, TlsConfigError, server_config};
 use sealwort_net::token::Token;
 use sealwort_net::transport::Listener;
 use sealwort_pki::Role;
+use sealwort_proto::SessionId;
 use sealwort_proto::channel::OVERHEAD_BYTES_MAX;
 use sealwort_proto::halves::Side;
 use sealwort_proto::holdings::Holdings;
@@ -118,6 +119,12 @@ impl Running {
         let now = self.member.trust().now();
         let held = |archive: Arc<Archive>| archive.sessions.holdings(archive.member.party().chain.fingerprint(), now);
         self.serving.archive.upgrade().map(held).unwrap_or_default()
+    }
+
+    /// Of which sessions it holds keys, whenever that is asked.
+    pub fn sessions(&self) -> impl Fn() -> Vec<SessionId> + Send + Sync + 'static + use<> {
+        let archive = Weak::clone(&self.serving.archive);
+        move || archive.upgrade().map(|archive| archive.sessions.ids()).unwrap_or_default()
     }
 
     /// Waits until it has stopped and everything accepted is on disk.
@@ -223,6 +230,7 @@ pub fn serve(
             journal.clone(),
             ca,
             AUTHORITY_SELDOM * config.audit.cosign_every.0,
+            &observation,
             shutdown.clone(),
         ));
 
@@ -238,9 +246,11 @@ pub fn serve(
         });
         let itself = Arc::downgrade(&archive);
         reads_levels(&observation, &itself);
+        let held = Arc::clone(&archive);
         let router = router(archive).merge(health::router(readiness.clone())).merge(routes(journal.clone()));
         let router = capture.around(router);
         let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits)).observed_by(&observation);
+        let server = server.while_open(move |connection| held.sessions.open(connection));
         tracing::info!(%address, identity = %member.identity(), "the archive listens");
         readiness.started();
         let task = tokio::spawn(async move {

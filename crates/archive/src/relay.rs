@@ -205,7 +205,7 @@ impl Archive {
         let gateway = &session.established.gateway;
         let Err(error) = self.member.with_peers(|peers| peers.recheck(gateway, Role::Gateway)) else { return Ok(()) };
         tracing::warn!(gateway = %gateway.identity(), %error, "session ended: its gateway is no longer believed");
-        self.sessions.end_gateway(session.established.channel.session());
+        self.sessions.end_gateway(session.established.channel.session(), session.broker.connection);
         self.journal.note(self.entry(EventKind::SessionEnded, session).detail(Detail::Reason, error.code()));
         Err(ProtocolError::new(Step::Channel, Fault::Gateway, ErrorKind::UnknownSession))
     }

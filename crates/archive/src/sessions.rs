@@ -1,12 +1,14 @@
-//! What the archive remembers of runs and sessions. Bounded: runs that are not finished are forgotten after
-//! half a minute, sessions when their keys have ended.
+//! What the archive remembers of runs and sessions. Bounded: runs that are not finished are forgotten after half a minute,
+//! sessions when their keys have ended, and all of them when the broker's connection ends.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sealwort_net::bound::Bound;
 use sealwort_net::tls::ConnectionId;
 use sealwort_pki::{Fingerprint, UnixTime};
+use sealwort_proto::error::ErrorKind;
 use sealwort_proto::handshake::Party;
 use sealwort_proto::handshake::archive::{
     AwaitBrokerShare, AwaitCompletion, AwaitOffer, BrokerEstablished, GatewayEstablished,
@@ -27,7 +29,6 @@ const AUTHORITIES_MAX: usize = 10_000;
 
 /// A run in progress. Each state is taken out when its step comes.
 pub(crate) struct Run {
-    pub(crate) connection: ConnectionId,
     pub(crate) party: Arc<Party>,
     pub(crate) broker_share: Option<AwaitBrokerShare>,
     pub(crate) offer: Option<AwaitOffer>,
@@ -43,7 +44,6 @@ pub(crate) struct BrokerSession {
 
 /// SK_LM with one gateway.
 pub(crate) struct GatewaySession {
-    pub(crate) connection: ConnectionId,
     pub(crate) party: Arc<Party>,
     pub(crate) established: GatewayEstablished,
     /// The T–M session under which this session's tokens are sealed.
@@ -62,37 +62,25 @@ pub(crate) struct Authority {
 /// Runs and sessions by session id.
 #[derive(Default)]
 pub(crate) struct Sessions {
-    runs: Mutex<HashMap<SessionId, Run>>,
-    brokers: Mutex<HashMap<SessionId, Arc<BrokerSession>>>,
-    gateways: Mutex<HashMap<SessionId, Arc<GatewaySession>>>,
+    runs: Bound<Run>,
+    brokers: Bound<Arc<BrokerSession>>,
+    gateways: Bound<Arc<GatewaySession>>,
 }
 
 impl Run {
-    pub(crate) fn new(
-        connection: ConnectionId,
-        party: Arc<Party>,
-        broker_share: AwaitBrokerShare,
-        offer: AwaitOffer,
-    ) -> Self {
-        Self {
-            connection,
-            party,
-            broker_share: Some(broker_share),
-            offer: Some(offer),
-            completion: None,
-            since: Instant::now(),
-        }
+    pub(crate) fn new(party: Arc<Party>, broker_share: AwaitBrokerShare, offer: AwaitOffer) -> Self {
+        let since = Instant::now();
+        Self { party, broker_share: Some(broker_share), offer: Some(offer), completion: None, since }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.since.elapsed() >= RUN_PATIENCE
     }
 }
 
 impl GatewaySession {
-    pub(crate) fn new(
-        connection: ConnectionId,
-        party: Arc<Party>,
-        established: GatewayEstablished,
-        broker: Arc<BrokerSession>,
-    ) -> Self {
-        Self { connection, party, established, broker, used: Mutex::default(), authorities: Mutex::default() }
+    pub(crate) fn new(party: Arc<Party>, established: GatewayEstablished, broker: Arc<BrokerSession>) -> Self {
+        Self { party, established, broker, used: Mutex::default(), authorities: Mutex::default() }
     }
 
     pub(crate) fn grant(&self, id: TokenId, authority: Authority, now: UnixTime) {
@@ -109,13 +97,14 @@ impl GatewaySession {
 }
 
 impl Sessions {
-    /// Remembers a run; false when there are too many.
-    pub(crate) fn begin(&self, session: SessionId, run: Run) -> bool {
-        let mut runs = lock(&self.runs);
-        if runs.len() >= RUNS_MAX {
-            runs.retain(|_, run| run.since.elapsed() < RUN_PATIENCE);
-        }
-        runs.len() < RUNS_MAX && runs.insert(session, run).is_none()
+    /// A broker's connection is open; its runs and sessions end when what is given here is dropped.
+    pub(crate) fn open(&self, connection: ConnectionId) -> impl Send + 'static + use<> {
+        (self.runs.open(connection), self.gateways.open(connection), self.brokers.open(connection))
+    }
+
+    /// Remembers a run.
+    pub(crate) fn begin(&self, connection: ConnectionId, session: SessionId, run: Run) -> Result<(), ErrorKind> {
+        self.runs.add(connection, session, run, RUNS_MAX, Run::has_ended)
     }
 
     /// Works on a run of this connection.
@@ -125,20 +114,17 @@ impl Sessions {
         connection: ConnectionId,
         work: impl FnOnce(&mut Run) -> Option<T>,
     ) -> Option<T> {
-        let mut runs = lock(&self.runs);
-        let run = runs.get_mut(&session)?;
-        (run.connection == connection && run.since.elapsed() < RUN_PATIENCE).then(|| work(run))?
+        self.runs.with(connection, session, |run| (!run.has_ended()).then(|| work(run))?)
     }
 
     /// What is held for runs and sessions, beside the own certificate.
     pub(crate) fn holdings(&self, own: Fingerprint, now: UnixTime) -> Holdings {
-        let runs = lock(&self.runs).len() as u64;
-        let brokers: Vec<_> = lock(&self.brokers).values().map(Arc::clone).collect();
-        let gateways: Vec<_> = lock(&self.gateways).values().map(Arc::clone).collect();
+        let runs = self.runs.count() as u64;
+        let (brokers, gateways) = (self.brokers.all(), self.gateways.all());
         let of = |g: &GatewaySession| lock(&g.authorities).values().filter(|a| a.expires > now).count() as u64;
-        let authorities: u64 = gateways.iter().map(|g| of(g)).sum();
-        let peers = brokers.iter().map(|b| b.established.broker.fingerprint());
-        let peers = peers.chain(gateways.iter().map(|g| g.established.gateway.fingerprint()));
+        let authorities: u64 = gateways.iter().map(|(_, g)| of(g)).sum();
+        let peers = brokers.iter().map(|(_, b)| b.established.broker.fingerprint());
+        let peers = peers.chain(gateways.iter().map(|(_, g)| g.established.gateway.fingerprint()));
         Holdings {
             random_values: runs,
             certificates: different(peers.chain([own])),
@@ -151,44 +137,51 @@ impl Sessions {
 
     /// How many sessions with brokers and with gateways are live, and how many runs are in progress.
     pub(crate) fn live(&self, now: UnixTime) -> (u64, u64, u64) {
-        let runs = lock(&self.runs).values().filter(|run| run.since.elapsed() < RUN_PATIENCE).count();
-        let brokers = lock(&self.brokers).values().filter(|known| !known.established.channel.is_expired(now)).count();
-        let gateways = lock(&self.gateways).values().filter(|known| !known.established.channel.is_expired(now)).count();
-        (brokers as u64, gateways as u64, runs as u64)
+        self.runs.retain(|run| !run.has_ended());
+        self.brokers.retain(|known| !known.established.channel.is_expired(now));
+        self.gateways.retain(|known| !known.established.channel.is_expired(now));
+        (self.brokers.count() as u64, self.gateways.count() as u64, self.runs.count() as u64)
     }
 
-    /// Forgets a run.
-    pub(crate) fn end(&self, session: SessionId) {
-        lock(&self.runs).remove(&session);
+    /// The ids of sessions whose keys are in memory.
+    pub(crate) fn ids(&self) -> Vec<SessionId> {
+        let brokers = self.brokers.all().into_iter().map(|(session, _)| session);
+        brokers.chain(self.gateways.all().into_iter().map(|(session, _)| session)).collect()
     }
 
-    pub(crate) fn add_broker(&self, session: SessionId, broker: BrokerSession, now: UnixTime) {
-        let mut brokers = lock(&self.brokers);
-        brokers.retain(|_, known| !known.established.channel.is_expired(now));
-        brokers.insert(session, Arc::new(broker));
+    /// Forgets a run of this connection.
+    pub(crate) fn end_run(&self, session: SessionId, connection: ConnectionId) {
+        drop(self.runs.take(connection, session));
+    }
+
+    /// Remembers a session, unless its connection has ended meanwhile.
+    pub(crate) fn add_broker(&self, session: SessionId, broker: BrokerSession, now: UnixTime) -> Result<(), ErrorKind> {
+        let ended = |known: &Arc<BrokerSession>| known.established.channel.is_expired(now);
+        self.brokers.add(broker.connection, session, Arc::new(broker), SESSIONS_MAX, ended)
     }
 
     pub(crate) fn broker(&self, session: SessionId, connection: ConnectionId) -> Option<Arc<BrokerSession>> {
-        lock(&self.brokers).get(&session).filter(|b| b.connection == connection).map(Arc::clone)
+        self.brokers.get(connection, session)
     }
 
-    /// Remembers a session; false when there are too many.
-    pub(crate) fn add_gateway(&self, session: SessionId, gateway: GatewaySession, now: UnixTime) -> bool {
-        let mut gateways = lock(&self.gateways);
-        // Ended sessions are swept when the table has doubled since the sweep, so that the cost is shared.
-        if gateways.len().is_power_of_two() || gateways.len() >= SESSIONS_MAX {
-            gateways.retain(|_, known| !known.established.channel.is_expired(now));
-        }
-        gateways.len() < SESSIONS_MAX && gateways.insert(session, Arc::new(gateway)).is_none()
+    /// Remembers a session, unless its connection has ended meanwhile.
+    pub(crate) fn add_gateway(
+        &self,
+        session: SessionId,
+        gateway: GatewaySession,
+        now: UnixTime,
+    ) -> Result<(), ErrorKind> {
+        let ended = |known: &Arc<GatewaySession>| known.established.channel.is_expired(now);
+        self.gateways.add(gateway.broker.connection, session, Arc::new(gateway), SESSIONS_MAX, ended)
     }
 
     /// Forgets a session.
-    pub(crate) fn end_gateway(&self, session: SessionId) {
-        lock(&self.gateways).remove(&session);
+    pub(crate) fn end_gateway(&self, session: SessionId, connection: ConnectionId) {
+        drop(self.gateways.take(connection, session));
     }
 
     pub(crate) fn gateway(&self, session: SessionId, connection: ConnectionId) -> Option<Arc<GatewaySession>> {
-        lock(&self.gateways).get(&session).filter(|g| g.connection == connection).map(Arc::clone)
+        self.gateways.get(connection, session)
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) async fn share(
         Ok(session) => {
             let outcome = broker.agree(&peer, session, &body).await;
             // Whoever names a run of another connection ends nothing.
-            outcome.inspect_err(|_| broker.sessions.end_own(session, peer.connection()))
+            outcome.inspect_err(|_| broker.sessions.end_run(session, peer.connection()))
         }
         Err(_) => Err(unknown(4)),
     };
@@ -74,7 +74,6 @@ impl Broker {
     /// Tells why a run was refused, when the entry about it is on disk.
     async fn session_refused(&self, peer: &HopPeer, error: &ProtocolError) -> Refusal {
         let refusal = refusal(error);
-        self.observed.refused(self.member.trust().now());
         let entry = self.journal.event(EventKind::SessionRefused).peer(&peer.identity().to_string());
         let entry = entry.refused(&refusal.code).detail(Detail::Reason, error);
         match self.journal.append(entry).await {
@@ -83,7 +82,7 @@ impl Broker {
         }
     }
 
-    async fn greet(&self, peer: &HopPeer, hello: &[u8]) -> Result<Vec<u8>, ProtocolError> {
+    async fn greet(self: &Arc<Self>, peer: &HopPeer, hello: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         let begun = Instant::now();
         self.journal.check().map_err(|error| error.refusal(Fault::Broker).into_error(Step::Authentication(1)))?;
         let place = self.sessions.place(peer.identity()).ok_or_else(too_many_runs)?;
@@ -98,8 +97,7 @@ impl Broker {
         };
         let step_2 = begun.elapsed();
         let bytes = introduction.len();
-        let link =
-            self.links.connection().await.map_err(|error| archive_failed(Step::Authentication(2), error.into()))?;
+        let link = self.archive_link().await.map_err(|error| archive_failed(Step::Authentication(2), error.into()))?;
         let path = format!("{AUTHENTICATE_PATH}/2");
         let acceptance = send(&link.connection, &path, introduction, HANDSHAKE_BYTES_MAX)
             .await
@@ -123,10 +121,11 @@ impl Broker {
             presentation.len(),
             begun,
         );
-        if !self.sessions.begin(session, Run::new(peer.connection(), party, link, state, place)) {
-            return Err(too_many_runs());
+        match self.sessions.begin(peer.connection(), session, Run::new(party, link, state, place)) {
+            Ok(()) => Ok(presentation),
+            Err(ErrorKind::Exhausted) => Err(too_many_runs()),
+            Err(kind) => Err(ProtocolError::new(Step::Authentication(3), Fault::Broker, kind)),
         }
-        Ok(presentation)
     }
 
     async fn agree(&self, peer: &HopPeer, session: SessionId, share: &[u8]) -> Result<Vec<u8>, ProtocolError> {
@@ -169,7 +168,7 @@ impl Broker {
                 Some((state, archive, Arc::clone(&run.party)))
             })
             .ok_or_else(|| unknown(9))?;
-        self.sessions.end(session);
+        self.sessions.end_run(session, peer.connection());
         let now = self.member.trust().now();
         let (established, for_archive) = state.on_completion(completion, now)?;
         let call = BrokerCall::Complete { session, answer: for_archive.into() };
@@ -177,9 +176,8 @@ impl Broker {
         tracing::info!(gateway = %established.gateway.identity(), %session, "session established");
         let gateway = GatewaySession::new(peer.connection(), party, established, archive, now);
         let entry = self.entry(EventKind::SessionBegun, &gateway);
-        if !self.sessions.add(session, gateway, now) {
-            return Err(ProtocolError::new(Step::Authentication(9), Fault::Broker, ErrorKind::Exhausted));
-        }
+        let added = self.sessions.add(session, gateway, now);
+        added.map_err(|kind| ProtocolError::new(Step::Authentication(9), Fault::Broker, kind))?;
         if let Err(error) = self.journal.append(entry).await {
             self.sessions.end_gateway(session);
             return Err(error.refusal(Fault::Broker).into_error(Step::Authentication(9)));

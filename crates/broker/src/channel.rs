@@ -58,7 +58,6 @@ pub(crate) async fn message(
     };
     let reply = reply.unwrap_or_else(|refusal| {
         observe::refused(&refusal.code);
-        broker.observed.refused(now);
         tracing::warn!(code = refusal.code, gateway = %session.established.gateway.identity(), "refused: {}", refusal.reason);
         FromBroker::Refused(refusal)
     });

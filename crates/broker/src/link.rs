@@ -1,5 +1,6 @@
 //! The broker's way to the archive: one connection, to one of its nodes, and on it one session (SK_TM) that serves many
-//! gateways and is renewed by time and by volume. A broken connection is replaced at the next run.
+//! gateways and is renewed by time and by volume. What was made on a connection ends with it; a broken one is replaced at
+//! the next run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +8,7 @@ use std::time::Instant;
 
 use sealwort_net::client::{Connection, Endpoints, HopClient, HopError};
 use sealwort_net::exchange::{AUTHENTICATE_PATH, CALL_PATH, ExchangeError, send};
-use sealwort_net::tls::HopPeer;
+use sealwort_net::tls::{ConnectionId, HopPeer};
 use sealwort_proto::codec::{from_bytes, to_bytes};
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
 use sealwort_proto::handshake::Party;
@@ -32,7 +33,8 @@ pub(crate) struct ArchiveConnection {
 /// SK_TM, on the connection that it was made on.
 pub(crate) struct ArchiveSession {
     pub(crate) established: ArchiveEstablished,
-    pub(crate) link: Arc<ArchiveConnection>,
+    pub(crate) connection: Connection,
+    hop: ConnectionId,
     tokens: AtomicU64,
 }
 
@@ -48,24 +50,22 @@ impl ArchiveLinks {
         Self { client, endpoints, current: Mutex::new(None) }
     }
 
-    /// The open connection, or a new one.
-    pub(crate) async fn connection(&self) -> Result<Arc<ArchiveConnection>, HopError> {
-        let mut current = self.current.lock().await;
-        if let Some(open) = current.as_ref().filter(|link| !link.connection.is_closed()) {
-            return Ok(Arc::clone(open));
-        }
-        let connection = self.client.connect_any(&self.endpoints).await?;
-        let peer = connection.require_peer()?.clone();
-        let link = Arc::new(ArchiveConnection { connection, peer, session: Mutex::new(None) });
-        *current = Some(Arc::clone(&link));
-        Ok(link)
+    /// The session on the present connection, unless it is being made or looked for.
+    pub(crate) fn session(&self) -> Option<Arc<ArchiveSession>> {
+        let current = self.current.try_lock().ok()?;
+        current.as_ref()?.session.try_lock().ok()?.clone()
     }
 
     /// Leaves a node that refused because it cannot serve now; what is under way goes on.
-    async fn refused(&self, link: &Arc<ArchiveConnection>, code: &str) {
+    async fn refused(&self, archive: &ArchiveSession, code: &str) {
         if self.endpoints.pass_over(code) {
-            self.current.lock().await.take_if(|it| Arc::ptr_eq(it, link));
+            self.current.lock().await.take_if(|link| link.peer.connection() == archive.hop);
         }
+    }
+
+    /// Forgets the connection that is closed, and the session on it.
+    async fn forget_closed(&self) {
+        self.current.lock().await.take_if(|link| link.connection.is_closed());
     }
 }
 
@@ -82,6 +82,30 @@ impl ArchiveSession {
 }
 
 impl Broker {
+    /// The open connection to the archive, or a new one.
+    pub(crate) async fn archive_link(self: &Arc<Self>) -> Result<Arc<ArchiveConnection>, HopError> {
+        let links = &self.links;
+        let mut current = links.current.lock().await;
+        if let Some(open) = current.as_ref().filter(|link| !link.connection.is_closed()) {
+            return Ok(Arc::clone(open));
+        }
+        // What was made on the old one has ended, however long the new one takes.
+        *current = None;
+        let connection = links.client.connect_any(&links.endpoints).await?;
+        let peer = connection.require_peer()?.clone();
+        let (broker, ended) = (Arc::downgrade(self), connection.ended());
+        tokio::spawn(async move {
+            ended.await;
+            if let Some(broker) = broker.upgrade() {
+                broker.sessions.forget_unreachable();
+                broker.links.forget_closed().await;
+            }
+        });
+        let link = Arc::new(ArchiveConnection { connection, peer, session: Mutex::new(None) });
+        *current = Some(Arc::clone(&link));
+        Ok(link)
+    }
+
     /// The live session with the archive, or steps 6 and 7 in the run that needs them.
     pub(crate) async fn archive_session(
         &self,
@@ -111,7 +135,12 @@ impl Broker {
             .map_err(|error| archive_failed(Step::Authentication(7), error))?;
         let established = state.on_answer(&answer, party, now)?;
         tracing::info!(archive = %established.archive.identity(), "session with the archive established");
-        let live = Arc::new(ArchiveSession { established, link: Arc::clone(link), tokens: AtomicU64::new(0) });
+        let live = Arc::new(ArchiveSession {
+            established,
+            connection: link.connection.clone(),
+            hop: link.peer.connection(),
+            tokens: AtomicU64::new(0),
+        });
         *current = Some(Arc::clone(&live));
         Ok(live)
     }
@@ -126,14 +155,14 @@ impl Broker {
         let channel = &archive.established.channel;
         let now = self.member.trust().now();
         let (number, message) = channel.request(&to_bytes(call), now)?;
-        let answer = send(&archive.link.connection, CALL_PATH, message, MESSAGE_BYTES_MAX)
+        let answer = send(&archive.connection, CALL_PATH, message, MESSAGE_BYTES_MAX)
             .await
             .map_err(|error| archive_failed(step, error))?;
         let content = channel.open_reply(number, &answer, now)?;
         match from_bytes(&content, MESSAGE_BYTES_MAX) {
             Ok(BrokerCallReply::Relay(message)) => Ok(message.0),
             Ok(BrokerCallReply::Refused(refusal)) => {
-                self.links.refused(&archive.link, &refusal.code).await;
+                self.links.refused(archive, &refusal.code).await;
                 Err(refusal.into_error(step))
             }
             Err(error) => Err(ProtocolError::new(step, Fault::Archive, error)),

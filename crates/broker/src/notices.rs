@@ -195,7 +195,7 @@ async fn next(heard: &mut broadcast::Receiver<Happened>, session: &GatewaySessio
 fn seal(broker: &Broker, session: &GatewaySession, notice: &Notice) -> Option<Bytes> {
     let now = broker.member.trust().now();
     // A session that was ended hears nothing more, and its gateway stops trusting what it holds.
-    if !broker.sessions.holds(session.established.channel.session()) {
+    if !broker.sessions.holds(session) {
         return None;
     }
     let (_, message) = session.established.channel.request(&to_bytes(notice), now).ok()?;

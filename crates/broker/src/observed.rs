@@ -10,6 +10,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use sealwort_net::exchange::{AUTHENTICATE_PATH, CHANNEL_PATH, RELAY_PATH};
+use sealwort_net::observe::was_refused;
 use sealwort_net::tls::HopPeer;
 use sealwort_pki::{SerialNumber, UnixTime, VerifiedParty};
 
@@ -177,13 +178,60 @@ pub(crate) async fn observe(
     let response = next.run(request).await;
     if timed {
         observed.answered(begun.elapsed(), clock.now());
+        // However deep inside of it.
+        if was_refused() {
+            observed.refused(clock.now());
+        }
     }
     response
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use sealwort_net::config::TelemetryConfig;
+    use sealwort_net::exchange::refuse;
+    use sealwort_net::observe::{self as observation, Observation};
+    use sealwort_net::traces::Name;
+    use sealwort_net::{Clock, TestClock};
+    use sealwort_proto::error::Fault;
+    use sealwort_proto::message::Refusal;
+    use tower::ServiceExt as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_refused_is_counted_once_wherever_it_is_refused() {
+        let identity = "sealwort://test/broker/t".parse().unwrap();
+        let scope = Observation::open(&identity, &TelemetryConfig::default(), Path::new("")).unwrap();
+        let observed = Arc::new(Observed::default());
+        let clock: Arc<dyn Clock> = Arc::new(TestClock::at(UnixTime::from_secs(100)));
+        let away = || async { refuse(&Refusal::new(Fault::Broker, "peer-unreachable", "it is away", "wait")) };
+        // Inside the channel: answered well, out of a task of its own.
+        let inside = || async {
+            let decided = tokio::spawn(observation::follow(async { observation::refused("consent-ended") }));
+            decided.await.unwrap();
+            observation::refused("consent-ended");
+        };
+        let router = Router::new()
+            .route(RELAY_PATH, get(away))
+            .route(CHANNEL_PATH, get(inside))
+            .route(AUTHENTICATE_PATH, get(|| async {}))
+            .layer(from_fn_with_state((Arc::clone(&observed), clock), observe));
+        for (path, counted) in [(AUTHENTICATE_PATH, (1, 0)), (RELAY_PATH, (2, 1)), (CHANNEL_PATH, (3, 2))] {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let asked = router.clone().oneshot(request);
+            scope.within(Name::Session, |never| match *never {}, asked).await.unwrap();
+            let slots = observed.slots();
+            let slot = slots.last().unwrap();
+            assert_eq!((slot.requests, slot.refused), counted, "{path}");
+        }
+    }
 
     #[test]
     fn slots_are_bounded_and_tell_how_long_answers_took() {

@@ -14,7 +14,7 @@ use http::{Method, header};
 use sealwort_audit::{Detail, Event, EventKind, Outcome};
 use sealwort_net::client::ResponseBody;
 use sealwort_net::exchange::{FRAMES, RELAY_PATH, accepted, refuse};
-use sealwort_net::observe::Scope;
+use sealwort_net::observe::{self, Scope};
 use sealwort_net::tls::HopPeer;
 use sealwort_proto::SessionId;
 use sealwort_proto::error::{ErrorKind, Fault, ProtocolError, Step};
@@ -46,7 +46,7 @@ pub(crate) async fn relay(
         return refuse(&error.refusal(Fault::Broker));
     }
     let path = format!("{RELAY_PATH}/{}", session.established.channel.session());
-    let answered = session.archive.link.connection.request(Method::POST, &path, body, ANSWER_PATIENCE).await;
+    let answered = session.archive.connection.request(Method::POST, &path, body, ANSWER_PATIENCE).await;
     let answered = match answered {
         Ok(response) => accepted(response).await,
         Err(error) => Err(error.into()),
@@ -95,6 +95,9 @@ impl Relayed {
                 match self.frames.next() {
                     Ok(Some(frame)) if frame.receiver == Receiver::Broker => {
                         if let Err(refusal) = self.broker.witness(&self.session, &frame.message).await {
+                            // The answer has begun, so this is in no status.
+                            observe::refused(&refusal.code);
+                            self.broker.observed.refused(self.broker.member.trust().now());
                             return Some(Err(std::io::Error::other(refusal.reason)));
                         }
                     }

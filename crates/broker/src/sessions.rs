@@ -1,13 +1,16 @@
-//! What the broker remembers of runs and sessions. Bounded: runs that are not finished are forgotten after
-//! half a minute, sessions when their keys have ended. No gateway can take all places: each has its own number.
+//! What the broker remembers of runs and sessions. Bounded: runs that are not finished are forgotten after half a minute,
+//! sessions when their keys have ended, and both when the gateway's connection or that to the archive ends. No gateway can
+//! take all places: each has its own number.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sealwort_net::bound::Bound;
 use sealwort_net::tls::ConnectionId;
 use sealwort_pki::{Fingerprint, Identity, UnixTime, VerifiedParty};
+use sealwort_proto::error::ErrorKind;
 use sealwort_proto::handshake::Party;
 use sealwort_proto::handshake::broker::{AwaitCompletion, AwaitShare, GatewayEstablished};
 use sealwort_proto::holdings::{Holdings, different};
@@ -32,7 +35,6 @@ const PENDING_MAX: usize = 64;
 
 /// A run in progress. Each state is taken out when its step comes.
 pub(crate) struct Run {
-    pub(crate) connection: ConnectionId,
     pub(crate) party: Arc<Party>,
     pub(crate) link: Arc<ArchiveConnection>,
     pub(crate) share: Option<AwaitShare>,
@@ -81,20 +83,18 @@ const PATIENTS_MAX: usize = 10_000;
 #[derive(Default)]
 pub(crate) struct Sessions {
     places: Arc<Mutex<HashMap<Identity, usize>>>,
-    runs: Mutex<HashMap<SessionId, Run>>,
+    runs: Bound<Run>,
     swept: Mutex<Option<Instant>>,
-    gateways: Mutex<HashMap<SessionId, Arc<GatewaySession>>>,
+    gateways: Bound<Arc<GatewaySession>>,
 }
 
 impl Run {
-    pub(crate) fn new(
-        connection: ConnectionId,
-        party: Arc<Party>,
-        link: Arc<ArchiveConnection>,
-        share: AwaitShare,
-        place: RunPlace,
-    ) -> Self {
-        Self { connection, party, link, share: Some(share), completion: None, since: Instant::now(), _place: place }
+    pub(crate) fn new(party: Arc<Party>, link: Arc<ArchiveConnection>, share: AwaitShare, place: RunPlace) -> Self {
+        Self { party, link, share: Some(share), completion: None, since: Instant::now(), _place: place }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.since.elapsed() >= RUN_PATIENCE
     }
 }
 
@@ -135,7 +135,11 @@ impl GatewaySession {
 
     /// Whether its way to the archive is open.
     pub(crate) fn reaches_archive(&self) -> bool {
-        !self.archive.link.connection.is_closed()
+        !self.archive.connection.is_closed()
+    }
+
+    fn has_ended(&self, now: UnixTime) -> bool {
+        self.established.channel.is_expired(now) || !self.reaches_archive()
     }
 
     /// Keeps a request until step 3; false when too many wait.
@@ -177,18 +181,19 @@ impl Sessions {
     /// How many runs are in progress.
     pub(crate) fn runs(&self) -> usize {
         self.sweep();
-        lock(&self.runs).len()
+        self.runs.count()
+    }
+
+    /// A gateway's connection is open; its runs and sessions end when what is given here is dropped.
+    pub(crate) fn open(&self, connection: ConnectionId) -> impl Send + 'static + use<> {
+        (self.runs.open(connection), self.gateways.open(connection))
     }
 
     /// How many sessions with gateways are live, and how many with archives they lead to.
     pub(crate) fn counts(&self, now: UnixTime) -> (u64, u64) {
-        let gateways = lock(&self.gateways);
-        let live = gateways
-            .values()
-            .filter(|known| !known.established.channel.is_expired(now) && !known.archive.link.connection.is_closed());
-        let archives: Vec<_> = live.map(|known| Arc::as_ptr(&known.archive)).collect();
-        let different: HashSet<_> = archives.iter().collect();
-        (archives.len() as u64, different.len() as u64)
+        let live = self.list(now);
+        let archives: HashSet<_> = live.iter().map(|(_, known)| Arc::as_ptr(&known.archive)).collect();
+        (live.len() as u64, archives.len() as u64)
     }
 
     /// A place for a run of this gateway; none when it has too many that it did not finish. To be asked before
@@ -213,13 +218,12 @@ impl Sessions {
         }
         *swept = Some(Instant::now());
         drop(swept);
-        lock(&self.runs).retain(|_, run| run.since.elapsed() < RUN_PATIENCE);
+        self.runs.retain(|run| !run.has_ended());
     }
 
-    /// Remembers a run; false when there are too many.
-    pub(crate) fn begin(&self, session: SessionId, run: Run) -> bool {
-        let mut runs = lock(&self.runs);
-        runs.len() < RUNS_MAX && runs.insert(session, run).is_none()
+    /// Remembers a run.
+    pub(crate) fn begin(&self, connection: ConnectionId, session: SessionId, run: Run) -> Result<(), ErrorKind> {
+        self.runs.add(connection, session, run, RUNS_MAX, Run::has_ended)
     }
 
     /// Works on a run of this connection.
@@ -229,30 +233,20 @@ impl Sessions {
         connection: ConnectionId,
         work: impl FnOnce(&mut Run) -> Option<T>,
     ) -> Option<T> {
-        let mut runs = lock(&self.runs);
-        let run = runs.get_mut(&session)?;
-        (run.connection == connection && run.since.elapsed() < RUN_PATIENCE).then(|| work(run))?
+        self.runs.with(connection, session, |run| (!run.has_ended()).then(|| work(run))?)
     }
 
     /// Forgets a run of this connection.
-    pub(crate) fn end_own(&self, session: SessionId, connection: ConnectionId) {
-        let mut runs = lock(&self.runs);
-        if runs.get(&session).is_some_and(|run| run.connection == connection) {
-            runs.remove(&session);
-        }
+    pub(crate) fn end_run(&self, session: SessionId, connection: ConnectionId) {
+        drop(self.runs.take(connection, session));
     }
 
-    /// Forgets a run.
-    pub(crate) fn end(&self, session: SessionId) {
-        lock(&self.runs).remove(&session);
-    }
-
-    /// What is held for runs and sessions, beside the own certificate.
-    pub(crate) fn holdings(&self, own: Fingerprint) -> Holdings {
-        let runs = lock(&self.runs).len() as u64;
-        let gateways: Vec<_> = lock(&self.gateways).values().map(Arc::clone).collect();
+    /// What is held for runs and sessions, beside the own certificate. `newest` is the session on which new runs are put.
+    pub(crate) fn holdings(&self, own: Fingerprint, newest: Option<&Arc<ArchiveSession>>) -> Holdings {
+        let runs = self.runs.count() as u64;
+        let gateways: Vec<_> = self.gateways.all().into_iter().map(|(_, known)| known).collect();
         let pending: u64 = gateways.iter().map(|g| lock(&g.pending).len() as u64).sum();
-        let archives: HashSet<_> = gateways.iter().map(|g| Arc::as_ptr(&g.archive)).collect();
+        let archives: HashSet<_> = gateways.iter().map(|g| &g.archive).chain(newest).map(Arc::as_ptr).collect();
         let peers = gateways.iter().flat_map(|g| {
             [&g.established.gateway, &g.established.archive, &g.archive.established.archive]
                 .map(VerifiedParty::fingerprint)
@@ -267,42 +261,42 @@ impl Sessions {
         }
     }
 
-    /// Remembers a session; false when there are too many.
-    pub(crate) fn add(&self, session: SessionId, gateway: GatewaySession, now: UnixTime) -> bool {
-        let mut gateways = lock(&self.gateways);
-        // Ended sessions are swept when the table has doubled since the sweep, so that the cost is shared.
-        if gateways.len().is_power_of_two() || gateways.len() >= SESSIONS_MAX {
-            gateways.retain(|_, known| !known.established.channel.is_expired(now));
-        }
-        gateways.len() < SESSIONS_MAX && gateways.insert(session, Arc::new(gateway)).is_none()
+    /// Remembers a session, unless one of its connections has ended meanwhile.
+    pub(crate) fn add(&self, session: SessionId, gateway: GatewaySession, now: UnixTime) -> Result<(), ErrorKind> {
+        let ended = |known: &Arc<GatewaySession>| known.has_ended(now);
+        self.gateways.add(gateway.connection, session, Arc::new(gateway), SESSIONS_MAX, ended)
     }
 
     /// Forgets a session.
     pub(crate) fn end_gateway(&self, session: SessionId) {
-        lock(&self.gateways).remove(&session);
+        drop(self.gateways.take_of_any(session));
+    }
+
+    /// Forgets sessions whose connection to the archive is closed.
+    pub(crate) fn forget_unreachable(&self) {
+        self.gateways.retain(|known| known.reaches_archive());
     }
 
     /// Whether a session was not ended.
-    pub(crate) fn holds(&self, session: SessionId) -> bool {
-        lock(&self.gateways).contains_key(&session)
+    pub(crate) fn holds(&self, session: &GatewaySession) -> bool {
+        self.gateways.holds(session.connection, session.established.channel.session())
     }
 
-    /// All that go on, as far as their time says.
+    /// All that go on: both their connections are open, and their time has not passed.
     pub(crate) fn list(&self, now: UnixTime) -> Vec<(SessionId, Arc<GatewaySession>)> {
-        let gateways = lock(&self.gateways);
-        let going_on = gateways.iter().filter(|(_, one)| !one.established.channel.is_expired(now));
-        going_on.map(|(id, one)| (*id, Arc::clone(one))).collect()
+        let mut all = self.gateways.all();
+        all.retain(|(_, known)| !known.has_ended(now));
+        all
+    }
+
+    /// Their ids, as long as their keys are in memory.
+    pub(crate) fn ids(&self) -> Vec<SessionId> {
+        self.gateways.all().into_iter().map(|(session, _)| session).collect()
     }
 
     /// A session of this connection whose way to the archive is open.
     pub(crate) fn gateway(&self, session: SessionId, connection: ConnectionId) -> Option<Arc<GatewaySession>> {
-        let mut gateways = lock(&self.gateways);
-        let found = gateways.get(&session).filter(|g| g.connection == connection).map(Arc::clone)?;
-        if found.archive.link.connection.is_closed() {
-            gateways.remove(&session);
-            return None;
-        }
-        Some(found)
+        self.gateways.get(connection, session).filter(|known| known.reaches_archive())
     }
 }
 

@@ -126,7 +126,7 @@ impl Journal {
             self.0.queue.send(Waiting { events, done }).await.map_err(|_| JournalError::Closed)?;
             outcome.await.map_err(|_| JournalError::Closed)?
         };
-        observe::stored(Work::Entry, written).await
+        observe::stored(Work::Entry, |_| true, written).await
     }
 
     /// Whether the log can be written, as far as is known: asked before anything is changed for somebody.
@@ -199,6 +199,7 @@ pub(crate) fn chain_bytes(chain: &CertificateChain) -> Vec<u8> {
     to_bytes(&chain_to_wire(chain))
 }
 
-pub(crate) fn read_chain(bytes: &[u8]) -> Option<CertificateChain> {
+/// A certificate chain as it is kept; none where it cannot be read.
+pub fn read_chain(bytes: &[u8]) -> Option<CertificateChain> {
     chain_from_wire(&from_bytes::<Vec<Blob>>(bytes, HANDSHAKE_BYTES_MAX).ok()?).ok()
 }

@@ -8,6 +8,7 @@ use http::{Method, Request, StatusCode};
 use sealwort_audit::{AddCheckpoint, NoteError, Refused};
 use sealwort_net::Shutdown;
 use sealwort_net::client::{Body, Connection, Endpoints, HopClient, HopError, Response};
+use sealwort_net::observe::{self, Observation};
 use sealwort_pki::{CertificateChain, Role};
 use tokio::task::JoinHandle;
 
@@ -60,38 +61,50 @@ impl From<JournalError> for RoundError {
 }
 
 /// Cosigns with a peer until `shutdown`: every `every` where something was appended here, and once a minute.
-pub fn spawn_cosigning(journal: Journal, peer: Peer, every: Duration, shutdown: Shutdown) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let mut dialogue = Dialogue { journal, peer, connection: None, pushed: 0, witnessed: 0 };
-        let mut last = None::<Instant>;
-        let mut failing = false;
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(every) => {}
-                () = shutdown.wait() => return,
+pub fn spawn_cosigning(
+    journal: Journal,
+    peer: Peer,
+    every: Duration,
+    observation: &Observation,
+    shutdown: Shutdown,
+) -> JoinHandle<()> {
+    let observation = observation.clone();
+    tokio::spawn(async move { Box::pin(observation.scope(cosign(journal, peer, every, shutdown))).await })
+}
+
+async fn cosign(journal: Journal, peer: Peer, every: Duration, shutdown: Shutdown) {
+    let mut dialogue = Dialogue { journal, peer, connection: None, pushed: 0, witnessed: 0 };
+    let mut last = None::<Instant>;
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = shutdown.wait() => return,
+        }
+        if !dialogue.has_news().await && last.is_some_and(|last| last.elapsed() < IDLE_EVERY) {
+            continue;
+        }
+        let endpoints = dialogue.peer.endpoints.clone();
+        match dialogue.round().await {
+            Ok(()) => {
+                last = Some(Instant::now());
+                failing = false;
             }
-            if !dialogue.has_news().await && last.is_some_and(|last| last.elapsed() < IDLE_EVERY) {
-                continue;
-            }
-            let endpoints = dialogue.peer.endpoints.clone();
-            match dialogue.round().await {
-                Ok(()) => {
-                    last = Some(Instant::now());
-                    failing = false;
+            Err(error) => {
+                dialogue.connection = None;
+                if let RoundError::Cosign(error) = &error {
+                    observe::refused(error.code());
                 }
-                Err(error) => {
-                    dialogue.connection = None;
-                    match &error {
-                        RoundError::Accused(_) => tracing::error!(%endpoints, %error, "the audit log was not cosigned"),
-                        // Told once; it may last for as long as the other side is away.
-                        error if !failing => tracing::warn!(%endpoints, %error, "audit logs were not cosigned"),
-                        error => tracing::debug!(%endpoints, %error, "audit logs were not cosigned"),
-                    }
-                    failing = true;
+                match &error {
+                    RoundError::Accused(_) => tracing::error!(%endpoints, %error, "the audit log was not cosigned"),
+                    // Told once; it may last for as long as the other side is away.
+                    error if !failing => tracing::warn!(%endpoints, %error, "audit logs were not cosigned"),
+                    error => tracing::debug!(%endpoints, %error, "audit logs were not cosigned"),
                 }
+                failing = true;
             }
         }
-    })
+    }
 }
 
 struct Dialogue {

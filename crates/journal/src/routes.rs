@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use sealwort_audit::{AddCheckpoint, Note, Question, Refused};
+use sealwort_net::observe;
 use sealwort_net::tls::HopPeer;
 use serde::Deserialize;
 
@@ -104,6 +105,7 @@ fn no_certificate() -> CosignError {
 }
 
 fn refused(error: &CosignError) -> Response {
+    observe::refused(error.code());
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match error {
         CosignError::Refused(Refused::Size(size)) => {

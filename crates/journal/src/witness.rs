@@ -29,6 +29,15 @@ pub enum CosignError {
 }
 
 impl CosignError {
+    /// The stable code.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(refused) => refused.code(),
+            Self::Certificate(_) => "certificate-refused",
+            Self::Journal(error) => error.code(),
+        }
+    }
+
     /// The HTTP status (C2SP tlog-witness).
     pub(crate) fn status(&self) -> u16 {
         match self {

@@ -8,11 +8,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::body::Body;
+use base64::Engine as _;
+use http::Request;
 use sealwort_audit::{AddCheckpoint, AtRest, Event, EventKind, Hashes, Note, Question, Refused, Row, verify_selected};
-use sealwort_journal::{CosignError, Journal, JournalError, Opening, Speaker, Voice, export_of};
+use sealwort_journal::{
+    ADD_CHECKPOINT_PATH, CosignError, Journal, JournalError, Opening, Speaker, Voice, export_of, routes,
+};
+use sealwort_net::config::TelemetryConfig;
 use sealwort_net::health::Readiness;
+use sealwort_net::observe::Observation;
+use sealwort_net::tls::{ConnectionId, HopPeer};
 use sealwort_pki::testing::{TEST_NOW, TestExchange, TestParty};
-use sealwort_pki::{Role, Trust};
+use sealwort_pki::{Expected, KeyUse, Role, Trust};
 use sealwort_proto::codec::to_bytes;
 use sealwort_proto::peers::chain_to_wire;
 use sealwort_proto::{Digest, Pseudonym};
@@ -20,6 +28,7 @@ use sealwort_store::memory::MemoryStore;
 use sealwort_store::{
     AppendUpon, AuditAppended, AuditBatch, AuditQuery, AuditStore, Cosign, KeptCheckpoint, Standing, StoreError,
 };
+use tower::ServiceExt as _;
 
 /// A party of a test exchange.
 struct TestVoice {
@@ -135,6 +144,10 @@ impl AuditStore for Disk {
 
     async fn put_audit_chain(&self, certificate: Digest, chain: Vec<u8>) -> Result<(), StoreError> {
         self.kept.put_audit_chain(certificate, chain).await
+    }
+
+    async fn audit_chain_count(&self) -> Result<u64, StoreError> {
+        self.kept.audit_chain_count().await
     }
 
     async fn audit_chains(&self) -> Result<Vec<Vec<u8>>, StoreError> {
@@ -331,6 +344,37 @@ async fn a_witness_cosigns_what_continues_and_keeps_what_does_not() {
     let witness = open_at(&witness_log, &broker, &Readiness::new(), Some(&at)).await.unwrap();
     assert_eq!(witness.doubts(), doubts);
     assert!(witness.cosign(&shown(&journal, 6).await, &chain).await.is_ok());
+}
+
+/// Whoever looks at the metrics alone learns of it, too.
+#[tokio::test]
+async fn a_rewritten_log_is_counted_when_it_is_refused() {
+    let exchange = exchange();
+    let (archive, broker) = (voice(&exchange, Role::Archive, "archive"), voice(&exchange, Role::Broker, "broker"));
+    let witness = open(&Disk::default(), &broker, &Readiness::new()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let observation = Observation::open(&broker.party.identity, &TelemetryConfig::default(), folder.path()).unwrap();
+    let hop = &archive.party.hop.chain;
+    let party = archive.trust.verify(hop, &Expected::anybody(KeyUse::Hop), TEST_NOW).unwrap();
+    let peer = HopPeer::new(Arc::new(party), [0; 32], ConnectionId::next());
+    let shows = async |old: u64| {
+        let rewritten = open(&Disk::default(), &archive, &Readiness::new()).await.unwrap();
+        for _ in 0..old {
+            rewritten.append(rewritten.event(EventKind::EntriesFetched)).await.unwrap();
+        }
+        let newest = rewritten.newest_checkpoint().await.unwrap().unwrap();
+        let body = AddCheckpoint { old, proof: Vec::new(), note: newest.note.parse().unwrap() }.to_string();
+        let certificates = to_bytes(&chain_to_wire(&archive.party.statement.chain));
+        let certificates = base64::engine::general_purpose::STANDARD.encode(certificates);
+        let request = Request::post(ADD_CHECKPOINT_PATH).header("sealwort-certificates", certificates);
+        let request = request.extension(peer.clone()).body(Body::from(body)).unwrap();
+        observation.scope(routes(witness.clone()).oneshot(request)).await.unwrap().status().as_u16()
+    };
+    // Nothing proves that the second one continues the first.
+    assert_eq!([shows(0).await, shows(1).await], [200, 422]);
+    let counted = observation.scrape(&Readiness::new()).await;
+    let line = "sealwort_refusals_total{role=\"broker\",code=\"log-rewritten\"} 1";
+    assert!(counted.lines().any(|found| found == line), "{counted}");
 }
 
 /// The certificates of years are read once, not for every patient who asks.

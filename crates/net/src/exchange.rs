@@ -26,6 +26,8 @@ pub const CALL_PATH: &str = "/v1/call";
 pub const RELAY_PATH: &str = "/v1/relay";
 /// The broker's notices to a gateway, followed by the session.
 pub const NOTICES_PATH: &str = "/v1/notices";
+/// The hospitals that take part, as the broker knows them: their identities, one a line.
+pub const HOSPITALS_PATH: &str = "/v1/hospitals";
 
 /// Why an exchange of messages failed.
 #[derive(Debug, Clone, thiserror::Error)]

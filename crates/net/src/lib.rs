@@ -6,6 +6,7 @@
 //! messages travel over HTTP ([`exchange`]). It knows nothing of the stores or FHIR, and decides nothing.
 
 pub mod backoff;
+pub mod bound;
 pub mod capture;
 pub mod client;
 pub mod clock;

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use sealwort_pki::{Identity, Role};
 use tracing::{Instrument as _, Span};
 
@@ -19,6 +19,7 @@ use crate::metrics::labels::{Code, Fate, Notice, Route, StepName, Verb, Work};
 use crate::metrics::{Level, Metrics};
 use crate::steps::StepReport;
 use crate::telemetry::TelemetryError;
+use crate::tls::HopPeer;
 use crate::traces::{Attribute, Context, Name, Names, Owner, Record, Sink, SpanId, TRACE_ID, TRACEPARENT};
 
 /// What one service counts and traces. Clones are the same one.
@@ -92,16 +93,15 @@ impl Observation {
     /// Everything as it is now, in the OpenMetrics text format.
     pub async fn scrape(&self, readiness: &Readiness) -> String {
         let sources = self.0.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut levels = Vec::new();
         for source in sources {
-            for level in source().await {
-                self.0.metrics.set(level);
-            }
+            levels.extend(source().await);
         }
         for (part, works) in readiness.parts() {
             self.0.metrics.ready(part, works);
         }
         self.0.metrics.ready(health::WHOLE, readiness.missing().is_empty());
-        self.0.metrics.text()
+        self.0.metrics.text(levels)
     }
 
     /// Runs work of this service that belongs to no request.
@@ -114,15 +114,21 @@ impl Observation {
         self.0.sink.flush().await;
     }
 
-    /// A request begins.
-    pub(crate) fn begin(&self, method: &Method, path: &str, headers: &HeaderMap) -> Begun {
+    /// A request has a place among those that are taken at once.
+    pub(crate) fn counted(&self) -> Counted {
         self.0.metrics.begin_request();
-        let route = Route::of(method, path);
+        Counted(Arc::clone(&self.0.metrics))
+    }
+
+    /// A request begins; `peer` is the party whose connection it came over, where it is one of the exchange.
+    pub(crate) fn begin<B>(&self, request: &Request<B>, peer: Option<&HopPeer>) -> Begun {
+        let (method, headers) = (request.method(), request.headers());
+        let route = Route::of(method, request.uri().path());
         let theirs = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
         let theirs: Option<Context> = theirs.and_then(|text| text.parse().ok());
         let names = self.0.names.as_ref().map(|names| names.of_request(headers, theirs)).unwrap_or_default();
         // What comes from outside of the exchange goes no further: a trace may be a patient's number.
-        let parent = theirs.filter(|_| self.0.role != Role::Gateway);
+        let parent = theirs.filter(|_| peer.is_some());
         // Probes come all the time, and tell of nothing.
         let here = (route != Route::Health)
             .then(|| Here { context: parent.map_or_else(Context::new_trace, Context::child), refused: Arc::default() });
@@ -203,7 +209,16 @@ impl fmt::Debug for Observation {
     }
 }
 
-/// A request that is being answered; it ends when this is dropped.
+/// A request that has a place, until this is dropped.
+pub(crate) struct Counted(Arc<Metrics>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.end_request();
+    }
+}
+
+/// A request that is being answered.
 pub(crate) struct Begun {
     observation: Observation,
     route: Route,
@@ -256,12 +271,6 @@ impl Begun {
     }
 }
 
-impl Drop for Begun {
-    fn drop(&mut self) {
-        self.observation.0.metrics.end_request();
-    }
-}
-
 impl Scope {
     /// That of the work that is going on.
     pub fn here() -> Self {
@@ -296,20 +305,30 @@ pub fn refused(code: &str) {
     });
 }
 
+/// Whether something was refused so far, in the request that is being answered.
+pub fn was_refused() -> bool {
+    here().is_some_and(|here| here.refused.get().is_some())
+}
+
 /// A notice of the broker's was told or heard.
 pub fn notice(notice: Notice) {
     let _ = SCOPE.try_with(|(observation, _)| observation.0.metrics.notice(notice));
 }
 
-/// Waits for something to be written, and measures how long.
-pub async fn stored<T, E>(work: Work, writing: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+/// Waits for something to be written, and measures how long. `is_failure` tells what is wrong with the store from what it
+/// answers to whom it asked in vain, as that a patient was erased.
+pub async fn stored<T, E>(
+    work: Work,
+    is_failure: impl FnOnce(&E) -> bool,
+    writing: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     let begun = Instant::now();
     let outcome = writing.await;
     let _ = SCOPE.try_with(|(observation, _)| {
         let duration = begun.elapsed();
-        observation.0.metrics.stored(work, duration, outcome.is_ok());
-        let failed = outcome.is_err().then(|| Code::of("storage-failed"));
-        observation.span(Name::Store(work), duration, failed, Vec::new());
+        let failed = outcome.as_ref().is_err_and(is_failure);
+        observation.0.metrics.stored(work, duration, !failed);
+        observation.span(Name::Store(work), duration, failed.then(|| Code::of("storage-failed")), Vec::new());
     });
     outcome
 }
@@ -332,4 +351,35 @@ fn log_span(context: Context) -> Span {
 pub fn remaining(end: sealwort_pki::UnixTime, now: sealwort_pki::UnixTime) -> f64 {
     let (ahead, past) = (end.since(now), now.since(end));
     ahead.as_secs_f64() - past.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use sealwort_pki::testing::{TEST_NOW, TestExchange};
+    use sealwort_pki::{Expected, KeyUse};
+
+    use super::*;
+    use crate::tls::ConnectionId;
+
+    #[test]
+    fn strangers_have_no_say_in_the_traces_of_the_exchange() {
+        const THEIRS: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let exchange = TestExchange::new("test");
+        let hop = exchange.party(Role::Gateway, "a").hop.chain;
+        let party = exchange.trust().verify(&hop, &Expected::anybody(KeyUse::Hop), TEST_NOW).unwrap();
+        let peer = HopPeer::new(Arc::new(party), [0; 32], ConnectionId::next());
+        let request = Request::get("/").header(TRACEPARENT, format!("00-{THEIRS}-00f067aa0ba902b7-01"));
+        let request = request.body(()).unwrap();
+        for (role, name) in [(Role::Ca, "ca"), (Role::Broker, "t"), (Role::Gateway, "b")] {
+            let identity = exchange.party(role, name).identity;
+            let service = Observation::open(&identity, &TelemetryConfig::default(), Path::new("")).unwrap();
+            let trace_of = |peer| {
+                let begun = service.begin(&request, peer);
+                (begun.here.unwrap().context.trace.to_string() == THEIRS, begun.parent.is_some())
+            };
+            assert_eq!(trace_of(Some(&peer)), (true, true), "{role:?}");
+            assert_eq!(trace_of(None), (false, false), "{role:?}");
+        }
+    }
 }

@@ -53,6 +53,15 @@ impl Shutdown {
         let _ = receiver.wait_for(|set| *set).await;
     }
 
+    /// What comes of this work, or nothing where the signal comes first: the work is given up then.
+    pub async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.wait() => None,
+            done = work => Some(done),
+        }
+    }
+
     /// Whether the signal was given.
     pub fn is_set(&self) -> bool {
         *self.receiver.borrow() || self.receiver.has_changed().is_err()
@@ -87,6 +96,24 @@ mod tests {
         other.wait().await;
         assert!(shutdown.is_set());
         trigger.subscribe().wait().await;
+    }
+
+    #[tokio::test]
+    async fn work_is_done_or_given_up() {
+        let (trigger, shutdown) = Shutdown::channel();
+        assert_eq!(shutdown.bound(async { 1 }).await, Some(1));
+        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+        let work = tokio::spawn(async move {
+            shutdown
+                .bound(async move {
+                    let _held = held;
+                    std::future::pending::<()>().await;
+                })
+                .await
+        });
+        drop(trigger);
+        assert_eq!(work.await.unwrap(), None);
+        assert!(dropped.await.is_err(), "what it held is free");
     }
 
     #[tokio::test]

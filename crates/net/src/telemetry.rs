@@ -22,6 +22,9 @@ pub enum TelemetryError {
     /// The collector of traces.
     #[error("telemetry.endpoint or telemetry.ca_file: {0}")]
     Collector(String),
+    /// Less is to be kept than a trace may have.
+    #[error("telemetry.keep is too little to hold traces; it is 64KiB at the least, or 0B for none")]
+    Keep,
     /// The key under which a gateway keeps what clients call their requests.
     #[error(transparent)]
     Names(#[from] SecretFileError),

@@ -14,13 +14,15 @@ use common::{PATIENCE, Running, World, copy, credentials, refused};
 use http::Method;
 use rustls::AlertDescription;
 use rustls::crypto::aws_lc_rs::kx_group;
+use sealwort_net::bound::Bound;
 use sealwort_net::client::{Body, CloseReason, Connection, HopClient, HopError, Phase};
-use sealwort_net::server::Limits;
+use sealwort_net::server::{Limits, Server};
 use sealwort_net::tls::{self, ClientAuth, Credentials, ExpectedPeer, HopPeer, SharedTrust};
 use sealwort_net::{Clock, Shutdown, TestClock, crl};
 use sealwort_pki::enrolment::CrlResponse;
 use sealwort_pki::testing::{TEST_NOW, TestExchange, TestParty};
 use sealwort_pki::{CertificateError, Fingerprint, Role};
+use sealwort_proto::SessionId;
 
 /// Says who asked and with which exporter value.
 async fn who(peer: Option<Extension<HopPeer>>) -> String {
@@ -113,6 +115,42 @@ async fn the_key_exchange_is_the_hybrid_one() {
     assert!(plain_tls(&broker, &gateway, only_p256, &rustls::version::TLS13).await.is_err());
     let any = vec![rustls::crypto::aws_lc_rs::kx_group::X25519];
     assert!(plain_tls(&broker, &gateway, any, &rustls::version::TLS12).await.is_err());
+}
+
+/// Whoever is cut off, and whoever goes.
+#[tokio::test]
+async fn what_is_bound_to_a_connection_ends_with_it() {
+    let world = World::new();
+    let tls = world.server_tls(&world.party(Role::Broker, "b"), &[Role::Gateway], ClientAuth::Required);
+    let table = Bound::<u8>::default();
+    let (kept, held) = (table.clone(), table.clone());
+    let add = get(move |Extension(peer): Extension<HopPeer>| async move {
+        let added = kept.add(peer.connection(), SessionId::new([1; 32]), 1, 9, |_| false);
+        added.map_or_else(|error| error.code(), |()| "kept")
+    });
+    let server = Server::new(Router::new().route("/add", add)).tls(tls).limits(Limits::hop());
+    let running = Running::start_server(server.while_open(move |connection| held.open(connection))).await;
+    let mut connections = Vec::new();
+    for party in ["goes", "is-revoked", "stays"].map(|name| world.party(Role::Gateway, name)) {
+        let client = world.client(Some(&party.hop), ExpectedPeer::any(Role::Broker));
+        let connection = client.connect(&running.endpoint()).await.unwrap();
+        assert_eq!(common::get(&connection, "/add").await.unwrap().1, "kept");
+        connections.push((connection, party.hop.serial));
+    }
+    assert_eq!(table.count(), 3);
+    let left = async |count: usize| {
+        let begun = Instant::now();
+        while table.count() != count {
+            assert!(begun.elapsed() < PATIENCE, "{} are left, not {count}", table.count());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    connections[0].0.close();
+    left(2).await;
+    world.revoke(2, &[connections[1].1]);
+    left(1).await;
+    running.stop().await;
+    left(0).await;
 }
 
 /// A handshake by rustls itself, believing any server.

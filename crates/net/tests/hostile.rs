@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -14,9 +15,12 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use common::{PATIENCE, Running, World};
+use futures::StreamExt as _;
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
+use sealwort_net::config::TelemetryConfig;
 use sealwort_net::health::{self, Readiness};
+use sealwort_net::observe::Observation;
 use sealwort_net::server::{self, Limits, Server};
 use sealwort_net::tls::{ClientAuth, ExpectedPeer};
 use sealwort_pki::Role;
@@ -360,6 +364,49 @@ async fn overload_is_shed_with_503_and_probes_still_answer() {
     assert!(second.await.unwrap().ends_with("held"));
     release.notify_one();
     assert!(http1(address, hold).await.ends_with("held"), "places were not given back");
+}
+
+/// Answers that stream hold their places to the end: who looks at the metrics sees why others are refused.
+#[tokio::test]
+async fn a_request_is_in_flight_for_as_long_as_it_holds_a_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = "sealwort://test/broker/b".parse().unwrap();
+    let observation = Observation::open(&identity, &TelemetryConfig::default(), folder.path()).unwrap();
+    let endless = get(async || {
+        let first = futures::stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"begun")) });
+        Body::from_stream(first.chain(futures::stream::pending()))
+    });
+    let router = Router::new().route("/endless", endless).merge(health::router(Readiness::new()));
+    let limits = Limits { requests_max: 2, ..Limits::default() };
+    let running = Running::start_server(Server::new(router).limits(limits).observed_by(&observation)).await;
+    let in_flight = async || {
+        let counted = observation.scrape(&Readiness::new()).await;
+        let level = counted.lines().find_map(|line| line.strip_prefix("sealwort_requests_in_flight{role=\"broker\"} "));
+        level.unwrap().parse::<u64>().unwrap()
+    };
+    let mut streams = Vec::new();
+    for count in 1..=2 {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"begun\r\n") {
+            answer.push(stream.read_u8().await.unwrap());
+        }
+        assert_eq!(in_flight().await, count);
+        streams.push(stream);
+    }
+    for (path, status) in [("/endless", "503"), ("/livez", "200")] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let answer = http1(running.address, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert_eq!(in_flight().await, 2, "neither has a place");
+    }
+    drop(streams);
+    let begun = Instant::now();
+    while in_flight().await > 0 {
+        assert!(begun.elapsed() < PATIENCE, "places were not given back");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

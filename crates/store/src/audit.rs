@@ -119,6 +119,8 @@ pub trait AuditStore: Send + Sync {
     async fn origins(&self) -> Result<Vec<String>, StoreError>;
     /// Keeps a certificate chain by its name (`statement::key_id` of the key would name a key that is certified anew).
     async fn put_audit_chain(&self, certificate: Digest, chain: Vec<u8>) -> Result<(), StoreError>;
+    /// How many certificate chains are kept. None is taken away, so that the number tells whether there are new ones.
+    async fn audit_chain_count(&self) -> Result<u64, StoreError>;
     /// All certificate chains.
     async fn audit_chains(&self) -> Result<Vec<Vec<u8>>, StoreError>;
 }

@@ -184,6 +184,12 @@ pub enum DatabaseFault {
 }
 
 impl StoreError {
+    /// Whether something is wrong with the store, and not with what it was asked: a conflict and an erased patient are
+    /// ordinary answers, and each peer can bring them about.
+    pub const fn is_failure(&self) -> bool {
+        !matches!(self, Self::Conflict(_) | Self::Erased)
+    }
+
     /// Whether the database cannot be reached or written for a moment, as while it is restarted or a standby takes over.
     pub const fn is_away(&self) -> bool {
         use DatabaseFault::{Held, Lost, ReadOnly, Unreachable};

@@ -45,6 +45,8 @@ pub enum RosterKind {
     Browser,
     /// A message to a browser, by its id.
     PushMessage,
+    /// A patient's question about a look, with its answer, by its id.
+    Question,
 }
 
 /// A write that waits for the exchange.

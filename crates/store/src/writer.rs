@@ -117,13 +117,13 @@ impl<E: Engine> Writer<E> {
     {
         let (reply, answer) = oneshot::channel();
         let message = Message::Job(keys, Box::new(Request { job, reply }));
-        stored(Written::Change, self.queue(message, answer)).await
+        stored(Written::Change, StoreError::is_failure, self.queue(message, answer)).await
     }
 
     /// Runs an append that passed [`crate::append::check`] together with the others that wait.
     pub(crate) async fn append(&self, append: Placed) -> Result<Appended, StoreError> {
         let (reply, answer) = oneshot::channel();
-        stored(Written::Append, self.queue(Message::Append(append, reply), answer)).await
+        stored(Written::Append, StoreError::is_failure, self.queue(Message::Append(append, reply), answer)).await
     }
 
     async fn queue<T>(

@@ -10,7 +10,7 @@ mod server;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forwarder::Forwarder;
 use futures::StreamExt as _;
@@ -556,7 +556,12 @@ async fn a_node_without_the_key_in_use_stays_out() {
     refused(first.adopt(vec![new, old]).await, "stop the other nodes");
     refused(open("node-2", &[new, old]).await.map(drop), "stop the other nodes");
     second.close().await;
-    first.adopt(vec![new, old]).await.unwrap();
+    // The server hears a moment later that the node is gone.
+    let begun = Instant::now();
+    while let Err(error) = first.adopt(vec![new, old]).await {
+        assert!(error.to_string().contains("stop the other nodes") && begun.elapsed() < PATIENCE, "{error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     first.adopt(vec![new, old]).await.unwrap();
     refused(open("node-1", &[old]).await.map(drop), "kek.key");
     refused(first.adopt(vec![other]).await, "kek.key");

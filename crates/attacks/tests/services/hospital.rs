@@ -100,6 +100,39 @@ async fn an_emergency_that_is_to_last_longer_than_an_hour() {
     exchange.stop().await;
 }
 
+/// No key outlives the connection that it was agreed on, also where nobody asks for it again.
+#[tokio::test]
+async fn sessions_end_with_their_connections() {
+    let exchange = Exchange::start().await;
+    let [first, second] = ["first", "second"].map(|name| exchange.actor(Role::Gateway, name));
+    let (gone, stays) = (exchange.session(&first).await, exchange.session(&second).await);
+    assert_eq!(exchange.held(), [3, 3], "SK_TM serves both");
+    let ask = async || stays.ask_broker(&ToBroker::Emergencies(Vec::new()), exchange.now()).await;
+    gone.connection.close();
+    // What the archive has of it ends with the broker's connection.
+    until_held(&exchange, [2, 3]).await;
+    ask().await.unwrap();
+    let _again = exchange.session(&first).await;
+    until_held(&exchange, [3, 4]).await;
+
+    // Without its connection to the archive the broker has nothing to relay.
+    let broker = stays.connection.require_peer().unwrap().serial();
+    let crl = exchange.authority.crl(2, &[broker]);
+    exchange.archive.member.trust().set_crl(&crl, exchange.authority.issuing.certificate()).unwrap();
+    until_held(&exchange, [0, 0]).await;
+    assert_eq!(ask().await.unwrap_err().code, "session-unknown");
+    exchange.stop().await;
+}
+
+/// Waits until broker and archive hold so many keys.
+async fn until_held(exchange: &Exchange, wanted: [u64; 2]) {
+    let begun = std::time::Instant::now();
+    while exchange.held() != wanted {
+        assert!(begun.elapsed().as_secs() < 10, "{:?} are held, not {wanted:?}", exchange.held());
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
 /// Somebody sends a step 4 that names another hospital's run, over a connection of its own: the run goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_of_another_connection_is_neither_used_nor_ended() {

@@ -28,6 +28,8 @@ use crate::exchange::join;
 enum Lie {
     /// Answers a deposit with a receipt of the head before it, and keeps nothing.
     KeepsNothing,
+    /// Answers a deposit with a receipt of another log.
+    AnotherLog,
     /// States and signs an older head, and serves the log up to it.
     OlderHead,
     /// Leaves out an entry in the middle.
@@ -62,6 +64,9 @@ impl LogStore for LyingStore {
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
         if self.lies(Lie::KeepsNothing) {
             return Ok(Appended::Known(append.after));
+        }
+        if self.lies(Lie::AnotherLog) {
+            return Ok(Appended::Known(Witness { head: Digest::new([7; 32]), ..append.after }));
         }
         self.truth.append(append).await
     }
@@ -173,8 +178,9 @@ fn observation(patient: u32, number: u32) -> String {
     )
 }
 
-/// Writes two patients' logs, then lies; gives what the hospital's user is told of a reading and of a writing.
-async fn told_when(lie: Option<Lie>) -> [(u16, String); 2] {
+/// Writes two patients' logs, then lies; gives what the hospital's user is told of a reading and of a writing, and what the
+/// broker counts.
+async fn told_when(lie: Option<Lie>) -> ([(u16, String); 2], String) {
     let clock = TestClock::at(SystemClock.now());
     let authority = TestExchange::with("demo", KeyAlgorithm::Ed25519, clock.now());
     let place = tempfile::tempdir().unwrap();
@@ -202,6 +208,7 @@ async fn told_when(lie: Option<Lie>) -> [(u16, String); 2] {
         ..Default::default()
     };
     config.archive.url = format!("https://{}", archive.address);
+    config.health.address = Some(ListenConfig::default().address);
     let broker = sealwort_broker::start(&config, Arc::clone(&dated), Steps::default(), shutdown.clone()).await.unwrap();
     let folder = place.path().join("hospital");
     let mut config = sealwort_gateway::Config { folder: folder.clone(), ..Default::default() };
@@ -231,11 +238,12 @@ async fn told_when(lie: Option<Lie>) -> [(u16, String); 2] {
     *store.lie.lock().unwrap() = lie;
     let read = ask(gateway.address, &token, "GET", "/fhir/Observation?patient=Patient/p1", "").await;
     let written = ask(gateway.address, &token, "POST", "/fhir/Observation", &observation(1, 4)).await;
+    let (_, counted) = ask(broker.health.unwrap(), "", "GET", "/metrics", "").await;
     trigger.fire();
     gateway.stopped().await;
     broker.stopped().await;
     archive.stopped().await;
-    [read, written]
+    ([read, written], counted)
 }
 
 #[tokio::test]
@@ -251,7 +259,7 @@ async fn what_a_lying_archive_says_is_refused_and_nothing_of_it_is_shown() {
         (Lie::SwapsCiphertexts, "log-inconsistent", ""),
     ];
     for (lie, reading, writing) in cases {
-        let told = told_when(Some(lie)).await;
+        let (told, _) = told_when(Some(lie)).await;
         for ((status, answer), (expected, good)) in told.into_iter().zip([(reading, 200), (writing, 201)]) {
             if expected.is_empty() {
                 assert_eq!(status, good, "{lie:?}: {answer}");
@@ -262,7 +270,21 @@ async fn what_a_lying_archive_says_is_refused_and_nothing_of_it_is_shown() {
             }
         }
     }
-    let [(read, all), (written, _)] = told_when(None).await;
+    let ([(read, all), (written, _)], counted) = told_when(None).await;
     assert_eq!((read, written), (200, 201), "an honest archive is believed");
     assert_eq!(all.matches("pulse").count(), 3, "{all}");
+    assert_eq!(tampering(&counted), 0, "{counted}");
+}
+
+/// How often a broker refused because a log was not what it was.
+fn tampering(counted: &str) -> u64 {
+    let series = "sealwort_refusals_total{role=\"broker\",code=\"log-rolled-back\"} ";
+    counted.lines().find_map(|line| line.strip_prefix(series)).map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_broker_counts_receipts_of_two_logs() {
+    let ([_, (status, answer)], counted) = told_when(Some(Lie::AnotherLog)).await;
+    assert_ne!(status, 201, "{answer}");
+    assert!(tampering(&counted) > 0, "{counted}");
 }

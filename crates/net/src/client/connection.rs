@@ -151,6 +151,14 @@ impl Connection {
         self.shared.reason().await
     }
 
+    /// The end of the connection, for whoever does not keep it open by waiting.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut closed = self.shared.closed.clone();
+        async move {
+            let _ = closed.wait_for(Option::is_some).await;
+        }
+    }
+
     /// Closes the connection at once, for all its clones.
     pub fn close(&self) {
         note(&self.shared.close, CloseReason::ByUs);

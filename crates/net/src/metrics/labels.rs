@@ -134,11 +134,7 @@ impl Route {
             ("emergency", _) => Self::Emergency,
             ("devices" | "feeds" | "push", _) => Self::Feed,
             ("status", _) => Self::Status,
-            (
-                "" | "assets" | "fhir.css" | "portal" | "clinician" | "explain" | "participants" | "refusals" | "keys"
-                | "audit" | "diagnosis" | "throughput" | "login",
-                _,
-            ) => Self::Page,
+            ("" | "assets" | "fhir.css" | "portal" | "clinician", _) => Self::Page,
             _ => Self::Other,
         }
     }

@@ -6,6 +6,7 @@ pub mod labels;
 mod process;
 
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -13,7 +14,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 use sealwort_pki::Role;
 use sealwort_proto::Step;
 
@@ -42,13 +43,15 @@ pub struct Metrics {
     notices: Family<WithNotice, Counter>,
     spans: Family<WithFate, Counter>,
     ready: Family<OfPart, Gauge>,
-    sessions: Family<WithPeer, Gauge>,
     levels: Levels,
+    /// Held while levels are set and told.
+    telling: Mutex<()>,
 }
 
-/// Gauges that are absent until a service sets them.
+/// Gauges that are absent unless a service sets them for a scrape.
 #[derive(Debug, Default)]
 struct Levels {
+    sessions: Family<WithPeer, Gauge>,
     runs: Family<Alone, Gauge>,
     outbox: Family<Alone, Gauge>,
     outbox_refused: Family<Alone, Gauge>,
@@ -93,8 +96,8 @@ impl Metrics {
             notices: Family::default(),
             spans: Family::default(),
             ready: Family::default(),
-            sessions: Family::default(),
             levels: Levels::default(),
+            telling: Mutex::default(),
         };
         metrics.register();
         metrics.begin_at_zero(role);
@@ -107,62 +110,31 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("sealwort_build_info", "The version of the program", build);
         registry.register("sealwort_requests", "Requests answered", self.requests.clone());
-        registry.register_with_unit(
-            "sealwort_request",
-            "Time from a request's head to its answer's head",
-            Unit::Seconds,
-            self.request_seconds.clone(),
-        );
-        registry.register(
-            "sealwort_requests_in_flight",
-            "Requests that are being answered",
-            self.requests_in_flight.clone(),
-        );
-        registry.register_with_unit(
-            "sealwort_step",
-            "Time of a step of the protocol at the party that takes it",
-            Unit::Seconds,
-            self.step_seconds.clone(),
-        );
-        registry.register_with_unit(
-            "sealwort_step",
-            "Bytes of the messages of a step",
-            Unit::Bytes,
-            self.step_bytes.clone(),
-        );
+        let about = "Time from a request's head to its answer's head";
+        time(registry, "sealwort_request", about, &self.request_seconds);
+        let about = "Requests that hold a place until their answers are sent, of limits.requests_max";
+        registry.register("sealwort_requests_in_flight", about, self.requests_in_flight.clone());
+        let about = "Time of a step of the protocol at the party that takes it";
+        time(registry, "sealwort_step", about, &self.step_seconds);
+        let about = "Bytes of the messages of a step";
+        registry.register_with_unit("sealwort_step", about, Unit::Bytes, self.step_bytes.clone());
         registry.register("sealwort_refusals", "Refusals by stable code", self.refusals.clone());
-        registry.register_with_unit(
-            "sealwort_store",
-            "Time until what was written is on disk, for whoever waits for it",
-            Unit::Seconds,
-            self.store_seconds.clone(),
-        );
+        let about = "Time until what was written is on disk, for whoever waits for it";
+        time(registry, "sealwort_store", about, &self.store_seconds);
         registry.register("sealwort_store_failures", "Writes that failed", self.store_failures.clone());
         registry.register("sealwort_notices", "Notices of the broker", self.notices.clone());
         registry.register("sealwort_spans", "Spans of traces", self.spans.clone());
         registry.register("sealwort_ready", "Whether a part of the service works", self.ready.clone());
-        registry.register("sealwort_sessions", "Sessions that are live", self.sessions.clone());
         let levels = &self.levels;
+        registry.register("sealwort_sessions", "Sessions that are live", levels.sessions.clone());
         registry.register("sealwort_runs", "Runs of the nine steps in progress", levels.runs.clone());
         registry.register("sealwort_outbox_items", "Writes that wait for the exchange", levels.outbox.clone());
-        registry.register(
-            "sealwort_outbox_refused_items",
-            "Writes that the exchange refused, and that wait for somebody to decide",
-            levels.outbox_refused.clone(),
-        );
+        let about = "Writes that the exchange refused, and that wait for somebody to decide";
+        registry.register("sealwort_outbox_refused_items", about, levels.outbox_refused.clone());
         registry.register("sealwort_open_patients", "Patients held open in memory", levels.open_patients.clone());
-        registry.register_with_unit(
-            "sealwort_certificate_remaining",
-            "Time until the certificates end",
-            Unit::Seconds,
-            levels.certificate.clone(),
-        );
-        registry.register_with_unit(
-            "sealwort_revocation_list_remaining",
-            "Time until the revocation list ends",
-            Unit::Seconds,
-            levels.revocation_list.clone(),
-        );
+        time(registry, "sealwort_certificate_remaining", "Time until the certificates end", &levels.certificate);
+        let about = "Time until the revocation list ends";
+        time(registry, "sealwort_revocation_list_remaining", about, &levels.revocation_list);
         registry.register_collector(Box::new(process::Process));
     }
 
@@ -180,8 +152,11 @@ impl Metrics {
             drop(self.step_seconds.get_or_create(&step));
             drop(self.step_bytes.get_or_create(&step));
         }
-        drop(self.refusals.get_or_create(&WithCode { code: Code::of("") }));
-        for work in [Work::Change, Work::Entry] {
+        for name in TAMPERING.into_iter().chain([""]) {
+            drop(self.refusals.get_or_create(&WithCode { code: Code::of(name) }));
+        }
+        let appends = (role == Role::Archive).then_some(Work::Append);
+        for work in [Work::Change, Work::Entry].into_iter().chain(appends) {
             drop(self.store_seconds.get_or_create(&OfWork { work }));
             drop(self.store_failures.get_or_create(&OfWork { work }));
         }
@@ -190,12 +165,12 @@ impl Metrics {
         }
     }
 
-    /// A request begins.
+    /// A request took a place.
     pub(crate) fn begin_request(&self) {
         self.requests_in_flight.inc();
     }
 
-    /// A request ended, answered or not.
+    /// A request gave its place back.
     pub(crate) fn end_request(&self) {
         self.requests_in_flight.dec();
     }
@@ -241,23 +216,13 @@ impl Metrics {
         self.ready.get_or_create(&OfPart { part: Part(part) }).set(i64::from(works));
     }
 
-    /// Sets a level.
-    pub(crate) fn set(&self, level: Level) {
-        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let levels = &self.levels;
-        match level {
-            Level::Sessions(peer, count) => drop(self.sessions.get_or_create(&WithPeer { peer }).set(whole(count))),
-            Level::Runs(count) => drop(levels.runs.get_or_create(&Alone).set(whole(count))),
-            Level::Outbox(count) => drop(levels.outbox.get_or_create(&Alone).set(whole(count))),
-            Level::OutboxRefused(count) => drop(levels.outbox_refused.get_or_create(&Alone).set(whole(count))),
-            Level::OpenPatients(count) => drop(levels.open_patients.get_or_create(&Alone).set(whole(count))),
-            Level::Certificate(seconds) => drop(levels.certificate.get_or_create(&Alone).set(seconds)),
-            Level::RevocationList(seconds) => drop(levels.revocation_list.get_or_create(&Alone).set(seconds)),
+    /// All as text, with these levels. A level that nobody could read is absent, and does not stay as it was.
+    pub(crate) fn text(&self, read: impl IntoIterator<Item = Level>) -> String {
+        let _telling = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
+        self.levels.clear();
+        for level in read {
+            self.levels.set(level);
         }
-    }
-
-    /// All as text.
-    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
@@ -265,9 +230,42 @@ impl Metrics {
     }
 }
 
+impl Levels {
+    fn clear(&self) {
+        self.sessions.clear();
+        for family in [&self.runs, &self.outbox, &self.outbox_refused, &self.open_patients] {
+            family.clear();
+        }
+        self.certificate.clear();
+        self.revocation_list.clear();
+    }
+
+    fn set(&self, level: Level) {
+        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        match level {
+            Level::Sessions(peer, count) => drop(self.sessions.get_or_create(&WithPeer { peer }).set(whole(count))),
+            Level::Runs(count) => drop(self.runs.get_or_create(&Alone).set(whole(count))),
+            Level::Outbox(count) => drop(self.outbox.get_or_create(&Alone).set(whole(count))),
+            Level::OutboxRefused(count) => drop(self.outbox_refused.get_or_create(&Alone).set(whole(count))),
+            Level::OpenPatients(count) => drop(self.open_patients.get_or_create(&Alone).set(whole(count))),
+            Level::Certificate(seconds) => drop(self.certificate.get_or_create(&Alone).set(seconds)),
+            Level::RevocationList(seconds) => drop(self.revocation_list.get_or_create(&Alone).set(seconds)),
+        }
+    }
+}
+
 fn seconds() -> Histogram {
     Histogram::new(BUCKETS)
 }
+
+/// Registers what is in seconds.
+fn time(registry: &mut Registry, name: &str, about: &str, metric: &(impl Metric + Clone)) {
+    registry.register_with_unit(name, about, Unit::Seconds, metric.clone());
+}
+
+/// Codes of what must never happen. An alert waits for the first of each, and a rise is seen only from a series that was there.
+const TAMPERING: [&str; 5] =
+    ["log-inconsistent", "log-rewritten", "log-rolled-back", "signature-wrong", "statement-invalid"];
 
 /// From half a millisecond, which a read in memory takes, to half a minute, when requests are given up.
 const BUCKETS: [f64; 15] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -285,14 +283,13 @@ mod tests {
         if let Some(step) = StepName::of(Step::Transmission(4)) {
             metrics.step(step, 7, Duration::ZERO);
         }
-        metrics.set(Level::Sessions(Peer::Gateway, 2));
-        metrics.set(Level::RevocationList(1.5));
-        let text = metrics.text();
+        let text = metrics.text([Level::Sessions(Peer::Gateway, 2), Level::RevocationList(1.5)]);
         for line in [
             "sealwort_requests_total{role=\"broker\",route=\"channel\",status=\"4xx\"} 1",
             "sealwort_request_seconds_count{role=\"broker\",route=\"channel\"} 1",
             "sealwort_refusals_total{role=\"broker\",code=\"consent-ended\"} 1",
             "sealwort_refusals_total{role=\"broker\",code=\"other\"} 1",
+            "sealwort_refusals_total{role=\"broker\",code=\"log-rolled-back\"} 0",
             "sealwort_step_seconds_count{role=\"broker\",phase=\"transmission\",step=\"4\"} 1",
             "sealwort_step_bytes_total{role=\"broker\",phase=\"transmission\",step=\"4\"} 7",
             "sealwort_step_seconds_count{role=\"broker\",phase=\"authentication\",step=\"3\"} 0",
@@ -305,5 +302,22 @@ mod tests {
         // What a broker does not have is absent, and not zero.
         assert!(!text.contains("sealwort_outbox_items"), "{text}");
         assert!(!text.contains("Maria"), "{text}");
+        // Nor is it what it was, where it cannot be read any more.
+        let text = metrics.text([Level::Runs(3)]);
+        assert!(text.contains("sealwort_runs{role=\"broker\"} 3\n"), "{text}");
+        assert!(!text.contains("sealwort_sessions{") && !text.contains("revocation_list_remaining_seconds{"), "{text}");
+    }
+
+    #[test]
+    fn a_first_failure_rises_from_zero() {
+        let text = Metrics::new(Role::Archive).text([]);
+        for code in TAMPERING {
+            let line = format!("sealwort_refusals_total{{role=\"archive\",code=\"{code}\"}} 0\n");
+            assert!(text.contains(&line), "{line} is not in\n{text}");
+        }
+        for work in Work::ALL {
+            let line = format!("sealwort_store_failures_total{{role=\"archive\",work=\"{}\"}} 0\n", work.as_str());
+            assert!(text.contains(&line), "{line} is not in\n{text}");
+        }
     }
 }

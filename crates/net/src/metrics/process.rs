@@ -51,13 +51,17 @@ fn open_files() -> Option<u64> {
 }
 
 fn processor_seconds() -> Option<f64> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    seconds_of(&fs::read_to_string("/proc/self/stat").ok()?)
+}
+
+fn seconds_of(stat: &str) -> Option<f64> {
     // After the name, which may hold anything: state is the third field, user and system time are the 14th and 15th.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace().skip(11);
-    let user: u32 = fields.next()?.parse().ok()?;
-    let system: u32 = fields.next()?.parse().ok()?;
-    Some((f64::from(user) + f64::from(system)) / TICKS_PER_SECOND)
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    #[expect(clippy::cast_precision_loss, reason = "exact for some million years of work")]
+    Some(user.saturating_add(system) as f64 / TICKS_PER_SECOND)
 }
 
 /// What Linux counts in towards programs, on every architecture (`USER_HZ`).
@@ -71,6 +75,8 @@ mod tests {
     fn the_system_tells() {
         assert!(resident().is_some_and(|bytes| bytes > 1024 * 1024));
         assert!(open_files().is_some_and(|count| count > 2));
+        let of_a_year = "7 (a (b) c) S 1 7 7 0 -1 4194560 5 0 0 0 4294967296 100 0 0 20 0 9 0 42 0 0";
+        assert_eq!(seconds_of(of_a_year), Some(42_949_673.96));
         assert!(processor_seconds().is_some_and(|seconds| (0.0..1e6).contains(&seconds)));
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
 use super::activity::InFlight;
+use crate::observe::Counted;
 
 /// Errors of any kind, as axum's bodies carry them.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -116,16 +117,22 @@ where
     }
 }
 
+/// A place among the requests that a server takes at once, and that it is counted as taken.
+pub(super) struct Place {
+    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _counted: Option<Counted>,
+}
+
 /// A response body that holds its request's place until it is sent.
 pub(super) struct WatchedResponseBody {
     inner: Body,
     watch: InFlight,
-    _permit: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 }
 
 impl WatchedResponseBody {
-    pub(super) fn new(inner: Body, watch: InFlight, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self { inner, watch, _permit: permit }
+    pub(super) fn new(inner: Body, watch: InFlight, place: Option<Place>) -> Self {
+        Self { inner, watch, _place: place }
     }
 }
 

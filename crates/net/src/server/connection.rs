@@ -42,7 +42,9 @@ pub(super) async fn run(stream: Socket, address: SocketAddr, shared: &Arc<Shared
     if let Some((stream, peer)) = accepted {
         let http2 = tls.is_http2_only() || stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
         let protocol = if http2 { Protocol::Http2 } else { Protocol::Detect };
+        let held = peer.as_ref().zip(shared.held.as_ref()).map(|(peer, hold)| hold(peer.connection()));
         Box::pin(serve(stream, protocol, peer, address, shared)).await;
+        drop(held);
     }
 }
 

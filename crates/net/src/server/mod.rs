@@ -11,10 +11,12 @@ mod body;
 mod connection;
 mod handshakes;
 mod limits;
+mod proxies;
 mod refusal;
 mod service;
 mod stall;
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -31,11 +33,12 @@ use tracing::{debug, error, info, warn};
 
 use crate::observe::Observation;
 use crate::shutdown::Shutdown;
-use crate::tls::ServerTls;
+use crate::tls::{ConnectionId, ServerTls};
 use crate::transport::{Listener, Socket};
 use handshakes::Handshakes;
 
 pub use limits::Limits;
+pub use proxies::Proxies;
 pub use refusal::{Refusal, RefusalWriter};
 pub use service::{PeerAddress, RequestDeadline, streams};
 
@@ -62,7 +65,12 @@ pub struct Server {
     limits: Limits,
     refusals: RefusalWriter,
     observation: Option<Observation>,
+    proxies: Option<Proxies>,
+    held: Option<Holding>,
 }
+
+/// Makes what is held while the connection of a verified peer is open.
+type Holding = Arc<dyn Fn(ConnectionId) -> Box<dyn Any + Send> + Send + Sync>;
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,13 +90,16 @@ struct Shared {
     requests: Arc<Semaphore>,
     addresses: Mutex<HashMap<IpAddr, usize>>,
     observation: Option<Observation>,
+    proxies: Option<Proxies>,
+    held: Option<Holding>,
     shutdown: Shutdown,
 }
 
 impl Server {
     /// A server without TLS, with default limits.
     pub fn new(router: Router) -> Self {
-        Self { router, tls: None, limits: Limits::default(), refusals: Arc::new(refusal::plain), observation: None }
+        let refusals: RefusalWriter = Arc::new(refusal::plain);
+        Self { router, tls: None, limits: Limits::default(), refusals, observation: None, proxies: None, held: None }
     }
 
     /// Speaks TLS.
@@ -115,6 +126,19 @@ impl Server {
         self
     }
 
+    /// Stands behind these proxies: where one sent a request, [`PeerAddress`] is that of its client.
+    pub fn behind(mut self, proxies: Proxies) -> Self {
+        self.proxies = Some(proxies);
+        self
+    }
+
+    /// Holds what `hold` makes while the connection of a verified peer is open: it is made before the first request, and
+    /// dropped when the connection has ended, however it ended. A request may go on for a moment longer.
+    pub fn while_open<T: Send + 'static>(mut self, hold: impl Fn(ConnectionId) -> T + Send + Sync + 'static) -> Self {
+        self.held = Some(Arc::new(move |connection| Box::new(hold(connection))));
+        self
+    }
+
     /// Serves until `shutdown`, then lets requests in flight finish within the drain timeout.
     pub async fn serve(self, listener: impl Into<Listener>, shutdown: Shutdown) -> Drained {
         let listener = listener.into();
@@ -128,6 +152,8 @@ impl Server {
             limits: self.limits,
             refusals: self.refusals,
             observation: self.observation,
+            proxies: self.proxies,
+            held: self.held,
             addresses: Mutex::default(),
             shutdown: shutdown.clone(),
         });

@@ -15,18 +15,18 @@ use axum::response::Response;
 use http::header;
 use hyper::body::Incoming;
 use hyper::service::Service;
-use tokio::sync::OwnedSemaphorePermit;
 use tower::ServiceExt;
 
 use super::activity::Activity;
-use super::body::{BodyFault, BodyOutcome, WatchedRequestBody, WatchedResponseBody};
+use super::body::{BodyFault, BodyOutcome, Place, WatchedRequestBody, WatchedResponseBody};
 use super::refusal::Refusal;
 use super::{Shared, stall};
 use crate::health::{LIVE_PATH, READY_PATH};
-use crate::observe;
+use crate::observe::{self, Observation};
 use crate::tls::HopPeer;
 
-/// The address that a request's connection came from, among the request's extensions.
+/// The address that a request came from, among its extensions: that of its connection, or what a proxy says that is
+/// believed ([`Server::behind`](super::Server::behind)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
@@ -86,21 +86,21 @@ impl Service<http::Request<Incoming>> for ConnectionService {
                 .shared
                 .observation
                 .as_ref()
-                .map(|observation| observation.begin(request.method(), request.uri().path(), request.headers()));
+                .map(|observation| observation.begin(&request, service.peer.as_ref()));
             let answered = Box::pin(service.answered(request));
-            let (mut response, permit) = match &begun {
+            let (mut response, place) = match &begun {
                 Some(begun) => begun.run(answered).await,
                 None => answered.await,
             };
             if let Some(begun) = begun {
                 begun.answered(response.status(), response.headers_mut());
             }
-            Ok(response.map(|body| Body::new(WatchedResponseBody::new(body, watch, permit))))
+            Ok(response.map(|body| Body::new(WatchedResponseBody::new(body, watch, place))))
         })
     }
 }
 
-type Served = (Response, Option<OwnedSemaphorePermit>);
+type Served = (Response, Option<Place>);
 
 impl ConnectionService {
     /// The answer, which may be a refusal of the server's own.
@@ -119,7 +119,7 @@ impl ConnectionService {
         if announced_bytes(&request).is_some_and(|bytes| bytes > limits.body_bytes_max) {
             return Err(too_large);
         }
-        let permit = self.permit(request.uri().path())?;
+        let place = self.place(request.uri().path())?;
 
         let outcome = BodyOutcome::default();
         let deadline = RequestDeadline::default();
@@ -127,8 +127,9 @@ impl ConnectionService {
             let (most, patience) = (limits.body_bytes_max, limits.body_timeout);
             Body::new(WatchedRequestBody::new(body, most, patience, outcome.clone()))
         });
+        let behind = self.shared.proxies.as_ref().map(|proxies| proxies.look_behind(self.address, request.headers()));
         let extensions = request.extensions_mut();
-        extensions.insert(PeerAddress(self.address));
+        extensions.insert(PeerAddress(behind.unwrap_or(self.address)));
         extensions.insert(deadline.clone());
         if let Some(peer) = &self.peer {
             extensions.insert(peer.clone());
@@ -142,7 +143,7 @@ impl ConnectionService {
         match outcome.fault() {
             Some(BodyFault::TooLarge) => Err(too_large),
             Some(BodyFault::TooSlow) => Err(Refusal::BodyTimeout),
-            None => Ok((response, permit)),
+            None => Ok((response, place)),
         }
     }
 
@@ -159,11 +160,13 @@ impl ConnectionService {
     }
 
     /// A place among the requests in flight. Probes need none: a busy server is not a dead one.
-    fn permit(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+    fn place(&self, path: &str) -> Result<Option<Place>, Refusal> {
         if path == LIVE_PATH || path == READY_PATH {
             return Ok(None);
         }
-        Arc::clone(&self.shared.requests).try_acquire_owned().map(Some).map_err(|_| Refusal::Overloaded)
+        let permit = Arc::clone(&self.shared.requests).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
+        let counted = self.shared.observation.as_ref().map(Observation::counted);
+        Ok(Some(Place { _permit: permit, _counted: counted }))
     }
 }
 

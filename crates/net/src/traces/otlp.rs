@@ -14,7 +14,7 @@ pub(super) const PATH: &str = "/v1/traces";
 pub(super) const PROTOBUF: &str = "application/x-protobuf";
 
 /// The message for these spans of one party.
-pub(super) fn message(records: &[Record], role: &str, party: &str) -> Vec<u8> {
+pub(super) fn message<'r>(records: impl Iterator<Item = &'r Record>, role: &str, party: &str) -> Vec<u8> {
     let resource = Resource {
         attributes: vec![
             pair("service.name", format!("sealwort-{role}")),
@@ -24,7 +24,7 @@ pub(super) fn message(records: &[Record], role: &str, party: &str) -> Vec<u8> {
         ..Resource::default()
     };
     let scope = InstrumentationScope { name: "sealwort".to_owned(), ..InstrumentationScope::default() };
-    let spans = records.iter().map(span).collect();
+    let spans = records.map(span).collect();
     let spans = ScopeSpans { scope: Some(scope), spans, ..ScopeSpans::default() };
     let spans = ResourceSpans { resource: Some(resource), scope_spans: vec![spans], ..ResourceSpans::default() };
     ExportTraceServiceRequest { resource_spans: vec![spans] }.encode_to_vec()

@@ -98,8 +98,10 @@ pub async fn audit_store(store: &dyn AuditStore) {
     assert_eq!(store.origins().await.unwrap(), ["a", "b"]);
 
     let key = some_digest();
+    assert_eq!(store.audit_chain_count().await.unwrap(), 0);
     for chain in [b"one", b"two"] {
         store.put_audit_chain(key, chain.to_vec()).await.unwrap();
+        assert_eq!(store.audit_chain_count().await.unwrap(), 1);
     }
     assert_eq!(store.audit_chains().await.unwrap(), [b"one".to_vec()]);
 }

@@ -33,6 +33,7 @@ async fn roster(store: &dyn GatewayStore) {
         RosterKind::Subscription,
         RosterKind::Browser,
         RosterKind::PushMessage,
+        RosterKind::Question,
     ];
     // The suite may meet rows of an earlier run.
     let counted = store.roster_count(kinds[4]).await.unwrap();

@@ -143,6 +143,10 @@ impl AuditStore for MemoryStore {
         Ok(())
     }
 
+    async fn audit_chain_count(&self) -> Result<u64, StoreError> {
+        Ok(self.content().audit.chains.len() as u64)
+    }
+
     async fn audit_chains(&self) -> Result<Vec<Vec<u8>>, StoreError> {
         Ok(self.content().audit.chains.values().cloned().collect())
     }

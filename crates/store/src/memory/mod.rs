@@ -141,5 +141,6 @@ const fn kind_number(kind: RosterKind) -> u8 {
         RosterKind::Subscription => 40,
         RosterKind::Browser => 41,
         RosterKind::PushMessage => 42,
+        RosterKind::Question => 50,
     }
 }

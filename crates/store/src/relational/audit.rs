@@ -132,6 +132,10 @@ impl AuditStore for Audit {
             .await
     }
 
+    async fn audit_chain_count(&self) -> Result<u64, StoreError> {
+        in_time(chain_count(&mut *self.readers.acquire().await?)).await
+    }
+
     async fn audit_chains(&self) -> Result<Vec<Vec<u8>>, StoreError> {
         in_time(chains(&mut *self.readers.acquire().await?)).await
     }
@@ -160,6 +164,11 @@ const NUMBERS_AT_ONCE: usize = 512;
 async fn newest(c: &mut Connection) -> Result<Option<KeptCheckpoint>, StoreError> {
     let rows = sqlx::query("SELECT size, note FROM audit_checkpoint WHERE cosigned = 0").fetch_all(c).await?;
     rows.iter().map(checkpoint).next().transpose()
+}
+
+async fn chain_count(c: &mut Connection) -> Result<u64, StoreError> {
+    let row = sqlx::query("SELECT count(*) FROM audit_chain").fetch_one(c).await?;
+    unsigned(row.try_get(0)?)
 }
 
 async fn chains(c: &mut Connection) -> Result<Vec<Vec<u8>>, StoreError> {

@@ -223,6 +223,9 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use futures::FutureExt as _;
     use futures::future::BoxFuture;
+    use sealwort_net::config::TelemetryConfig;
+    use sealwort_net::health::Readiness;
+    use sealwort_net::observe::Observation;
     use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
     use sqlx::{ConnectOptions as _, Row as _};
     use tempfile::TempDir;
@@ -275,6 +278,21 @@ mod tests {
     async fn insert(c: &mut SqliteConnection, number: i64) -> Result<(), StoreError> {
         sqlx::query("INSERT INTO note (number) VALUES (?)").bind(number).execute(c).await?;
         Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_ordinary_answer_is_no_failure_of_the_store() {
+        let place = Place::new().await;
+        let identity = "sealwort://test/broker/t".parse().unwrap();
+        let observation = Observation::open(&identity, &TelemetryConfig::default(), place.folder.path()).unwrap();
+        for (answer, failures) in [(StoreError::Conflict("no"), 0), (StoreError::Erased, 0), (StoreError::Full, 1)] {
+            let told = answer.clone();
+            let refused = place.writer.submit(move |_| async move { Err::<(), _>(answer) }.boxed());
+            assert_eq!(observation.scope(refused).await, Err(told));
+            let counted = observation.scrape(&Readiness::new()).await;
+            let line = format!("sealwort_store_failures_total{{role=\"broker\",work=\"change\"}} {failures}");
+            assert!(counted.lines().any(|found| found == line), "{counted}");
+        }
     }
 
     #[tokio::test]

@@ -155,5 +155,6 @@ const fn kind_number(kind: RosterKind) -> i64 {
         RosterKind::Subscription => 40,
         RosterKind::Browser => 41,
         RosterKind::PushMessage => 42,
+        RosterKind::Question => 50,
     }
 }
