@@ -6,6 +6,7 @@ mod channel;
 mod config;
 mod console;
 mod emergency;
+mod hospitals;
 mod link;
 mod notices;
 mod observed;
@@ -29,7 +30,7 @@ use sealwort_net::Shutdown;
 use sealwort_net::capture::Capture;
 use sealwort_net::client::{Endpoints, HopClient, HopError};
 use sealwort_net::clock::Clock;
-use sealwort_net::exchange::{AUTHENTICATE_PATH, CHANNEL_PATH, NOTICES_PATH, RELAY_PATH};
+use sealwort_net::exchange::{AUTHENTICATE_PATH, CHANNEL_PATH, HOSPITALS_PATH, NOTICES_PATH, RELAY_PATH};
 use sealwort_net::health::{self, Readiness};
 use sealwort_net::member::{Member, MemberError};
 use sealwort_net::metrics::Level;
@@ -60,6 +61,7 @@ use tokio::task::JoinHandle;
 pub use config::{ArchiveConfig, Config};
 pub use console::{ConsoleConfig, ConsoleSignInConfig};
 use console::{Needed, Opened};
+use hospitals::Hospitals;
 use link::ArchiveLinks;
 use notices::{Notices, Source};
 use observed::{Observed, observe};
@@ -135,6 +137,7 @@ pub(crate) struct Broker {
     steps: Steps,
     capture: Capture,
     observed: Arc<Observed>,
+    hospitals: Hospitals,
 }
 
 /// A broker that serves.
@@ -143,6 +146,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where probes and metrics are answered over plain HTTP, if they are.
     pub health: Option<SocketAddr>,
+    /// Where the operator's console listens, if there is one.
+    pub console: Option<SocketAddr>,
     /// Its place in the exchange.
     pub member: Arc<Member>,
     store: PartyStore,
@@ -153,8 +158,21 @@ pub struct Running {
 impl Running {
     /// What it holds for its sessions now.
     pub fn holdings(&self) -> Holdings {
-        let held = |broker: Arc<Broker>| broker.sessions.holdings(broker.member.party().chain.fingerprint());
+        let held = |broker: Arc<Broker>| {
+            let own = broker.member.party().chain.fingerprint();
+            broker.sessions.holdings(own, broker.links.session().as_ref())
+        };
         self.serving.broker.upgrade().map(held).unwrap_or_default()
+    }
+
+    /// Of which sessions it holds keys, whenever that is asked.
+    pub fn sessions(&self) -> impl Fn() -> Vec<SessionId> + Send + Sync + 'static + use<> {
+        let broker = Weak::clone(&self.serving.broker);
+        let held = |broker: Arc<Broker>| {
+            let with_archive = broker.links.session().map(|known| known.established.channel.session());
+            broker.sessions.ids().into_iter().chain(with_archive).collect()
+        };
+        move || broker.upgrade().map(held).unwrap_or_default()
     }
 
     /// Waits until it has stopped and everything accepted is on disk.
@@ -171,6 +189,8 @@ pub struct Serving {
     pub address: SocketAddr,
     /// Where probes and metrics are answered over plain HTTP, if they are.
     pub health: Option<SocketAddr>,
+    /// Where the operator's console listens, if there is one.
+    pub console: Option<SocketAddr>,
     broker: Weak<Broker>,
     task: JoinHandle<()>,
 }
@@ -204,7 +224,8 @@ pub fn start(
             files: vec![(config.folder.join(PSEUDONYM_KEY_FILE), PSEUDONYM_KEY_CONTEXT)],
         };
         let rotation = rotation.spawn(shutdown);
-        Ok(Running { address: serving.address, health: serving.health, member, store, serving, rotation })
+        let Serving { address, health, console, .. } = serving;
+        Ok(Running { address, health, console, member, store, serving, rotation })
     })
 }
 
@@ -231,6 +252,7 @@ pub fn serve(
         let address = listener.local_addr().map_err(listen)?;
         let capture = Capture::to(&config.capture)?;
         let console = Opened::of(&config.console).await.map_err(StartError::Console)?;
+        let console_address = console.as_ref().map(|console| console.address);
         let readiness = Readiness::starting();
         let shutdown = readiness.drained(&config.health, shutdown);
         let unheard = |(address, source)| StartError::Listen { address, source };
@@ -254,14 +276,14 @@ pub fn serve(
         .await?;
         let every = config.audit.cosign_every.0;
         let peer = Peer { role: Role::Archive, client: client.clone(), endpoints: endpoints.clone() };
-        upkeep.push(spawn_cosigning(journal.clone(), peer, every, shutdown.clone()));
+        upkeep.push(spawn_cosigning(journal.clone(), peer, every, &observation, shutdown.clone()));
         let (to_authority, authority) = member.authority(&config.ca)?;
         let needed = Needed {
             archive: (client.clone(), endpoints.clone()),
             authority: (to_authority.clone(), authority.clone().into()),
         };
         let ca = Peer { role: Role::Ca, client: to_authority, endpoints: authority.into() };
-        upkeep.push(spawn_cosigning(journal.clone(), ca, AUTHORITY_SELDOM * every, shutdown.clone()));
+        upkeep.push(spawn_cosigning(journal.clone(), ca, AUTHORITY_SELDOM * every, &observation, shutdown.clone()));
 
         let changes = kept.changes();
         let broker = Arc::new(Broker {
@@ -279,12 +301,14 @@ pub fn serve(
             steps: steps.observed_by(&observation),
             capture: capture.clone(),
             observed: Arc::default(),
+            hospitals: Hospitals::default(),
             member: Arc::clone(&member),
         });
         let itself = Arc::downgrade(&broker);
         reads_levels(&observation, &itself);
         upkeep.extend(changes.map(|it| notices::spawn_following(Arc::clone(&broker), it, shutdown.clone())));
         let mut router = router(Arc::clone(&broker));
+        let held = Arc::clone(&broker);
         if let Some(console) = console {
             let seen = (Arc::clone(&broker.observed), member.trust().clock());
             router = router.layer(axum::middleware::from_fn_with_state(seen, observe));
@@ -293,6 +317,7 @@ pub fn serve(
         let router = router.merge(health::router(readiness.clone())).merge(routes(journal.clone()));
         let router = capture.around(router);
         let server = Server::new(router).tls(tls).limits(Limits::from(&config.limits)).observed_by(&observation);
+        let server = server.while_open(move |connection| held.sessions.open(connection));
         tracing::info!(%address, identity = %member.identity(), "the broker listens");
         readiness.started();
         let task = tokio::spawn(async move {
@@ -303,7 +328,7 @@ pub fn serve(
             journal.close().await;
             observation.close().await;
         });
-        Ok(Serving { address, health: health_address, broker: itself, task })
+        Ok(Serving { address, health: health_address, console: console_address, broker: itself, task })
     })
 }
 
@@ -336,7 +361,8 @@ fn router(broker: Arc<Broker>) -> Router {
     let channel = Router::new()
         .route(CHANNEL_PATH, post(channel::message))
         .route_layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX + OVERHEAD_BYTES_MAX));
-    streamed.merge(authentication).merge(channel).with_state(broker)
+    let named = Router::new().route(HOSPITALS_PATH, get(hospitals::list));
+    streamed.merge(authentication).merge(channel).merge(named).with_state(broker)
 }
 
 fn pseudonym_key(member: &Member, file: &Path) -> Result<Secret, StartError> {

@@ -1,6 +1,6 @@
 //! Signing users of the hospital in at its own provider: OpenID Connect Core 1.0 with the authorization code flow, PKCE
 //! (RFC 7636) and the counsel of RFC 9700. Here are the requests that are sent and the checks of what comes back; the
-//! network, cookies and the clock are the gateway's. Nothing that a provider says is believed before its signature and
+//! network, cookies and the clock are the service's. Nothing that a provider says is believed before its signature and
 //! every claim about whom, by whom, for whom and when were checked.
 
 use std::collections::BTreeMap;
@@ -70,10 +70,10 @@ pub enum SignInFault {
     #[error("the identity token is for another client, or for several without azp")]
     Audience,
     /// Its time is over.
-    #[error("the identity token has expired; check the clocks of provider and gateway")]
+    #[error("the identity token has expired; check the clocks of the provider and of this service")]
     Expired,
     /// Issued too long ago, or in the future.
-    #[error("the identity token was not issued just now; check the clocks of provider and gateway")]
+    #[error("the identity token was not issued just now; check the clocks of the provider and of this service")]
     NotNow,
     /// Made for another sign-in.
     #[error("the identity token belongs to another sign-in (nonce)")]
@@ -92,8 +92,8 @@ pub enum SignInFault {
     /// Not the role that was asked for.
     #[error("the provider does not say that this user has the role that was asked for")]
     OtherRole,
-    /// The key of the gateway cannot sign.
-    #[error("the gateway's key for the provider cannot sign; it is a P-256 key in PKCS #8")]
+    /// The service's key cannot sign.
+    #[error("this service's key for the provider cannot sign; it is a P-256 key in PKCS #8")]
     Signing,
 }
 
@@ -124,7 +124,7 @@ impl Provider {
         }
         let provider: Self = jws::parse(document).ok_or(wrong("it is not JSON with all endpoints"))?;
         if provider.issuer != issuer {
-            return Err(wrong("it is of another issuer than sign_in.issuer, letter for letter"));
+            return Err(wrong("it is of another issuer than the option provider.issuer of sign-in, letter for letter"));
         }
         let secure =
             |url: &str| url.starts_with("https://") || (issuer.starts_with("http://") && url.starts_with("http://"));

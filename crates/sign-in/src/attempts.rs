@@ -7,43 +7,17 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use sealwort_net::config::Interval;
 use sealwort_pki::UnixTime;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::config::LockoutConfig;
 
 /// Most counters; the one that failed longest ago is dropped first.
 const COUNTERS_MAX: usize = 50_000;
 /// Most pairs of account and address that are remembered as good.
 const KNOWN_MAX: usize = 50_000;
 
-/// `[sign_in.lockout]`: what follows failures.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct LockoutConfig {
-    /// So many failures of an account from one address are a slip: no wait follows.
-    pub failures_free: u32,
-    /// So many lock the account there.
-    pub account_failures_max: u32,
-    /// So many failures of an account from anywhere lock it where it has not been before.
-    pub account_failures_everywhere_max: u32,
-    /// So many failures of an address.
-    pub address_failures_max: u32,
-    /// How long a lockout lasts, and after which time without a failure all are forgotten.
-    pub lasts: Interval,
-}
-
-impl Default for LockoutConfig {
-    fn default() -> Self {
-        Self {
-            failures_free: 3,
-            account_failures_max: 10,
-            account_failures_everywhere_max: 100,
-            address_failures_max: 300,
-            lasts: Interval::from_secs(15 * 60),
-        }
-    }
-}
-
-/// The same, checked.
+/// What follows failures, checked.
 #[derive(Debug, Clone)]
 pub struct LockoutRule(LockoutConfig);
 
@@ -130,6 +104,11 @@ impl Attempts {
             waits = waits.max(self.wait(&Counted::Account(account.to_owned()), now));
         }
         waits.map_or(Ok(()), Err)
+    }
+
+    /// Whether so many failures came from an address that a wait follows each: they need no entry of their own.
+    pub fn is_waiting(&self, source: Source, now: UnixTime) -> bool {
+        self.wait(&Counted::Source(source), now).is_some()
     }
 
     /// A failure. How long whoever failed waits now, if they do.
@@ -230,6 +209,8 @@ impl Attempts {
 
 #[cfg(test)]
 mod tests {
+    use sealwort_net::config::Interval;
+
     use super::*;
 
     const ACCOUNT_FAILURES_MAX: u32 = 10;
@@ -299,6 +280,8 @@ mod tests {
         for number in 0..SOURCE_FAILURES_MAX {
             attempts.failed(Some(&format!("other-{number}")), ward, now);
         }
+        assert!(attempts.is_waiting(ward, now) && !attempts.is_waiting(ward, now.plus(LOCKOUT)));
+        assert!(!attempts.is_waiting(source("198.51.100.8"), now));
         assert_eq!(attempts.failed(None, ward, now), Some(LOCKOUT));
         assert!(attempts.allowed("dr-a", ward, now).is_ok() && attempts.allowed("dr-b", ward, now).is_ok());
         attempts.sweep(now.plus(LOCKOUT));

@@ -3,14 +3,16 @@
 //! console come in the same way; who is let in, pages and entries of the audit log are those services' own.
 
 pub mod attempts;
+pub mod config;
 pub mod cookies;
 pub mod flows;
 pub mod provider;
 pub mod sessions;
 
-pub use attempts::{Attempts, Lockout, LockoutConfig, LockoutRule, Source};
+pub use attempts::{Attempts, Lockout, LockoutRule, Source};
+pub use config::{LockoutConfig, ProviderConfig, SessionsConfig};
 pub use flows::{Flows, Waiting};
-pub use provider::{ProviderClient, ProviderError, ProviderOptions};
+pub use provider::{ProviderClient, ProviderError};
 pub use sessions::{Lifetimes, Over, Session, Sessions};
 
 use sealwort_oidc::NumericDate;

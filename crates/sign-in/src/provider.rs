@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,16 +16,18 @@ use sealwort_oidc::oidc::{
 };
 use sealwort_pki::UnixTime;
 use sealwort_proto::crypto::{random, sha256};
-use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
+use crate::config::ProviderConfig;
 use crate::seconds;
 
 /// How long documents of the provider are good.
 const KEPT: Duration = Duration::from_hours(1);
+/// How long a provider that was away is not asked for its document again: whoever signs in meanwhile waits for nothing.
+const RESTS: Duration = Duration::from_secs(2);
 
 /// Why the provider did not sign a user in.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ProviderError {
     /// It was not reached.
     #[error(transparent)]
@@ -41,80 +43,69 @@ pub struct ProviderClient {
     proof: ClientProof,
     web: WebClient,
     kept: Mutex<Kept>,
-    /// Where sessions end there, as its document says: pages need it, and wait for nobody.
-    logout_endpoint: std::sync::Mutex<Option<String>>,
 }
 
 #[derive(Default)]
 struct Kept {
     provider: Option<(Arc<Provider>, UnixTime)>,
     keys: Option<(ProviderKeys, UnixTime)>,
-}
-
-/// How a service is known at a provider, and how it reads what that says of people.
-pub struct ProviderOptions<'a> {
-    /// Its issuer, letter for letter as its discovery document has it.
-    pub issuer: &'a str,
-    /// The service's client id there.
-    pub client_id: &'a str,
-    /// File of the client secret; empty for a key.
-    pub secret_file: &'a str,
-    /// File of a P-256 key in PKCS #8 DER; empty for a secret.
-    pub key_file: &'a str,
-    /// Scopes beside `openid`.
-    pub scope: &'a str,
-    /// The claim with the user's name.
-    pub name_claim: &'a str,
-    /// The claim with roles or groups; dots lead into members.
-    pub roles_claim: &'a str,
-    /// Roles or groups of the provider, and the roles here that they mean.
-    pub roles: BTreeMap<String, Role>,
-    /// The claim that says which patient a user is; empty for none.
-    pub patient_claim: &'a str,
-    /// PEM file of the authorities that the provider's certificate is checked against; empty for the system's.
-    pub authority: &'a str,
-    /// Whether the provider is at an address that is not public.
-    pub inside: bool,
-    /// Where the provider sends the browser back to.
-    pub redirect_uri: String,
+    /// Why it was away the last time that it was asked.
+    away: Option<(WebError, UnixTime)>,
 }
 
 impl ProviderClient {
-    /// Reads the secret or key, and whom to trust. Nothing is asked of the provider yet. The error names the option at
-    /// fault.
-    pub fn open(options: ProviderOptions<'_>) -> Result<Self, String> {
-        let given = |value: &str, name: &str| if value.is_empty() { Err(format!("{name} is empty")) } else { Ok(()) };
-        given(options.client_id, "client_id")?;
-        given(options.name_claim, "name_claim")?;
-        given(options.roles_claim, "roles_claim")?;
-        let issuer = options.issuer;
-        let is_web = issuer.starts_with("https://") || (options.inside && issuer.starts_with("http://"));
-        if !is_web || issuer.contains(['?', '#']) {
-            return Err("issuer is an https URL without query (http on loopback alone, with inside = true)".to_owned());
+    /// Reads the secret or key, and whom to trust. `roles` are roles or groups of the provider, and the roles here that
+    /// they mean; `patient_claim` says which patient a user is, empty for none; to `redirect_uri` the provider sends the
+    /// browser back. Nothing is asked of the provider yet. The error names the option at fault.
+    pub fn open(
+        config: &ProviderConfig,
+        roles: BTreeMap<String, Role>,
+        patient_claim: &str,
+        redirect_uri: String,
+    ) -> Result<Self, String> {
+        let given = [
+            (&config.client_id, "client_id"),
+            (&config.name_claim, "name_claim"),
+            (&config.roles_claim, "roles_claim"),
+        ];
+        if let Some((_, name)) = given.iter().find(|(value, _)| value.is_empty()) {
+            return Err(format!("provider.{name} is empty"));
         }
-        let secret = |file: &str| secret_file::read(Path::new(file)).map_err(|error| error.to_string());
-        let proof = match (options.secret_file, options.key_file) {
-            ("", "") => return Err("set secret_file or key_file".to_owned()),
+        let issuer = &config.issuer;
+        let is_web = issuer.starts_with("https://") || (config.inside && issuer.starts_with("http://"));
+        if !is_web || issuer.contains(['?', '#']) {
+            let wanted = "an https URL without query (http on loopback alone, with inside = true)";
+            return Err(format!("provider.issuer is {wanted}"));
+        }
+        let proof = match (config.secret_file.as_str(), config.key_file.as_str()) {
+            ("", "") => return Err("provider.secret_file and provider.key_file are empty; set one".to_owned()),
             (file, "") => {
-                let text = String::from_utf8(secret(file)?.to_vec()).map_err(|_| format!("{file} is not text"))?;
+                let secret =
+                    secret_file::read(Path::new(file)).map_err(|error| format!("provider.secret_file: {error}"))?;
+                let text = String::from_utf8(secret.to_vec());
+                let text = text.map_err(|_| format!("provider.secret_file: {file} is not text"))?;
                 ClientProof::Secret(Zeroizing::new(text.trim().to_owned()))
             }
-            ("", file) => ClientProof::from_key(&secret(file)?),
-            _ => return Err("set secret_file or key_file, not both".to_owned()),
+            ("", file) => {
+                let key = secret_file::read(Path::new(file)).map_err(|error| format!("provider.key_file: {error}"))?;
+                ClientProof::from_key(&key)
+            }
+            _ => return Err("provider.secret_file and provider.key_file are both set; set one".to_owned()),
         };
-        let authority = Some(Path::new(options.authority)).filter(|file| !file.as_os_str().is_empty());
-        let web = WebClient::new(authority, if options.inside { Reach::Inside } else { Reach::Public })?;
+        let authority = Some(Path::new(&config.authority)).filter(|file| !file.as_os_str().is_empty());
+        let reach = if config.inside { Reach::Inside } else { Reach::Public };
+        let web = WebClient::new(authority, reach).map_err(|error| format!("provider.authority: {error}"))?;
         let settings = SignInSettings {
-            issuer: issuer.to_owned(),
-            client_id: options.client_id.to_owned(),
-            redirect_uri: options.redirect_uri,
-            scope: options.scope.to_owned(),
-            name_claim: options.name_claim.to_owned(),
-            roles_claim: options.roles_claim.to_owned(),
-            roles: options.roles,
-            patient_claim: options.patient_claim.to_owned(),
+            issuer: issuer.clone(),
+            client_id: config.client_id.clone(),
+            redirect_uri,
+            scope: config.scope.clone(),
+            name_claim: config.name_claim.clone(),
+            roles_claim: config.roles_claim.clone(),
+            roles,
+            patient_claim: patient_claim.to_owned(),
         };
-        Ok(Self { settings, proof, web, kept: Mutex::default(), logout_endpoint: std::sync::Mutex::default() })
+        Ok(Self { settings, proof, web, kept: Mutex::default() })
     }
 
     /// Begins a sign-in.
@@ -153,7 +144,7 @@ impl ProviderClient {
         let verified = match self.settings.verify(&tokens, &keys, flow, sha256, seconds(now)) {
             // The provider may have new keys. Only it can bring us here, so this is not asked too often.
             Err(SignInFault::UnknownKey) => {
-                self.kept.lock().await.keys = None;
+                self.kept().keys = None;
                 let keys = self.keys(&provider, now).await?;
                 self.settings.verify(&tokens, &keys, flow, sha256, seconds(now))
             }
@@ -162,48 +153,146 @@ impl ProviderClient {
         Ok((verified?, tokens.into_id_token()))
     }
 
-    /// Where sessions end there, if it offers that and was asked before.
+    /// Where sessions end there, if it offers that and was asked before: pages wait for nobody.
     pub fn logout_endpoint(&self) -> Option<String> {
-        self.logout_endpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known()?.logout_endpoint().map(str::to_owned)
     }
 
-    /// Where the browser goes to sign out there, too.
-    pub async fn logout_url(&self, id_token: &str, back: &str, now: UnixTime) -> Option<String> {
-        self.provider(now).await.ok()?.logout_url(&self.settings.client_id, id_token, back)
+    /// Where the browser goes to sign out there, too; nowhere for whoever did not sign in there.
+    pub fn logout_url(&self, id_token: &str, back: &str) -> Option<String> {
+        let provider = self.known().filter(|_| !id_token.is_empty())?;
+        provider.logout_url(&self.settings.client_id, id_token, back)
     }
 
+    /// The newest document that came.
+    fn known(&self) -> Option<Arc<Provider>> {
+        self.kept().provider.as_ref().map(|(provider, _)| Arc::clone(provider))
+    }
+
+    /// A document that is good. One whose time is over does while the provider is away.
     async fn provider(&self, now: UnixTime) -> Result<Arc<Provider>, ProviderError> {
-        let mut kept = self.kept.lock().await;
-        if let Some((provider, since)) = &kept.provider
-            && now < since.plus(KEPT)
-        {
-            return Ok(Arc::clone(provider));
-        }
+        let rests = {
+            let kept = self.kept();
+            if let Some((provider, since)) = &kept.provider
+                && now < since.plus(KEPT)
+            {
+                return Ok(Arc::clone(provider));
+            }
+            kept.away.as_ref().filter(|(_, since)| now < since.plus(RESTS)).map(|(error, _)| error.clone())
+        };
         let issuer = &self.settings.issuer;
-        let answer = self.web.get(&Provider::document_url(issuer)).await?;
+        let answer = match rests {
+            Some(error) => Err(error),
+            None => self.web.get(&Provider::document_url(issuer)).await.inspect_err(|error| {
+                self.kept().away = Some((error.clone(), now));
+            }),
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return self.known().ok_or(error.into()),
+        };
         if answer.status() != http::StatusCode::OK {
             return Err(SignInFault::Discovery("the provider did not send it with status 200").into());
         }
         let provider = Arc::new(Provider::parse(answer.body(), issuer)?);
-        *self.logout_endpoint.lock().unwrap_or_else(PoisonError::into_inner) =
-            provider.logout_endpoint().map(str::to_owned);
+        let mut kept = self.kept();
         kept.provider = Some((Arc::clone(&provider), now));
+        kept.away = None;
         Ok(provider)
     }
 
     async fn keys(&self, provider: &Provider, now: UnixTime) -> Result<ProviderKeys, ProviderError> {
-        let mut kept = self.kept.lock().await;
-        if let Some((keys, since)) = &kept.keys
-            && now < since.plus(KEPT)
-        {
-            return Ok(keys.clone());
+        let known = self.kept().keys.clone();
+        if let Some((keys, _)) = known.filter(|(_, since)| now < since.plus(KEPT)) {
+            return Ok(keys);
         }
         let answer = self.web.get(provider.jwks_uri()).await?;
         if answer.status() != http::StatusCode::OK {
             return Err(SignInFault::Keys("the provider did not send them with status 200").into());
         }
         let keys = ProviderKeys::parse(answer.body())?;
-        kept.keys = Some((keys.clone(), now));
+        self.kept().keys = Some((keys.clone(), now));
         Ok(keys)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A provider that sends its document so often, and then closes each connection.
+    async fn provider(times: usize) -> (ProviderClient, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let at = |path: &str| format!("\"{issuer}{path}\"");
+        let document = format!(
+            "{{\"issuer\": {}, \"authorization_endpoint\": {}, \"token_endpoint\": {}, \"jwks_uri\": {}, \
+             \"end_session_endpoint\": {}}}",
+            at(""),
+            at("/auth"),
+            at("/token"),
+            at("/keys"),
+            at("/end"),
+        );
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                if count.fetch_add(1, Ordering::SeqCst) < times {
+                    let length = document.len();
+                    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{document}");
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        secret_file::create(&secret, b"a secret").unwrap();
+        let config = ProviderConfig {
+            issuer,
+            client_id: "console".to_owned(),
+            secret_file: secret.display().to_string(),
+            inside: true,
+            ..ProviderConfig::default()
+        };
+        let client = ProviderClient::open(&config, BTreeMap::new(), "", "http://localhost/back".to_owned()).unwrap();
+        (client, asked)
+    }
+
+    const fn at(seconds: u64) -> UnixTime {
+        UnixTime::from_secs(seconds)
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_is_away_is_left_alone_for_a_while() {
+        let (client, asked) = provider(0).await;
+        for (second, wanted) in [(100, 1), (100, 1), (101, 1), (102, 2), (103, 2)] {
+            assert!(matches!(client.begin(None, at(second)).await, Err(ProviderError::Away(_))), "{second}");
+            assert_eq!(asked.load(Ordering::SeqCst), wanted, "{second}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_old_document_does_while_the_provider_is_away() {
+        let (client, asked) = provider(1).await;
+        assert_eq!(client.logout_url("token", "back"), None, "nothing is fetched for a sign-out");
+        client.begin(None, at(100)).await.unwrap();
+        client.begin(None, at(3699)).await.unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        client.begin(None, at(3700)).await.unwrap();
+        client.begin(None, at(3701)).await.unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+        assert!(client.logout_url("token", "back").unwrap().contains("/end?id_token_hint=token"));
+        assert_eq!(client.logout_url("", "back"), None, "who did not sign in there");
     }
 }

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sealwort_net::{Shutdown, ShutdownTrigger};
 use sealwort_oidc::SessionId;
 use sealwort_pki::UnixTime;
 use sealwort_proto::crypto::{mac_matches, random, sha256};
 use zeroize::Zeroizing;
+
+use crate::config::SessionsConfig;
 
 /// Most sessions at a time; the one used longest ago is ended for the next.
 const SESSIONS_MAX: usize = 20_000;
@@ -25,10 +28,12 @@ pub struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// The error says which options are at fault.
-    pub fn new(idle: Duration, whole: Duration) -> Result<Self, String> {
+    /// The error names the options at fault.
+    pub fn new(config: &SessionsConfig) -> Result<Self, String> {
+        let (idle, whole) = (config.idle_timeout.0, config.lifetime.0);
         if idle < Duration::from_secs(1) || whole < idle {
-            return Err("idle_timeout is at least one second, and lifetime no less than that".to_owned());
+            let wanted = "at least one second, and sessions.lifetime no less than that";
+            return Err(format!("sessions.idle_timeout is {wanted}"));
         }
         Ok(Self { idle, whole })
     }
@@ -56,6 +61,15 @@ pub struct Session<P> {
     pub used: UnixTime,
     /// When it ends, however much it is used.
     pub ends: UnixTime,
+    /// Given when it is dropped.
+    end: ShutdownTrigger,
+}
+
+impl<P> Session<P> {
+    /// Tells when it has ended: what is done for its person alone ends then, too.
+    pub fn end(&self) -> Shutdown {
+        self.end.subscribe()
+    }
 }
 
 /// All sessions of one kind of people.
@@ -91,6 +105,7 @@ impl<P> Sessions<P> {
             began: now,
             used: now,
             ends: now.plus(self.lifetimes.whole),
+            end: Shutdown::channel().0,
         };
         let mut live = self.live();
         let mut gone = Vec::new();
@@ -193,13 +208,40 @@ impl<P> Sessions<P> {
 
 #[cfg(test)]
 mod tests {
+    use sealwort_net::config::Interval;
+
     use super::*;
+
+    fn lifetimes(idle: u64, whole: u64) -> Result<Lifetimes, String> {
+        Lifetimes::new(&SessionsConfig {
+            idle_timeout: Interval::from_secs(idle),
+            lifetime: Interval::from_secs(whole),
+        })
+    }
+
+    #[test]
+    fn however_a_session_ends_whoever_holds_its_end_is_told() {
+        let (sessions, at) = (Sessions::new(lifetimes(10, 60).unwrap()), UnixTime::from_secs);
+        let end = || {
+            let cookie = sessions.begin(|_| "ada", at(100)).unwrap().cookie;
+            sessions.peek(&cookie, at(100), |_, session| session.end()).unwrap()
+        };
+        let (first, second) = (end(), end());
+        assert!(!first.is_set() && !second.is_set());
+        assert_eq!(sessions.end_where(|_, _| true).len(), 2);
+        assert!(first.is_set() && second.is_set());
+        let idle = end();
+        assert!(sessions.sweep(at(109)).is_empty() && !idle.is_set());
+        assert_eq!(sessions.sweep(at(110)).len(), 1);
+        assert!(idle.is_set());
+    }
 
     #[test]
     fn a_page_that_asks_by_itself_keeps_no_session_alive() {
-        let lifetimes = Lifetimes::new(Duration::from_secs(10), Duration::from_mins(1)).unwrap();
-        assert!(Lifetimes::new(Duration::from_secs(10), Duration::from_secs(9)).is_err());
-        let sessions = Sessions::new(lifetimes);
+        for (idle, whole) in [(10, 9), (0, 9)] {
+            assert!(lifetimes(idle, whole).unwrap_err().contains("sessions.idle_timeout"));
+        }
+        let sessions = Sessions::new(lifetimes(10, 60).unwrap());
         let at = UnixTime::from_secs;
         let cookie = sessions.begin(|_| "ada", at(100)).unwrap().cookie;
         let see = |_: &SessionId, session: &Session<&'static str>| session.person;

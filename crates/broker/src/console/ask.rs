@@ -98,7 +98,9 @@ impl Asked {
         let text = response.read(TEXT_BYTES_MAX).await?;
         let lacks = match status {
             StatusCode::OK => Vec::new(),
-            StatusCode::SERVICE_UNAVAILABLE => String::from_utf8_lossy(&text).lines().map(str::to_owned).collect(),
+            StatusCode::SERVICE_UNAVAILABLE if !text.trim_ascii().is_empty() => {
+                String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
+            }
             status => vec![format!("it answered {status} to {READY_PATH}")],
         };
         let found = Found {

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use maud::{Markup, html};
-use sealwort_audit::{Detail, Event, EventKind};
+use sealwort_audit::{AtRest, Detail, Event, EventKind};
 use sealwort_pages::date;
 use sealwort_pages::words::console as words;
-use sealwort_pki::UnixTime;
-use sealwort_store::{AuditQuery, StoreError};
+use sealwort_pki::{Identity, UnixTime};
+use sealwort_store::{AuditQuery, AuditStore, StoreError};
 use time::format_description::FormatItem;
 use time::macros::format_description;
 
 use super::form::Form;
-use super::frame::{self, AUDIT, cell, moment};
+use super::frame::{self, AUDIT, cell, head, moment, options};
 use super::sign_in::{Visitor, log_away};
 use super::{Console, METHOD};
 
@@ -58,13 +58,22 @@ struct Terms {
     outcome: Option<(u8, &'static str)>,
     since: Option<(u64, String)>,
     until: Option<(u64, String)>,
-    party: Option<String>,
+    party: Option<Identity>,
     below: Option<u64>,
+}
+
+/// An entry that was found.
+struct Found {
+    number: u64,
+    /// Unix milliseconds.
+    time: u64,
+    /// None where it cannot be read: it was altered, or the index beside it.
+    event: Option<Event>,
 }
 
 /// What was found.
 struct Results {
-    entries: Vec<(u64, Event)>,
+    entries: Vec<Found>,
     /// Where older entries go on, if there are any.
     next: Option<u64>,
 }
@@ -79,7 +88,8 @@ pub(super) async fn page(State(console): State<Arc<Console>>, visitor: Visitor, 
         if console.broker.journal.append(entry.detail(Detail::Query, terms.in_words())).await.is_err() {
             return log_away();
         }
-        match console.search(&terms).await {
+        let journal = &console.broker.journal;
+        match terms.search(journal.store(), journal.at_rest()).await {
             Ok(results) => found(&results, &form),
             Err(error) => html! { div .note.error { p { (words::store_away(&error.to_string())) } } },
         }
@@ -119,7 +129,7 @@ impl Terms {
                 .map(|((name, _), number)| (number, *name)),
             since: day("since"),
             until: day("until"),
-            party: form.value("party").map(str::to_owned),
+            party: form.value("party").and_then(|party| party.parse().ok()),
             below: form.value("below").and_then(|below| below.parse().ok()),
         }
     }
@@ -139,28 +149,30 @@ impl Terms {
     }
 }
 
-impl Console {
+impl Terms {
     /// The newest entries first. Patients stay out of what is shown, not out of what is found.
-    async fn search(&self, terms: &Terms) -> Result<Results, StoreError> {
-        let (store, at_rest) = (self.broker.journal.store(), self.broker.journal.at_rest());
-        let mut below = terms.below.unwrap_or(u64::MAX).min(store.audit_size().await?);
+    async fn search(&self, store: &dyn AuditStore, at_rest: &AtRest) -> Result<Results, StoreError> {
+        let mut below = self.below.unwrap_or(u64::MAX).min(store.audit_size().await?);
         let mut entries = Vec::new();
         for _ in 0..WINDOWS_MAX {
             let from = below.saturating_sub(WINDOW);
             let query = AuditQuery {
                 from,
                 below: Some(below),
-                since: terms.since.as_ref().map(|(millis, _)| *millis),
-                before: terms.until.as_ref().map(|(millis, _)| millis + DAY_MILLIS),
-                kind: terms.kind.map(EventKind::number),
-                outcome: terms.outcome.map(|(number, _)| number),
+                since: self.since.as_ref().map(|(millis, _)| *millis),
+                before: self.until.as_ref().map(|(millis, _)| millis + DAY_MILLIS),
+                kind: self.kind.map(EventKind::number),
+                outcome: self.outcome.map(|(number, _)| number),
                 ..AuditQuery::default()
             };
             let rows = store.audit_rows(query, usize::try_from(WINDOW).unwrap_or(usize::MAX)).await?;
             for row in rows.iter().rev() {
                 let event = at_rest.open(&row.stored).ok().and_then(|leaf| Event::from_bytes(&leaf).ok());
-                let Some(event) = event.filter(|event| terms.fits(event)) else { continue };
-                entries.push((row.number, event));
+                // One that cannot be read is shown to whoever searches: it may be just the one that is looked for.
+                if event.as_ref().is_some_and(|event| !self.fits(event)) {
+                    continue;
+                }
+                entries.push(Found { number: row.number, time: row.index.time, event });
                 if entries.len() == PAGE {
                     return Ok(Results { entries, next: Some(row.number).filter(|number| *number > 0) });
                 }
@@ -173,6 +185,13 @@ impl Console {
         Ok(Results { entries, next: Some(below) })
     }
 
+    fn fits(&self, event: &Event) -> bool {
+        let Some(party) = self.party.as_ref().map(Identity::to_string) else { return true };
+        event.peer.as_ref().is_some_and(|peer| peer.as_str() == party)
+    }
+}
+
+impl Console {
     /// Parties that can be searched for.
     async fn party_names(&self) -> Vec<String> {
         let all = self.participants().await.unwrap_or_default();
@@ -180,16 +199,10 @@ impl Console {
     }
 }
 
-impl Terms {
-    fn fits(&self, event: &Event) -> bool {
-        self.party.as_ref().is_none_or(|party| event.peer.as_ref().is_some_and(|peer| peer.as_str() == party))
-    }
-}
-
 fn fields(terms: &Terms, parties: &[String]) -> Markup {
     let kind = terms.kind.map(EventKind::as_str).unwrap_or_default();
     let outcome = terms.outcome.map(|(_, outcome)| outcome).unwrap_or_default();
-    let party = terms.party.as_deref().unwrap_or_default();
+    let party = terms.party.as_ref().map(Identity::to_string).unwrap_or_default();
     let day = |at: &Option<(u64, String)>| at.as_ref().map(|(_, text)| text.clone()).unwrap_or_default();
     html! {
         form method="get" action=(AUDIT) .search {
@@ -201,11 +214,11 @@ fn fields(terms: &Terms, parties: &[String]) -> Markup {
                 } }
                 div .field { label for="outcome" { (words::OUTCOME) } select id="outcome" name="outcome" {
                     option value="" { (words::ANY) }
-                    @for (value, text) in words::OUTCOMES { option value=(value) selected[value == outcome] { (text) } }
+                    (options(&words::OUTCOMES, &outcome))
                 } }
                 div .field { label for="party" { (words::PARTY) } select id="party" name="party" {
                     option value="" { (words::ANY) }
-                    @for one in parties { option value=(one) selected[one == party] { (one) } }
+                    @for one in parties { option value=(one) selected[*one == party] { (one) } }
                 } }
             }
             div .row {
@@ -221,15 +234,19 @@ fn found(results: &Results, form: &Form) -> Markup {
     html! {
         table .stack #results {
             caption { (words::entries(results.entries.len())) }
-            thead { tr { @for column in words::ENTRY_COLUMNS { th scope="col" { (column) } } } }
-            tbody { @for (number, event) in &results.entries { tr {
-                th scope="row" { (number) }
-                (cell(words::ENTRY_COLUMNS[1], &at(event)))
-                (cell(words::ENTRY_COLUMNS[2], &html! { (event.kind) }))
-                (cell(words::ENTRY_COLUMNS[3], &html! { (event.outcome.as_str()) @if let Some(code) = event.outcome.code() { ": " code { (code) } } }))
-                (cell(words::ENTRY_COLUMNS[4], &html! { @if let Some(peer) = &event.peer { (peer.as_str()) } }))
-                (cell(words::ENTRY_COLUMNS[5], &html! { (who(event).unwrap_or_default()) }))
-                (cell(words::ENTRY_COLUMNS[6], &more(event)))
+            (head(&words::ENTRY_COLUMNS))
+            tbody { @for found in &results.entries { tr {
+                th scope="row" { (found.number) }
+                (cell(words::ENTRY_COLUMNS[1], &at(found.time)))
+                @if let Some(event) = &found.event {
+                    (cell(words::ENTRY_COLUMNS[2], &html! { (event.kind) }))
+                    (cell(words::ENTRY_COLUMNS[3], &html! { (event.outcome.as_str()) @if let Some(code) = event.outcome.code() { ": " code { (code) } } }))
+                    (cell(words::ENTRY_COLUMNS[4], &html! { @if let Some(peer) = &event.peer { (peer.as_str()) } }))
+                    (cell(words::ENTRY_COLUMNS[5], &html! { (who(event).unwrap_or_default()) }))
+                    (cell(words::ENTRY_COLUMNS[6], &more(event)))
+                } @else {
+                    td colspan="5" { span .chip.error { (words::TAMPERED) } " " (words::TAMPERED_NEXT) }
+                }
             } } }
         }
         @if let Some(next) = results.next {
@@ -252,8 +269,8 @@ fn older(form: &Form, below: u64) -> String {
     format!("{AUDIT}?{}#results", query.finish())
 }
 
-fn at(event: &Event) -> Markup {
-    let seconds = event.time / 1000;
+fn at(millis: u64) -> Markup {
+    let seconds = millis / 1000;
     html! { (moment(UnixTime::from_secs(seconds))) span .quiet title=(date::machine(seconds)) { " " (words::seconds_of(seconds % 60)) } }
 }
 
@@ -282,10 +299,57 @@ fn more(event: &Event) -> Markup {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use sealwort_audit::{Row, Tree};
     use sealwort_proto::Pseudonym;
+    use sealwort_store::memory::MemoryStore;
+    use sealwort_store::{AuditBatch, KeptCheckpoint};
 
     use super::*;
+
+    /// A log of these, of which that of this number was altered.
+    pub(in crate::console) async fn log(events: &[Event], altered: usize) -> MemoryStore {
+        let (store, mut tree) = (MemoryStore::default(), Tree::empty());
+        let mut rows: Vec<Row> =
+            events.iter().map(|event| Row::append(&mut tree, event, &AtRest::Clear).unwrap()).collect();
+        if let Some(row) = rows.get_mut(altered) {
+            row.stored = b"something else".to_vec();
+        }
+        let checkpoint = KeptCheckpoint { size: tree.size(), note: String::new() };
+        store.append_audit(AuditBatch { rows, checkpoint }).await.unwrap();
+        store
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_was_altered_is_found() {
+        let event =
+            |number: u64| Event::new(EventKind::SessionBegun, number).peer("sealwort://test/gateway/hospital-a");
+        let store = log(&[event(0), event(1), event(2)], 1).await;
+        let terms = Terms { party: "sealwort://test/gateway/hospital-b".parse().ok(), ..Terms::default() };
+        let found = terms.search(&store, &AtRest::Clear).await.unwrap().entries;
+        assert_eq!(found.iter().map(|one| (one.number, one.event.is_some())).collect::<Vec<_>>(), [(1, false)]);
+        let found = Terms::default().search(&store, &AtRest::Clear).await.unwrap().entries;
+        assert_eq!(found.iter().map(|one| one.number).collect::<Vec<_>>(), [2, 1, 0]);
+    }
+
+    fn page_of(event: Option<Event>) -> String {
+        let entries = vec![Found { number: 17, time: 0, event }];
+        found(&Results { entries, next: None }, &Form::default()).into_string()
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_is_no_secret() {
+        let page = page_of(None);
+        assert!(page.contains(">17<") && page.contains(words::TAMPERED), "{page}");
+        assert!(!page_of(Some(Event::new(EventKind::LogSearched, 0))).contains(words::TAMPERED));
+    }
+
+    #[test]
+    fn a_party_that_is_none_is_not_asked_for() {
+        let party = |query: &str| Terms::of(&Form::of(query.as_bytes())).in_words();
+        assert_eq!(party("party=sealwort://test/gateway/hospital-a"), "party sealwort://test/gateway/hospital-a");
+        assert_eq!(party("party=<script>"), "everything");
+    }
 
     /// Whatever an entry holds of a patient and of a hospital's people, none of it is on the page.
     #[test]
@@ -298,7 +362,7 @@ mod tests {
             }
             event.user = Some("SECRET".into());
             let allowed = SHOWN.len() + usize::from(OWN_REASONS.contains(kind));
-            let page = found(&Results { entries: vec![(1, event)], next: None }, &Form::default()).into_string();
+            let page = page_of(Some(event));
             let secrets = page.matches("SECRET").count();
             let user = usize::from(OWN_PEOPLE.contains(kind));
             assert!(secrets <= allowed - 2 + user, "{kind}: {page}");
@@ -315,7 +379,7 @@ mod tests {
             }
         }
         let ours = Event::new(EventKind::LogSearched, 0).user("ada", "operator").detail(Detail::Method, METHOD);
-        let page = found(&Results { entries: vec![(1, ours)], next: None }, &Form::default()).into_string();
+        let page = page_of(Some(ours));
         assert!(page.contains("ada"), "{page}");
     }
 }

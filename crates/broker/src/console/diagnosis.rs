@@ -13,7 +13,7 @@ use sealwort_pki::{Role, UnixTime};
 
 use super::ask::Asked;
 use super::form::Form;
-use super::frame::{self, DIAGNOSIS, ago, cell, command, secret, see_other};
+use super::frame::{self, DIAGNOSIS, ago, cell, command, head, secret, see_other};
 use super::parties::{Participant, State as Standing};
 use super::sign_in::{Visitor, not_from_here};
 use super::storage::Engine;
@@ -83,7 +83,7 @@ impl Console {
         html! {
             table .stack {
                 caption { (words::REACHABILITY_CAPTION) }
-                thead { tr { @for column in words::REACH_COLUMNS { th scope="col" { (column) } } } }
+                (head(&words::REACH_COLUMNS))
                 tbody {
                     @for asked in &self.asked { (asked_row(asked, now)) }
                     @for (one, ahead) in gateways.iter().zip(&ahead) {
@@ -122,7 +122,7 @@ impl Console {
         html! {
             table .stack {
                 caption { (words::VERSIONS_CAPTION) }
-                thead { tr { @for column in words::VERSION_COLUMNS { th scope="col" { (column) } } } }
+                (head(&words::VERSION_COLUMNS))
                 tbody { @for (party, software) in all { tr {
                     th scope="row" { (party) }
                     (cell(words::VERSION_COLUMNS[1], &html! { (software) }))

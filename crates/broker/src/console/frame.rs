@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse as _, Response};
 use http::{StatusCode, header};
-use maud::{Markup, html};
+use maud::{Markup, Render, html};
 use sealwort_pages::words::console as words;
 use sealwort_pages::{Frame, Link, Policy, date, respond};
 use sealwort_pki::UnixTime;
@@ -110,9 +110,29 @@ pub(super) fn ago(at: UnixTime, now: UnixTime) -> Markup {
     }
 }
 
+/// The head of a table.
+pub(super) fn head(columns: &[&str]) -> Markup {
+    html! { thead { tr { @for column in columns { th scope="col" { (column) } } } } }
+}
+
 /// A cell of a table that becomes a card on small screens.
 pub(super) fn cell(column: &str, content: &Markup) -> Markup {
     html! { td data-column=(column) { (content) } }
+}
+
+/// A form that shows the page anew for one of these: the value, and what people read.
+pub(super) fn choice<V: Render + PartialEq>(name: &str, label: &str, choices: &[(V, &str)], chosen: &V) -> Markup {
+    html! {
+        form method="get" .row {
+            div .field { label for=(name) { (label) } select id=(name) name=(name) { (options(choices, chosen)) } }
+            button type="submit" { (words::APPLY) }
+        }
+    }
+}
+
+/// What can be chosen in a field.
+pub(super) fn options<V: Render + PartialEq>(choices: &[(V, &str)], chosen: &V) -> Markup {
+    html! { @for (value, text) in choices { option value=(value) selected[value == chosen] { (text) } } }
 }
 
 /// A command as it is typed.

@@ -12,7 +12,7 @@ use sealwort_pki::UnixTime;
 use sealwort_pki::enrolment::Credential;
 
 use super::Console;
-use super::frame::{self, KEYS, command, moment};
+use super::frame::{self, KEYS, command, head, moment};
 use super::sign_in::Visitor;
 
 /// As much of a key's name as tells it from others.
@@ -55,7 +55,7 @@ pub(super) async fn page(State(console): State<Arc<Console>>, visitor: Visitor) 
             p { (words::OWN_KEYS_HOW) }
             table .stack {
                 caption .hidden { (words::OWN_KEYS) }
-                thead { tr { @for column in words::KEY_COLUMNS { th scope="col" { (column) } } } }
+                (head(&words::KEY_COLUMNS))
                 tbody {
                     (row(words::HOP_KEY, &membership.hop))
                     (row(words::STATEMENT_KEY, &membership.statement))

@@ -21,26 +21,27 @@ mod throughput;
 mod verification;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use sealwort_net::Shutdown;
 use sealwort_net::client::{Endpoint, Endpoints, HopClient};
 use sealwort_net::health::Readiness;
-use sealwort_net::server::Server;
+use sealwort_net::server::{Proxies, Server};
 use sealwort_net::tls::{ServerTls, public_server_config, read_pem};
 use sealwort_net::transport::Listener;
 use sealwort_pages::assets;
 use sealwort_pages::words::console as words;
 use sealwort_pki::{Role, UnixTime};
 use sealwort_proto::SessionId;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::sessions::GatewaySession;
@@ -59,9 +60,12 @@ const TIDY_EVERY: Duration = Duration::from_secs(30);
 
 /// A console that can be served: its options were found good, and it listens.
 pub(crate) struct Opened {
+    /// Where browsers connect.
+    pub(crate) address: SocketAddr,
     listener: Listener,
     tls: Option<ServerTls>,
     root: String,
+    proxies: Proxies,
     sign_in: SignIn,
 }
 
@@ -78,7 +82,10 @@ pub(crate) struct Console {
     asked: Vec<Arc<Asked>>,
     ask_now: Arc<Notify>,
     parties: Parties,
-    verification: Arc<Mutex<Verification>>,
+    verification: watch::Sender<Verification>,
+    /// The newest walk through the log.
+    walk: Mutex<Option<JoinHandle<()>>>,
+    shutdown: Shutdown,
 }
 
 /// Whom the broker needs, and how it connects to them.
@@ -92,6 +99,7 @@ impl Opened {
     pub(crate) async fn of(config: &ConsoleConfig) -> Result<Option<Self>, String> {
         let Some(wanted) = config.address else { return Ok(None) };
         let tls = tls(config, wanted)?;
+        let proxies = Proxies::new(&config.trusted_proxies, &config.proxy_header)?;
         let refused = |error| format!("address: cannot listen on {wanted}: {error}; choose another address");
         let listener = Listener::bind(wanted).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
@@ -100,12 +108,12 @@ impl Opened {
             url if url.split_once("://").is_some_and(|(_, place)| place.contains(['/', '?', '#'])) => {
                 return Err(format!("public_url is scheme, host and port alone, and {url} has more"));
             }
-            url if url.starts_with("https://") || (tls.is_none() && url.starts_with("http://")) => url.to_owned(),
-            _ => return Err("public_url is an https URL without a path".to_owned()),
+            url if url.starts_with("https://") || (tls.is_none() && is_plain_on_loopback(url)) => url.to_owned(),
+            _ => return Err("public_url is an https URL without a path (http on loopback alone)".to_owned()),
         };
         let sign_in = SignIn::open(&config.sign_in, &root).map_err(|error| format!("sign_in.{error}"))?;
         tracing::info!(%address, "the operator's console listens");
-        Ok(Some(Self { listener, tls, root, sign_in }))
+        Ok(Some(Self { address, listener, tls, root, proxies, sign_in }))
     }
 
     /// Serves until `shutdown`.
@@ -117,7 +125,7 @@ impl Opened {
         needed: Needed,
         shutdown: &Shutdown,
     ) -> Vec<JoinHandle<()>> {
-        let Self { listener, tls, root, sign_in } = self;
+        let Self { listener, tls, root, proxies, sign_in, .. } = self;
         let all = |role, (client, endpoints): (HopClient, Endpoints)| {
             let one = |endpoint: &Endpoint| Arc::new(Asked::new(role, client.clone(), endpoint.clone()));
             endpoints.iter().map(one).collect::<Vec<_>>()
@@ -139,16 +147,19 @@ impl Opened {
             asked,
             ask_now,
             parties: Parties::default(),
-            verification: Arc::default(),
+            verification: watch::Sender::default(),
+            walk: Mutex::default(),
+            shutdown: shutdown.clone(),
         });
         tasks.push(tokio::spawn(tidy(Arc::clone(&console), shutdown.clone())));
-        let mut server = Server::new(router(console));
+        let mut server = Server::new(router(Arc::clone(&console))).behind(proxies);
         if let Some(tls) = tls {
             server = server.tls(tls);
         }
         let shutdown = shutdown.clone();
         tasks.push(tokio::spawn(async move {
             server.serve(listener, shutdown).await;
+            console.walked().await;
         }));
         tasks
     }
@@ -171,11 +182,10 @@ impl Console {
 }
 
 fn router(console: Arc<Console>) -> Router {
-    Router::new()
+    let readings = Router::new()
         .route(OVERVIEW, get(overview::page))
         .route(PARTICIPANTS, get(participants::page))
         .route(SESSIONS, get(sessions::page))
-        .route("/sessions/end", post(sessions::end))
         .route(REFUSALS, get(refusals::page))
         .route(KEYS, get(keys::page))
         .route(AUDIT, get(audit::page))
@@ -183,6 +193,11 @@ fn router(console: Arc<Console>) -> Router {
         .route(DIAGNOSIS, get(diagnosis::page))
         .route("/diagnosis/ask", post(diagnosis::ask))
         .route(THROUGHPUT, get(throughput::page))
+        .route_layer(from_fn_with_state(Arc::clone(&console), sign_in::while_signed_in));
+    // What changes something is not given up halfway.
+    readings
+        .route(sessions::END, post(sessions::end))
+        .route(sessions::END_PERSON, post(sessions::end_person))
         .route("/login", get(sign_in::login))
         .route("/login/callback", get(sign_in::callback))
         .route("/logout", post(sign_in::logout))
@@ -197,7 +212,7 @@ async fn nowhere() -> Response {
 }
 
 async fn tidy(console: Arc<Console>, shutdown: Shutdown) {
-    console.parties.recall(&console).await;
+    shutdown.bound(console.parties.recall(&console)).await;
     loop {
         tokio::select! {
             () = tokio::time::sleep(TIDY_EVERY) => console.tidy(),
@@ -218,6 +233,13 @@ fn tls(config: &ConsoleConfig, address: SocketAddr) -> Result<Option<ServerTls>,
     }
 }
 
+/// Whether a URL is one by http that leads to this very computer.
+fn is_plain_on_loopback(url: &str) -> bool {
+    let uri: Option<Uri> = url.strip_prefix("http://").and_then(|_| url.parse().ok());
+    let host = uri.as_ref().and_then(Uri::host).map(|host| host.trim_matches(['[', ']']));
+    host.is_some_and(|host| host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback()))
+}
+
 /// How many there are of each.
 fn counted<T: Ord>(all: impl IntoIterator<Item = T>) -> BTreeMap<T, usize> {
     let mut counts = BTreeMap::new();
@@ -225,4 +247,21 @@ fn counted<T: Ord>(all: impl IntoIterator<Item = T>) -> BTreeMap<T, usize> {
         *counts.entry(one).or_default() += 1;
     }
     counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_is_for_this_computer_alone() {
+        for url in ["http://localhost:8461", "http://127.0.0.1", "http://127.8.8.8:1", "http://[::1]:8461"] {
+            assert!(is_plain_on_loopback(url), "{url}");
+        }
+        for url in
+            ["http://console.example", "http://192.0.2.1:80", "http://localhost.example", "https://localhost", ""]
+        {
+            assert!(!is_plain_on_loopback(url), "{url}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use sealwort_pages::words::console as words;
 
 use super::Console;
 use super::form::Form;
-use super::frame::{self, PARTICIPANTS, ago, cell, command};
+use super::frame::{self, PARTICIPANTS, ago, cell, choice, command, head};
 use super::parties::{Participant, State as Standing};
 use super::sign_in::Visitor;
 
@@ -28,7 +28,7 @@ pub(super) async fn page(State(console): State<Arc<Console>>, visitor: Visitor, 
             let shown: Vec<&Participant> = all.iter().filter(fits).collect();
             html! {
                 p { (words::PARTICIPANTS_INTRODUCTION) }
-                (filter(show))
+                (choice("show", words::SHOW, &words::SHOW_CHOICES, &show))
                 (table(&console, &shown))
                 h2 { (words::PARTICIPANTS_HOW) }
                 p { (words::INVITE_HOW) }
@@ -42,30 +42,12 @@ pub(super) async fn page(State(console): State<Arc<Console>>, visitor: Visitor, 
     frame::page(&console, &visitor, (PARTICIPANTS, words::PARTICIPANTS), &content).await
 }
 
-fn filter(show: &str) -> Markup {
-    html! {
-        form method="get" .row {
-            div .field {
-                label for="show" { (words::SHOW) }
-                select id="show" name="show" {
-                    @for (value, text) in words::SHOW_CHOICES {
-                        option value=(value) selected[value == show] { (text) }
-                    }
-                }
-            }
-            button type="submit" { (words::APPLY) }
-        }
-    }
-}
-
 fn table(console: &Console, all: &[&Participant]) -> Markup {
     let now = console.now();
     html! {
         table .stack {
             caption { (words::parties(all.len())) }
-            thead { tr {
-                @for column in words::PARTICIPANT_COLUMNS { th scope="col" { (column) } }
-            } }
+            (head(&words::PARTICIPANT_COLUMNS))
             tbody { @for one in all { tr {
                 th scope="row" {
                     (one.identity.name.as_str())

@@ -1,21 +1,21 @@
 //! Who takes part, as this broker knows it: from the certificates behind checkpoints that it kept, from connections, and
 //! from its own log of sessions.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sealwort_audit::EventKind;
-use sealwort_journal::chains_of;
-use sealwort_pki::{CertificateError, Expected, Identity, KeyUse, Role, UnixTime};
+use sealwort_journal::read_chain;
+use sealwort_net::transport::away;
+use sealwort_pki::{CertificateError, Expected, Identity, KeyUse, Role, Trust, UnixTime};
+use sealwort_proto::crypto::sha256;
 use sealwort_store::{AuditQuery, StoreError};
 
 use super::{Console, counted};
 use crate::observed::{Paper, Seen};
 use crate::sessions::lock;
 
-/// How long what was read of kept certificates counts.
-const KEPT: Duration = Duration::from_secs(5);
 /// How many of the newest entries of the log are looked at for who was here before this start.
 const RECALLED_MAX: u64 = 20_000;
 /// Certificates that are issued together begin within this.
@@ -26,7 +26,16 @@ const TOGETHER: Duration = Duration::from_secs(2);
 pub(super) struct Parties {
     /// When sessions of a party were begun, by the log.
     before: Mutex<BTreeMap<String, UnixTime>>,
-    kept: Mutex<Option<(UnixTime, BTreeMap<Identity, Kept>)>>,
+    kept: Arc<Mutex<KeptCertificates>>,
+}
+
+/// What kept certificates say. They are only ever added to, so that their number tells whether there are new ones.
+#[derive(Default)]
+struct KeptCertificates {
+    count: u64,
+    /// Hashes of the chains that were verified.
+    verified: BTreeSet<[u8; 32]>,
+    newest: BTreeMap<Identity, Kept>,
 }
 
 /// The newest kept statement certificate of a party.
@@ -85,34 +94,47 @@ impl Parties {
     }
 
     async fn kept(&self, console: &Console) -> Result<BTreeMap<Identity, Kept>, StoreError> {
-        let now = console.now();
-        if let Some((at, kept)) = &*lock(&self.kept)
-            && now < at.plus(KEPT)
-        {
-            return Ok(kept.clone());
-        }
-        let chains = chains_of(&console.broker.journal.store().audit_chains().await?);
-        let trust = console.broker.member.trust().current();
-        let mut kept = BTreeMap::<Identity, Kept>::new();
-        for chain in chains.iter() {
-            match trust.verify_past(chain, &Expected::anybody(KeyUse::Statement), now) {
-                Ok(party) => {
-                    let paper = Paper::of(&party);
-                    match kept.get(party.identity()) {
-                        Some(Kept::Valid(known)) if known.not_before >= paper.not_before => {}
-                        _ => drop(kept.insert(party.identity().clone(), Kept::Valid(paper))),
-                    }
+        let store = console.broker.journal.store();
+        let count = store.audit_chain_count().await?;
+        if lock(&self.kept).count != count {
+            let chains = store.audit_chains().await?;
+            let (trust, now, kept) = (console.broker.member.trust().current(), console.now(), Arc::clone(&self.kept));
+            let taken = away(move || {
+                let mut kept = lock(&kept);
+                for chain in &chains {
+                    kept.take(chain, &trust, now);
                 }
-                Err(CertificateError::Expired { identity, not_after }) => match kept.get(&identity) {
-                    Some(Kept::Valid(_)) => {}
-                    Some(Kept::Ended(known)) if *known >= not_after => {}
-                    _ => drop(kept.insert(identity, Kept::Ended(not_after))),
-                },
-                Err(_) => {}
-            }
+                kept.count = count;
+            });
+            taken.await.map_err(|_| StoreError::Closed)?;
         }
-        *lock(&self.kept) = Some((now, kept.clone()));
-        Ok(kept)
+        Ok(lock(&self.kept).newest.clone())
+    }
+}
+
+impl KeptCertificates {
+    fn take(&mut self, bytes: &[u8], trust: &Trust, now: UnixTime) {
+        let hash = sha256(bytes);
+        if self.verified.contains(&hash) {
+            return;
+        }
+        let Some(chain) = read_chain(bytes) else { return };
+        match trust.verify_past(&chain, &Expected::anybody(KeyUse::Statement), now) {
+            Ok(party) => {
+                let paper = Paper::of(&party);
+                match self.newest.get(party.identity()) {
+                    Some(Kept::Valid(known)) if known.not_before >= paper.not_before => {}
+                    _ => drop(self.newest.insert(party.identity().clone(), Kept::Valid(paper))),
+                }
+            }
+            Err(CertificateError::Expired { identity, not_after }) => match self.newest.get(&identity) {
+                Some(Kept::Valid(_)) => {}
+                Some(Kept::Ended(known)) if *known >= not_after => {}
+                _ => drop(self.newest.insert(identity, Kept::Ended(not_after))),
+            },
+            Err(_) => return,
+        }
+        self.verified.insert(hash);
     }
 }
 
@@ -125,8 +147,7 @@ impl Console {
         let asked = self.answers();
         let named = observed.keys().chain(asked.keys()).filter_map(|name| name.parse::<Identity>().ok());
         let own = self.broker.member.identity().clone();
-        let all: std::collections::BTreeSet<Identity> =
-            kept.keys().cloned().chain(named).chain([own.clone()]).collect();
+        let all: BTreeSet<Identity> = kept.keys().cloned().chain(named).chain([own.clone()]).collect();
         let before = lock(&self.parties.before).clone();
         let one = |identity: Identity| {
             let name = identity.to_string();
@@ -200,5 +221,37 @@ const fn order(role: Role) -> u8 {
         Role::Broker => 1,
         Role::Archive => 2,
         Role::Gateway => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealwort_pki::testing::{TEST_NOW, TestExchange, TestParty};
+    use sealwort_proto::codec::to_bytes;
+    use sealwort_proto::peers::chain_to_wire;
+
+    use super::*;
+
+    #[test]
+    fn of_kept_certificates_the_newest_counts_and_none_is_looked_at_twice() {
+        let exchange = TestExchange::new("test");
+        let bytes = |party: &TestParty| to_bytes(&chain_to_wire(&party.statement.chain));
+        let (long, short) = (Duration::from_hours(72), Duration::from_hours(1));
+        let old = exchange.party_with(Role::Gateway, "a", short);
+        let (trust, later) = (exchange.trust(), TEST_NOW.plus(Duration::from_hours(2)));
+        let mut kept = KeptCertificates::default();
+        kept.take(b"nothing", &trust, later);
+        assert!(kept.newest.is_empty() && kept.verified.is_empty());
+        kept.take(&bytes(&old), &trust, later);
+        assert!(matches!(kept.newest.get(&old.identity), Some(Kept::Ended(at)) if *at < later));
+        let new = exchange.party_with(Role::Gateway, "a", long);
+        for chain in [bytes(&new), bytes(&old)] {
+            kept.take(&chain, &trust, later);
+        }
+        assert!(matches!(kept.newest.get(&new.identity), Some(Kept::Valid(paper)) if paper.not_after > later));
+        assert_eq!(kept.verified.len(), 2);
+        kept.newest.clear();
+        kept.take(&bytes(&new), &trust, later);
+        assert!(kept.newest.is_empty(), "what was verified is not looked at again");
     }
 }

@@ -6,20 +6,24 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, RawQuery, State};
+use axum::extract::{FromRequestParts, RawQuery, Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::html;
 use sealwort_audit::{Detail, Event, EventKind};
+use sealwort_journal::JournalError;
 use sealwort_net::server::PeerAddress;
-use sealwort_oidc::oidc::{SignInFault, SignedIn};
+use sealwort_net::{Shutdown, observe};
+use sealwort_oidc::oidc::SignedIn;
 use sealwort_oidc::{Role, SessionId};
 use sealwort_pages::words::console as words;
+use sealwort_pki::UnixTime;
 use sealwort_sign_in::flows::Busy;
 use sealwort_sign_in::{
-    Attempts, Flows, Lifetimes, LockoutRule, Over, ProviderClient, ProviderError, ProviderOptions, Session, Sessions,
-    Source, cookies, is_same,
+    Attempts, Flows, Lifetimes, LockoutRule, Over, ProviderClient, ProviderError, Session, Sessions, Source, cookies,
+    is_same,
 };
 use zeroize::Zeroizing;
 
@@ -72,6 +76,8 @@ pub(crate) struct Visitor {
     pub(crate) may: May,
     /// Stands in every form of the session's pages.
     pub(crate) form: String,
+    /// When the session ends; what is read for them ends then.
+    pub(crate) end: Shutdown,
     id: SessionId,
 }
 
@@ -80,6 +86,16 @@ impl Visitor {
     pub(crate) fn owns(&self, form: &Form) -> bool {
         is_same(&self.form, form.value("form").unwrap_or_default())
     }
+}
+
+/// Somebody who is signed in, as operators see them.
+pub(super) struct Present {
+    pub(super) id: SessionId,
+    pub(super) name: String,
+    pub(super) may: May,
+    pub(super) source: Option<IpAddr>,
+    pub(super) since: UnixTime,
+    pub(super) used: UnixTime,
 }
 
 /// Signing in.
@@ -101,21 +117,8 @@ impl SignIn {
         if config.operators.is_empty() {
             return Err("operators is empty: nobody would be one".to_owned());
         }
-        let provider = ProviderClient::open(ProviderOptions {
-            issuer: &config.issuer,
-            client_id: &config.client_id,
-            secret_file: &config.secret_file,
-            key_file: &config.key_file,
-            scope: &config.scope,
-            name_claim: &config.name_claim,
-            roles_claim: &config.roles_claim,
-            roles,
-            patient_claim: "",
-            authority: &config.authority,
-            inside: config.inside,
-            redirect_uri: format!("{root}{CALLBACK}"),
-        })?;
-        let lifetimes = Lifetimes::new(config.idle_timeout.0, config.lifetime.0)?;
+        let provider = ProviderClient::open(&config.provider, roles, "", format!("{root}{CALLBACK}"))?;
+        let lifetimes = Lifetimes::new(&config.sessions)?;
         let attempts = Mutex::new(Attempts::new(LockoutRule::new(&config.lockout)?));
         Ok(Self { provider, flows: Flows::default(), sessions: Sessions::new(lifetimes), attempts })
     }
@@ -148,23 +151,29 @@ pub(super) async fn login(State(console): State<Arc<Console>>, parts: Parts) -> 
 /// `GET /login/callback?code=…&state=…`
 pub(super) async fn callback(State(console): State<Arc<Console>>, RawQuery(query): RawQuery, parts: Parts) -> Response {
     let (form, source) = (Form::of(query.as_deref().unwrap_or_default().as_bytes()), source(&parts));
-    let returned = console.arrive(&form, &parts.headers, source).await;
-    match returned {
-        Ok(cookie) => {
-            // Who was signed in here before is not any more.
-            if let Some(before) = console.visitor(&parts.headers) {
-                console.end(|id, _| *id == before.id, words::ENDED_ANEW);
+    finished(async move {
+        match console.arrive(&form, &parts.headers, source).await {
+            Ok(cookie) => {
+                // Who was signed in here before is not any more.
+                if let Some(before) = console.visitor(&parts.headers) {
+                    console.end(|id, _| *id == before.id, words::ENDED_ANEW);
+                }
+                let response = with_cookie(&console, see_other("/"), DEPARTURE, "");
+                with_cookie(&console, response, SESSION, &cookie)
             }
-            let response = with_cookie(&console, see_other("/"), DEPARTURE, "");
-            with_cookie(&console, response, SESSION, &cookie)
+            Err(Refused::Away(error)) => away(&error),
+            Err(Refused::Log) => log_away(),
+            Err(Refused::Wait(wait)) => waits(wait),
+            Err(Refused::Stranger) => {
+                tracing::debug!(?source, "somebody came from no sign-in that a browser began here");
+                told(StatusCode::FORBIDDEN, words::SIGN_IN_REFUSED, words::SIGN_IN_USED)
+            }
+            Err(Refused::Person { account, reason, shown }) => {
+                console.refused(account.as_deref(), source, &reason, &shown).await
+            }
         }
-        Err(Refused::Away(error)) => away(&error),
-        Err(Refused::Log) => log_away(),
-        Err(Refused::Wait(wait)) => waits(wait),
-        Err(Refused::Person { account, reason, shown }) => {
-            console.refused(account.as_deref(), source, &reason, &shown).await
-        }
-    }
+    })
+    .await
 }
 
 /// `POST /logout`
@@ -172,18 +181,27 @@ pub(super) async fn logout(State(console): State<Arc<Console>>, visitor: Visitor
     if !visitor.owns(&form) {
         return not_from_here();
     }
-    let entry = console.entry(EventKind::SignedOut, &visitor.name, visitor.may.role());
-    if console.broker.journal.append(entry.detail(Detail::Reason, words::ENDED_SIGNED_OUT)).await.is_err() {
-        return log_away();
-    }
+    // Whatever becomes of the entry, the session is over.
     let ended = console.sign_in.sessions.end_where(|id, _| *id == visitor.id).pop();
-    let Some((_, person)) = ended else {
-        return see_other("/signed-out");
-    };
-    let back = format!("{}/signed-out", console.root);
-    let onward = console.sign_in.provider.logout_url(&person.id_token, &back, console.now()).await;
-    let response = see_other(onward.as_deref().unwrap_or("/signed-out"));
-    with_cookie(&console, response, SESSION, "")
+    finished(async move {
+        let mut onward = None;
+        if let Some((_, person)) = ended {
+            let entry =
+                console.ending(EventKind::SignedOut, (&person.name, person.may), &person, words::ENDED_SIGNED_OUT);
+            if let Err(error) = console.broker.journal.append(entry).await {
+                tracing::error!(%error, "the end of a session at the console could not be kept");
+            }
+            let back = format!("{}/signed-out", console.root);
+            onward = console.sign_in.provider.logout_url(&person.id_token, &back);
+        }
+        with_cookie(&console, see_other(onward.as_deref().unwrap_or("/signed-out")), SESSION, "")
+    })
+    .await
+}
+
+/// What was begun is finished, also where the browser goes away in the middle: the log says that it was done.
+pub(super) async fn finished(work: impl Future<Output = Response> + Send + 'static) -> Response {
+    tokio::spawn(observe::follow(work)).await.unwrap_or_else(|_| log_away())
 }
 
 /// `GET /signed-out`
@@ -200,6 +218,8 @@ enum Refused {
     Log,
     /// After failures there is a wait, which is entered already.
     Wait(Duration),
+    /// They come from no sign-in of this browser. Anybody can ask for that, so that nothing is entered.
+    Stranger,
     /// What was shown does not count, or is not enough.
     Person { account: Option<String>, reason: String, shown: String },
 }
@@ -232,7 +252,7 @@ impl Console {
         let (now, sign_in) = (self.now(), &self.sign_in);
         let cookie = cookies::value(headers, DEPARTURE, self.secure);
         let waiting = sign_in.flows.take(form.value("state").unwrap_or_default(), cookie, now);
-        let waiting = waiting.ok_or_else(|| Refused::of(words::SIGN_IN_USED))?;
+        let waiting = waiting.ok_or(Refused::Stranger)?;
         if !sign_in.provider.answers_as(form.value("iss"), now).await? {
             return Err(Refused::of(words::SIGN_IN_OTHER_ISSUER));
         }
@@ -244,7 +264,7 @@ impl Console {
         let name = signed_in.name.to_string();
         let may = may(&signed_in).ok_or_else(|| Refused::Person {
             account: Some(name.clone()),
-            reason: SignInFault::NoRole.to_string(),
+            reason: words::NO_ROLE.to_owned(),
             shown: words::no_role(&name),
         })?;
         let allowed = source.map(|source| sign_in.attempts().allowed(&name, Source::from(source), now));
@@ -268,7 +288,14 @@ impl Console {
     async fn refused(&self, account: Option<&str>, source: Option<IpAddr>, reason: &str, shown: &str) -> Response {
         let now = self.now();
         tracing::warn!(account, ?source, reason, "a sign-in to the console was refused");
-        let wait = source.and_then(|source| self.sign_in.attempts().failed(account, Source::from(source), now));
+        let (was_waiting, wait) = source.map(Source::from).map_or((false, None), |source| {
+            let mut attempts = self.sign_in.attempts();
+            (attempts.is_waiting(source, now), attempts.failed(account, source, now))
+        });
+        if let (None, true, Some(wait)) = (account, was_waiting, wait) {
+            // That this address waits is entered already.
+            return waits(wait);
+        }
         let address = source.map(|address| address.to_string()).unwrap_or_default();
         let mut entry = self.entry(EventKind::SignedIn, account.unwrap_or_default(), "");
         entry.note(Detail::Address, &address);
@@ -302,6 +329,7 @@ impl Console {
             name: session.person.name.clone(),
             may: session.person.may,
             form: session.form.clone(),
+            end: session.end(),
             id: id.clone(),
         };
         let (sessions, now) = (&self.sign_in.sessions, self.now());
@@ -312,6 +340,30 @@ impl Console {
         }
     }
 
+    /// Who is signed in, those first who came last.
+    pub(super) fn people(&self) -> Vec<Present> {
+        let see = |id: &SessionId, session: &Session<Person>| Present {
+            id: id.clone(),
+            name: session.person.name.clone(),
+            may: session.person.may,
+            source: session.person.source,
+            since: session.began,
+            used: session.used,
+        };
+        let mut all = self.sign_in.sessions.list(self.now(), see);
+        all.sort_by_key(|one| std::cmp::Reverse(one.since));
+        all
+    }
+
+    /// An operator ends somebody's session. Whether there was one, when that is on disk.
+    pub(super) async fn sign_off(&self, id: &SessionId, by: &Visitor) -> Result<bool, JournalError> {
+        let Some((_, person)) = self.sign_in.sessions.end_where(|one, _| one == id).pop() else { return Ok(false) };
+        tracing::info!(user = person.name, by = by.name, "a session of the console was ended");
+        let entry = self.ending(EventKind::SignInEnded, (&by.name, by.may), &person, words::ENDED_BY_OPERATOR);
+        self.broker.journal.append(entry.detail(Detail::Subject, &person.name)).await?;
+        Ok(true)
+    }
+
     /// Ends sessions that are so.
     fn end(&self, those: impl Fn(&SessionId, &Person) -> bool, why: &'static str) {
         for (_, person) in self.sign_in.sessions.end_where(those) {
@@ -320,9 +372,13 @@ impl Console {
     }
 
     fn ended(&self, person: &Person, why: &'static str) {
-        let entry = self.entry(EventKind::SignedOut, &person.name, person.may.role());
+        self.broker.journal.note(self.ending(EventKind::SignedOut, (&person.name, person.may), person, why));
+    }
+
+    /// An entry about the end of somebody's session, by whom, and why.
+    fn ending(&self, kind: EventKind, by: (&str, May), person: &Person, why: &'static str) -> Event {
         let address = person.source.map(|address| address.to_string()).unwrap_or_default();
-        self.broker.journal.note(entry.detail(Detail::Reason, why).detail(Detail::Address, address));
+        self.entry(kind, by.0, by.1.role()).detail(Detail::Reason, why).detail(Detail::Address, address)
     }
 
     /// Ends sessions whose time is over, and forgets failures of long ago.
@@ -343,14 +399,23 @@ impl FromRequestParts<Arc<Console>> for Visitor {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, console: &Arc<Console>) -> Result<Self, Response> {
-        console.visitor(&parts.headers).ok_or_else(|| {
-            if parts.headers.contains_key(BY_ITSELF) {
-                // A piece of a page cannot lead to another site; the page as a whole can.
-                return (StatusCode::UNAUTHORIZED, [("hx-refresh", "true")]).into_response();
-            }
-            see_other("/login")
-        })
+        console.visitor(&parts.headers).ok_or_else(|| nobody(&parts.headers))
     }
+}
+
+/// Answers somebody for as long as their session goes on: what is read for them ends with it.
+pub(super) async fn while_signed_in(visitor: Visitor, request: Request, next: Next) -> Response {
+    let headers = request.headers().clone();
+    visitor.end.bound(next.run(request)).await.unwrap_or_else(|| nobody(&headers))
+}
+
+/// Nobody is signed in.
+fn nobody(headers: &HeaderMap) -> Response {
+    if headers.contains_key(BY_ITSELF) {
+        // A piece of a page cannot lead to another site; the page as a whole can.
+        return (StatusCode::UNAUTHORIZED, [("hx-refresh", "true")]).into_response();
+    }
+    see_other("/login")
 }
 
 /// The most that the provider's roles allow; the order in which it names them says nothing.
@@ -391,4 +456,29 @@ pub(super) fn log_away() -> Response {
 /// A form that is not of the session's pages.
 pub(super) fn not_from_here() -> Response {
     told(StatusCode::FORBIDDEN, words::NOT_FROM_HERE, words::NOT_FROM_HERE_NEXT)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_begun_is_finished_also_where_nobody_waits_for_it() {
+        let (begin, told) = oneshot::channel();
+        let (go_on, goes_on) = oneshot::channel::<()>();
+        let (finish, done) = oneshot::channel();
+        let answering = tokio::spawn(finished(async move {
+            begin.send(()).unwrap();
+            goes_on.await.unwrap();
+            finish.send(()).unwrap();
+            StatusCode::OK.into_response()
+        }));
+        told.await.unwrap();
+        answering.abort();
+        assert!(answering.await.is_err());
+        go_on.send(()).unwrap();
+        done.await.unwrap();
+    }
 }

@@ -48,12 +48,11 @@ impl Console {
         let all: Vec<u64> = (0..HOUR / MINUTE).rev().map(|ago| this.saturating_sub(ago * MINUTE)).collect();
         // The minute that goes on is not over.
         let seconds = |minute: u64| if minute == this { (now - this).max(1) } else { MINUTE };
-        let rate = |minute: u64, count: fn(&Slot) -> u32| Point {
-            at: minute,
-            value: f64::from(minutes.get(&minute).map_or(0, count)) / whole(seconds(minute)),
+        let rate = |minute: u64, count: fn(&Slot) -> u32| {
+            Point::new(minute, f64::from(minutes.get(&minute).map_or(0, count)) / whole(seconds(minute)))
         };
         let times = |percent: u32| {
-            let point = |(minute, slot): (&u64, &Slot)| Some(Point { at: *minute, value: millis(slot.took(percent)?) });
+            let point = |(minute, slot): (&u64, &Slot)| Some(Point::new(*minute, millis(slot.took(percent)?)));
             minutes.iter().filter_map(point).collect::<Vec<_>>()
         };
         let span = all.first().copied().zip(Some(now));

@@ -9,9 +9,11 @@ use axum::response::Response;
 use maud::{Markup, html};
 use sealwort_audit::{Checkpoint, Fault, Note, Passed};
 use sealwort_journal::WholeError;
+use sealwort_net::Shutdown;
 use sealwort_pages::date;
 use sealwort_pages::words::console as words;
 use sealwort_pki::UnixTime;
+use tokio::task::JoinHandle;
 
 use super::Console;
 use super::form::Form;
@@ -30,6 +32,8 @@ pub(crate) enum Verification {
     Never,
     /// It goes on.
     Since(UnixTime),
+    /// It was given up: the session of whoever began it ended.
+    GivenUp(UnixTime),
     /// It ended.
     Done(UnixTime, Result<Passed, Wrong>),
 }
@@ -58,29 +62,41 @@ pub(super) async fn begin(State(console): State<Arc<Console>>, visitor: Visitor,
     if !visitor.owns(&form) {
         return not_from_here();
     }
-    let goes_on = {
-        let mut verification = lock(&console.verification);
-        let goes_on = matches!(*verification, Verification::Since(_));
-        if !goes_on {
-            *verification = Verification::Since(console.now());
+    {
+        let mut walk = lock(&console.walk);
+        if walk.as_ref().is_none_or(JoinHandle::is_finished) {
+            console.verification.send_replace(Verification::Since(console.now()));
+            *walk = Some(tokio::spawn(Arc::clone(&console).walk(visitor.end)));
         }
-        goes_on
-    };
-    if !goes_on {
-        let walking = Arc::clone(&console);
-        let walked = tokio::spawn(async move {
-            let outcome = walking.broker.journal.verify().await.map_err(Wrong::from);
-            if let Some(wrong) = outcome.as_ref().err().filter(|wrong| wrong.tampered) {
-                tracing::error!(reason = wrong.reason, number = wrong.number, "the audit log did not verify");
-            }
-            *lock(&walking.verification) = Verification::Done(walking.now(), outcome);
-        });
-        let _ = tokio::time::timeout(WAITS, walked).await;
     }
+    let mut known = console.verification.subscribe();
+    let over = known.wait_for(|known| !matches!(known, Verification::Since(_)));
+    let _ = tokio::time::timeout(WAITS, over).await;
     see_other(&format!("{AUDIT}#verify"))
 }
 
 impl Console {
+    /// Walks the log, until the session of whoever wants that ends, or the service.
+    async fn walk(self: Arc<Self>, session: Shutdown) {
+        let outcome = self.shutdown.bound(session.bound(self.broker.journal.verify())).await.flatten();
+        let Some(outcome) = outcome.map(|outcome| outcome.map_err(Wrong::from)) else {
+            self.verification.send_replace(Verification::GivenUp(self.now()));
+            return;
+        };
+        if let Some(wrong) = outcome.as_ref().err().filter(|wrong| wrong.tampered) {
+            tracing::error!(reason = wrong.reason, number = wrong.number, "the audit log did not verify");
+        }
+        self.verification.send_replace(Verification::Done(self.now(), outcome));
+    }
+
+    /// Waits for the end of a walk that goes on.
+    pub(super) async fn walked(&self) {
+        let walk = lock(&self.walk).take();
+        if let Some(walk) = walk {
+            let _ = walk.await;
+        }
+    }
+
     /// What vouches for the log.
     pub(super) async fn vouching(&self, visitor: &Visitor) -> Markup {
         let newest = self.broker.journal.newest_checkpoint().await.ok().flatten();
@@ -131,10 +147,13 @@ impl Console {
     }
 
     fn verified(&self) -> Markup {
-        match &*lock(&self.verification) {
+        match &*self.verification.borrow() {
             Verification::Never => html! { p { (words::NOT_VERIFIED) } },
             Verification::Since(since) => html! {
                 div .note role="status" { p { (words::VERIFYING) " " (moment(*since)) } p { a href=(AUDIT) { (words::LOOK_AGAIN) } } }
+            },
+            Verification::GivenUp(at) => html! {
+                div .note.warning role="status" { p { (words::GIVEN_UP) " " (moment(*at)) } }
             },
             Verification::Done(at, Ok(passed)) => html! {
                 div .note.good role="status" {
