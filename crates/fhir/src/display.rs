@@ -27,6 +27,12 @@ pub(crate) fn concept(value: &Value) -> Option<String> {
     Some(found.to_owned())
 }
 
+/// Whether a concept has more to say than a code.
+pub(crate) fn has_words(concept: &Value) -> bool {
+    let codings = concept.get("coding").and_then(Value::as_array);
+    text(concept, "text").is_some() || codings.into_iter().flatten().any(|coding| text(coding, "display").is_some())
+}
+
 /// Every code of a CodeableConcept.
 pub(crate) fn codes(value: &Value) -> impl Iterator<Item = (&str, &str)> {
     let codings = value.get("coding").and_then(Value::as_array).into_iter().flatten();
@@ -76,31 +82,51 @@ pub(crate) fn line(value: &Value) -> Option<String> {
     }
 }
 
-/// The first of a person's names.
+/// A person's name: the official one, else the usual one, else one that is neither a former one nor an alias.
 pub(crate) fn name(person: &Value) -> Option<String> {
     match person.get("name")? {
-        Value::Array(names) => names.iter().find_map(line),
+        Value::Array(names) => {
+            let written = names.iter().filter_map(|name| Some((formerness(name), line(name)?)));
+            written.min_by_key(|(rank, _)| *rank).map(|(_, name)| name)
+        }
         name => line(name),
     }
 }
 
-/// When a resource's matter took place, as it is written; the members of R4 in order of preference.
+/// How little a name serves to tell who it is: R4, `HumanName.use`. A name whose period has an end is a former one.
+fn formerness(name: &Value) -> u8 {
+    let has_ended = name.get("period").is_some_and(|period| text(period, "end").is_some());
+    match text(name, "use") {
+        Some("old" | "maiden") => 6,
+        _ if has_ended => 5,
+        Some("official") => 0,
+        Some("usual") => 1,
+        Some("nickname") => 3,
+        Some("anonymous") => 4,
+        _ => 2,
+    }
+}
+
+/// When a resource's matter took place, as it is written.
 pub(crate) fn date(resource: &Value) -> Option<&str> {
+    dates(resource).next()
+}
+
+/// All that say so; the members of R4 in order of preference.
+pub(crate) fn dates(resource: &Value) -> impl Iterator<Item = &str> {
     const CHOICES: &[&str] = &["effective", "performed", "occurrence", "onset", "timing"];
     const MEMBERS: &[&str] =
         &["authoredOn", "dateAsserted", "recordedDate", "recordedOn", "issued", "dateTime", "date", "created"];
-    CHOICES
-        .iter()
-        .find_map(|name| {
-            let (suffix, value) = choice(resource, name)?;
-            match suffix {
-                "DateTime" | "Instant" => value.as_str(),
-                "Period" => text(value, "start").or_else(|| text(value, "end")),
-                _ => None,
-            }
-        })
-        .or_else(|| resource.get("period").and_then(|period| text(period, "start")))
-        .or_else(|| MEMBERS.iter().find_map(|name| text(resource, name)))
+    let chosen = CHOICES.iter().filter_map(|name| {
+        let (suffix, value) = choice(resource, name)?;
+        match suffix {
+            "DateTime" | "Instant" => value.as_str(),
+            "Period" => text(value, "start").or_else(|| text(value, "end")),
+            _ => None,
+        }
+    });
+    let period = resource.get("period").and_then(|period| text(period, "start"));
+    chosen.chain(period).chain(MEMBERS.iter().filter_map(|name| text(resource, name)))
 }
 
 fn given(name: &Value) -> Option<String> {
@@ -145,6 +171,30 @@ mod tests {
         ] {
             let value: Value = serde_json::from_str(json).unwrap();
             assert_eq!(line(&value).as_deref(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn people_are_called_by_the_name_that_they_have_now() {
+        for (json, expected) in [
+            (r#"{"name":[{"use":"maiden","family":"Byron"},{"use":"official","family":"King"}]}"#, Some("King")),
+            (r#"{"name":[{"use":"usual","family":"Ada"},{"use":"official","family":"King"}]}"#, Some("King")),
+            (
+                r#"{"name":[{"use":"old","family":"Byron"},{"family":"King"},{"use":"nickname","family":"A"}]}"#,
+                Some("King"),
+            ),
+            (
+                r#"{"name":[{"use":"official","family":"Byron","period":{"end":"1835"}},{"family":"King"}]}"#,
+                Some("King"),
+            ),
+            (r#"{"name":[{"use":"official"},{"use":"usual","family":"King"}]}"#, Some("King")),
+            (r#"{"name":[{"family":"First"},{"family":"Second"}]}"#, Some("First")),
+            (r#"{"name":[{"use":"old","family":"Byron"}]}"#, Some("Byron")),
+            (r#"{"name":"Laboratory"}"#, Some("Laboratory")),
+            (r#"{"name":[]}"#, None),
+        ] {
+            let value: Value = serde_json::from_str(json).unwrap();
+            assert_eq!(name(&value).as_deref(), expected, "{json}");
         }
     }
 

@@ -159,15 +159,63 @@ pub struct Attachment {
 impl Attachment {
     /// The ending of a file's name for it.
     pub fn extension(&self) -> &'static str {
-        let essence = self.content_type.split(';').next().unwrap_or_default().trim();
-        EXTENSIONS.iter().find(|(name, _)| *name == essence).map_or("bin", |(_, extension)| extension)
+        extension(&self.content_type)
     }
+}
+
+/// A document of a resource, not yet opened: what stands in an Attachment or a Binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enclosure<'a> {
+    /// Its media type.
+    pub content_type: &'a str,
+    /// Where it is.
+    pub place: Place<'a>,
+}
+
+/// Where a document is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// In the resource, as base64, which may be broken.
+    Here(&'a str),
+    /// At a URL, such as that of a Binary.
+    At(&'a str),
+}
+
+impl Enclosure<'_> {
+    /// The document, where the resource itself holds it and it decodes.
+    pub fn open(&self) -> Option<Attachment> {
+        let Place::Here(data) = self.place else { return None };
+        let compact: String = data.split_ascii_whitespace().collect();
+        let data = STANDARD.decode(compact).ok()?;
+        Some(Attachment { content_type: self.content_type.to_owned(), data })
+    }
+
+    /// How many bytes it has, worked out from how long its base64 is; none where it is elsewhere.
+    pub fn size(&self) -> Option<usize> {
+        let Place::Here(data) = self.place else { return None };
+        Some(data.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=').count() * 3 / 4)
+    }
+
+    /// The ending of a file's name for it.
+    pub fn extension(&self) -> &'static str {
+        extension(self.content_type)
+    }
+}
+
+/// A media type without its parameters, in lower case.
+pub fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn extension(content_type: &str) -> &'static str {
+    let essence = essence(content_type);
+    EXTENSIONS.iter().find(|(name, _)| *name == essence).map_or("bin", |(_, extension)| extension)
 }
 
 /// Types whose resources are documents.
 const DOCUMENTS: [&str; 3] = ["Binary", "DocumentReference", "Media"];
 
-const EXTENSIONS: [(&str, &str); 12] = [
+const EXTENSIONS: [(&str, &str); 13] = [
     ("application/pdf", "pdf"),
     ("application/dicom", "dcm"),
     ("application/json", "json"),
@@ -175,6 +223,7 @@ const EXTENSIONS: [(&str, &str); 12] = [
     ("application/hl7-v3+xml", "xml"),
     ("image/jpeg", "jpg"),
     ("image/png", "png"),
+    ("image/svg+xml", "svg"),
     ("image/tiff", "tif"),
     ("text/html", "html"),
     ("text/plain", "txt"),
@@ -182,24 +231,26 @@ const EXTENSIONS: [(&str, &str); 12] = [
     ("text/xml", "xml"),
 ];
 
-/// The documents that a resource holds itself, in the order in which they stand in it: every `data` in base64 beside a
-/// `contentType`, as in the data type Attachment and in Binary. What does not decode is none.
+/// The documents that a resource holds itself, in the order in which they stand in it. What does not decode is none.
 pub fn attachments(resource: &Value) -> Vec<Attachment> {
+    enclosures(resource).iter().filter_map(Enclosure::open).collect()
+}
+
+/// The documents of a resource, in the order in which they stand in it: every `data` in base64, or else every `url`, beside
+/// a `contentType`, as in the data type Attachment and in Binary.
+pub fn enclosures(resource: &Value) -> Vec<Enclosure<'_>> {
     let mut found = Vec::new();
     gather(resource, &mut found);
     found
 }
 
-fn gather(value: &Value, found: &mut Vec<Attachment>) {
+fn gather<'a>(value: &'a Value, found: &mut Vec<Enclosure<'a>>) {
     match value {
         Value::Object(members) => {
-            if let (Some(Value::String(data)), Some(Value::String(content_type))) =
-                (members.get("data"), members.get("contentType"))
-            {
-                let compact: String = data.split_ascii_whitespace().collect();
-                if let Ok(data) = STANDARD.decode(compact) {
-                    found.push(Attachment { content_type: content_type.clone(), data });
-                }
+            let text = |name: &str| members.get(name).and_then(Value::as_str);
+            let place = text("data").map(Place::Here).or_else(|| text("url").map(Place::At));
+            if let (Some(content_type), Some(place)) = (text("contentType"), place) {
+                found.push(Enclosure { content_type, place });
             }
             members.values().for_each(|member| gather(member, found));
         }
@@ -268,5 +319,16 @@ mod tests {
         let found = attachments(&resource);
         assert_eq!(found, [Attachment { content_type: "text/plain; charset=utf-8".into(), data: b"hello".to_vec() }]);
         assert_eq!(found[0].extension(), "txt");
+        // Unopened, all three are there; what is broken does not open.
+        let all = enclosures(&resource);
+        let expected = [
+            (Place::Here("aGVs\nbG8="), Some(5), true, "txt"),
+            (Place::At("Binary/b"), None, false, "pdf"),
+            (Place::Here("not base64!"), Some(7), false, "png"),
+        ];
+        let told: Vec<_> =
+            all.iter().map(|one| (one.place, one.size(), one.open().is_some(), one.extension())).collect();
+        assert_eq!(told, expected);
+        assert_eq!(essence(" Image/PNG ;x=y"), "image/png");
     }
 }

@@ -5,15 +5,22 @@
 //! Resources come from many systems and hold anything. What does not have the shape that R4 gives it is left out, text is
 //! cut and freed of what could mislead the eye, and nothing is escaped: whoever puts it into a page does.
 
+mod absent;
+mod dose;
 mod moment;
 mod names;
+mod reading;
+mod standing;
 
 use serde_json::Value;
 
-use crate::display::{choice, codes, concept, date, line, name, text};
+use crate::display::{codes, concept, dates, has_words, name, text};
 use crate::{Reference, ResourceId, ResourceType};
+pub use absent::Absent;
 pub use moment::{Moment, TimeOfDay};
-pub use names::{tidy, unit};
+pub use names::{Names, tidy, unit};
+pub use reading::{Amount, End, Reading, Usual};
+pub use standing::Standing;
 
 /// What kind of thing it is, as people sort things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,56 +150,6 @@ impl Kind {
     }
 }
 
-/// Whether it counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It holds now, or is done for good.
-    Current,
-    /// It is over.
-    Over,
-    /// It is to come.
-    Planned,
-    /// It is not certain or not final.
-    Open,
-    /// It was written by mistake, or refuted: nobody should rely on it.
-    Wrong,
-}
-
-/// A range in which values are usual, as the data says.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Usual {
-    /// Lowest usual value.
-    pub low: Option<f64>,
-    /// Highest usual value.
-    pub high: Option<f64>,
-}
-
-/// A number with its unit.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Amount {
-    /// The number with every digit that was written, and `<` and the like before it.
-    pub text: String,
-    /// The number to draw; none where it is only a bound or too large.
-    pub number: Option<f64>,
-    /// The unit for people; empty where there is none.
-    pub unit: String,
-}
-
-/// A value, alone or one of several.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
-    /// What it is, where it is one of several.
-    pub name: Option<String>,
-    /// Its code, by which values of the same belong together.
-    pub series: Option<String>,
-    /// The number.
-    pub amount: Option<Amount>,
-    /// The value in words, where it is no number.
-    pub words: Option<String>,
-    /// The usual range, in the unit of the number.
-    pub usual: Option<Usual>,
-}
-
 /// A resource in plain words.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plain {
@@ -200,6 +157,8 @@ pub struct Plain {
     pub kind: Kind,
     /// Its name; none where the record has no word for it.
     pub title: Option<String>,
+    /// What it denies, where it says that there is none: no allergy known is no allergy.
+    pub absent: Option<Absent>,
     /// Its code, by which things of one name belong together.
     pub series: Option<String>,
     /// Its values.
@@ -219,13 +178,20 @@ pub struct Plain {
 impl Plain {
     /// Reads a resource. Any JSON is taken.
     pub fn of(resource_type: ResourceType, resource: &Value) -> Self {
+        Self::called(resource_type, resource, Names::Plain)
+    }
+
+    /// The same, with things called as these names say.
+    pub fn called(resource_type: ResourceType, resource: &Value, named: Names) -> Self {
+        let absent = Absent::of(resource_type, concept_of(resource));
         Self {
             kind: kind(resource_type, resource),
-            title: title(resource_type, resource),
-            series: concept_of(resource).and_then(series),
-            readings: readings(resource),
-            at: date(resource).and_then(Moment::parse),
-            standing: standing(resource_type, resource),
+            title: absent.map(Absent::title).or_else(|| title(resource_type, resource, named)),
+            absent,
+            series: concept_of(resource).and_then(names::series),
+            readings: reading::readings(resource, named),
+            at: dates(resource).find_map(Moment::parse),
+            standing: Standing::of(resource_type, resource),
             source: source(resource),
             visit: visit(resource),
             more: more(resource_type, resource),
@@ -242,9 +208,17 @@ impl Plain {
         words.join(" ").to_lowercase()
     }
 
-    /// Whether two tell the same, so that one of them is enough. What has no name tells nothing that another could.
-    pub fn says_the_same(&self, other: &Self) -> bool {
-        self.title.is_some() && self.title == other.title && self.more == other.more
+    /// What it tells, so that one of several that tell the same is enough. What has no name tells nothing that another
+    /// could, and each dose of a vaccine and each operation is one of its own.
+    pub fn tells(&self) -> Option<(&str, &[String], Standing)> {
+        let is_one_of_its_own = matches!(self.kind, Kind::Vaccine | Kind::Procedure);
+        let title = self.title.as_deref().filter(|_| !is_one_of_its_own)?;
+        Some((title, self.more.as_slice(), self.standing))
+    }
+
+    /// Whether its value is one number or word, and not several with names or the half of a pair.
+    pub fn is_one_value(&self) -> bool {
+        matches!(self.readings.as_slice(), [only] if only.name.is_none())
     }
 
     /// Upper and lower blood pressure, where it is that.
@@ -265,8 +239,7 @@ fn kind(resource_type: ResourceType, resource: &Value) -> Kind {
         let all = resource.get("category").and_then(Value::as_array);
         all.into_iter().flatten().flat_map(codes).any(|(_, code)| code == wanted)
     };
-    let is_vital =
-        || resource.get("code").is_some_and(|code| codes(code).any(|(system, code)| names::is_vital(system, code)));
+    let is_vital = || resource.get("code").and_then(names::known).is_some_and(|(.., vital)| *vital);
     if has_category("vital-signs") || is_vital() { Kind::Vital } else { Kind::Result }
 }
 
@@ -280,13 +253,7 @@ fn concept_of(resource: &Value) -> Option<&Value> {
     })
 }
 
-fn series(concept: &Value) -> Option<String> {
-    let coded = codes(concept).next().map(|(system, code)| names::key(system, code));
-    coded.or_else(|| text(concept, "text").map(str::to_lowercase))
-}
-
-fn title(resource_type: ResourceType, resource: &Value) -> Option<String> {
-    let known = concept_of(resource).into_iter().flat_map(codes).find_map(|(system, code)| names::of(system, code));
+fn title(resource_type: ResourceType, resource: &Value, named: Names) -> Option<String> {
     let words = || concept_of(resource).filter(|one| has_words(one)).and_then(concept);
     let reference = |member: &str| {
         let one = resource.get(member)?;
@@ -326,14 +293,13 @@ fn title(resource_type: ResourceType, resource: &Value) -> Option<String> {
             .or_else(|| reference("device"))
             .or_else(|| resource.get("reasonCode").and_then(|reasons| reasons.get(0)).and_then(concept)),
     };
-    // A plain word for a well-known code is better than most systems' own.
-    known.map(str::to_owned).or_else(|| found.map(|text| tidy(&text)).filter(|text| !text.is_empty()))
-}
-
-/// Whether a concept has more to say than a code.
-fn has_words(concept: &Value) -> bool {
-    let codings = concept.get("coding").and_then(Value::as_array);
-    text(concept, "text").is_some() || codings.into_iter().flatten().any(|coding| text(coding, "display").is_some())
+    let found = found.map(|text| tidy(&text)).filter(|text| !text.is_empty());
+    let known = concept_of(resource).and_then(names::known).map(|(_, name, _)| (*name).to_owned());
+    match named {
+        // A plain word for a well-known code is better than most systems' own.
+        Names::Plain => known.or(found),
+        Names::OfTheData => found.or(known),
+    }
 }
 
 /// The name of what a resource holds inside itself.
@@ -342,114 +308,6 @@ fn contained(resource: &Value, reference: &str) -> Option<String> {
     let all = resource.get("contained")?.as_array()?;
     let one = all.iter().find(|one| text(one, "id") == Some(id))?;
     concept_of(one).and_then(concept)
-}
-
-fn readings(resource: &Value) -> Vec<Reading> {
-    let mut found = Vec::new();
-    if let Some(mut own) = reading(resource) {
-        own.name = None;
-        found.push(own);
-    }
-    let parts = resource.get("component").and_then(Value::as_array);
-    found.extend(parts.into_iter().flatten().take(READINGS_MAX).filter_map(reading));
-    found
-}
-
-fn reading(element: &Value) -> Option<Reading> {
-    let (suffix, value) = choice(element, "value")?;
-    let amount = (suffix == "Quantity").then(|| amount(value)).flatten();
-    let words = match suffix {
-        "CodeableConcept" => concept(value),
-        "String" | "Integer" | "Boolean" | "Range" | "Ratio" | "Period" | "DateTime" | "Time" => line(value),
-        _ => None,
-    };
-    let words = words.map(|words| tidy(&words)).filter(|words| !words.is_empty());
-    if amount.is_none() && words.is_none() {
-        return None;
-    }
-    let code = element.get("code");
-    let known = code.into_iter().flat_map(codes).find_map(|(system, code)| names::of(system, code));
-    let usual = amount.as_ref().and_then(|amount| usual(element, value, amount));
-    Some(Reading {
-        name: known.map(str::to_owned).or_else(|| code.and_then(concept).map(|name| tidy(&name))),
-        series: code.and_then(series),
-        amount,
-        words,
-        usual,
-    })
-}
-
-fn amount(quantity: &Value) -> Option<Amount> {
-    let number = quantity.get("value").filter(|value| value.is_number())?;
-    let whole = number.to_string();
-    let written = match number.as_f64() {
-        Some(value) if whole.len() > NUMBER_CHARACTERS_MAX => format!("{value:e}"),
-        _ => whole,
-    };
-    let comparator = text(quantity, "comparator").filter(|one| matches!(*one, "<" | "<=" | ">" | ">="));
-    let unit = text(quantity, "unit").or_else(|| text(quantity, "code")).map(unit).unwrap_or_default();
-    Some(Amount {
-        text: comparator.map_or(written.clone(), |comparator| format!("{comparator} {written}")),
-        number: number.as_f64().filter(|number| number.is_finite() && comparator.is_none()),
-        unit,
-    })
-}
-
-/// The range that the data calls usual, for everybody and in the value's own unit. Nothing is converted.
-fn usual(element: &Value, quantity: &Value, amount: &Amount) -> Option<Usual> {
-    let same_unit = |end: &Value| {
-        let code = |of: &Value| text(of, "code").or_else(|| text(of, "unit")).map(unit);
-        code(end).is_none_or(|of_end| Some(&of_end) == code(quantity).as_ref() || of_end == amount.unit)
-    };
-    let end = |range: &Value, name: &str| {
-        let end = range.get(name).filter(|end| same_unit(end))?;
-        end.get("value")?.as_f64().filter(|value| value.is_finite())
-    };
-    let ranges = element.get("referenceRange").and_then(Value::as_array)?;
-    let is_normal = |range: &&Value| {
-        let is_usual = range.get("type").is_none_or(|kind| codes(kind).any(|(_, code)| code == "normal"));
-        is_usual && range.get("appliesTo").is_none() && range.get("age").is_none()
-    };
-    let of = |range: &Value| Usual { low: end(range, "low"), high: end(range, "high") };
-    let sound = |usual: &Usual| match (usual.low, usual.high) {
-        (None, None) => false,
-        (Some(low), Some(high)) => low <= high,
-        _ => true,
-    };
-    // Of several, nobody here can tell which one is for this patient.
-    let mut found = ranges.iter().filter(is_normal).map(of).filter(sound);
-    found.next().filter(|_| found.next().is_none())
-}
-
-fn standing(resource_type: ResourceType, resource: &Value) -> Standing {
-    let code = |member: &str| resource.get(member).and_then(|one| codes(one).next().map(|(_, code)| code.to_owned()));
-    let verified = code("verificationStatus");
-    if matches!(verified.as_deref(), Some("refuted" | "entered-in-error")) {
-        return Standing::Wrong;
-    }
-    // An order not to do something is nothing that is done.
-    if resource.get("doNotPerform") == Some(&Value::Bool(true)) {
-        return Standing::Over;
-    }
-    let unsure = matches!(verified.as_deref(), Some("unconfirmed" | "provisional" | "differential"));
-    match code("clinicalStatus").as_deref() {
-        Some("inactive" | "remission" | "resolved") => return Standing::Over,
-        Some(_) => return if unsure { Standing::Open } else { Standing::Current },
-        None if choice(resource, "abatement").is_some() => return Standing::Over,
-        None if unsure => return Standing::Open,
-        None => {}
-    }
-    match text(resource, "status").unwrap_or_default() {
-        "entered-in-error" => Standing::Wrong,
-        "preliminary" | "registered" | "partial" | "draft" | "unknown" | "on-hold" | "onhold" | "pending"
-        | "proposed" => Standing::Open,
-        "planned" | "booked" | "arrived" | "intended" | "preparation" | "accepted" => Standing::Planned,
-        "stopped" | "cancelled" | "not-done" | "not-taken" | "inactive" | "superseded" | "abandoned" | "revoked"
-        | "rejected" | "declined" | "ended" | "noshow" => Standing::Over,
-        // A course of a medicine is over; a visit or a vaccination is done and counts.
-        "completed" if Kind::of_type(resource_type) == Kind::Medicine => Standing::Over,
-        _ => Standing::Current,
-    }
 }
 
 fn source(resource: &Value) -> Option<String> {
@@ -490,39 +348,32 @@ fn visit(resource: &Value) -> Option<(ResourceType, ResourceId)> {
 }
 
 fn more(resource_type: ResourceType, resource: &Value) -> Vec<String> {
-    let list = |member: &str| resource.get(member).and_then(Value::as_array).into_iter().flatten();
+    let list = |member: &str| match resource.get(member) {
+        Some(Value::Array(all)) => all.iter().collect(),
+        Some(one) if one.is_object() => vec![one],
+        _ => Vec::new(),
+    };
     let mut found: Vec<String> = Vec::new();
     match resource_type.as_str() {
-        "MedicationRequest" | "MedicationDispense" => {
-            found.extend(list("dosageInstruction").filter_map(dosage));
-        }
-        "MedicationStatement" => found.extend(list("dosage").filter_map(dosage)),
         "AllergyIntolerance" => {
-            let caused = list("reaction").flat_map(|one| {
+            let caused = list("reaction").into_iter().flat_map(|one| {
                 one.get("manifestation").and_then(Value::as_array).into_iter().flatten().filter_map(concept)
             });
             found.extend(caused);
         }
         "DiagnosticReport" => found.extend(text(resource, "conclusion").map(str::to_owned)),
-        "Encounter" => {
-            let reasons = list("reasonCode").filter_map(concept);
-            found.extend(reasons);
-        }
+        "Encounter" => found.extend(list("reasonCode").into_iter().filter_map(concept)),
         _ => {}
     }
-    found.extend(list("interpretation").filter_map(concept));
-    found.extend(list("note").filter_map(|note| text(note, "text").map(str::to_owned)));
-    found.iter().map(|text| tidy(text)).filter(|text| !text.is_empty()).take(MORE_MAX).collect()
+    // Why something was stopped, or never done.
+    found.extend(list("statusReason").into_iter().filter_map(concept));
+    found.extend(list("interpretation").into_iter().filter_map(concept));
+    found.extend(list("note").into_iter().filter_map(|note| text(note, "text").map(str::to_owned)));
+    let found = found.iter().map(|text| tidy(text)).filter(|text| !text.is_empty());
+    let doses = if Kind::of_type(resource_type) == Kind::Medicine { dose::doses(resource) } else { None };
+    doses.into_iter().chain(found).take(MORE_MAX).collect()
 }
 
-fn dosage(dosage: &Value) -> Option<String> {
-    text(dosage, "text").or_else(|| text(dosage, "patientInstruction")).map(str::to_owned)
-}
-
-/// Parts of one observation that are shown.
-const READINGS_MAX: usize = 40;
-/// Longest number that is shown digit by digit; a longer one by its power of ten.
-const NUMBER_CHARACTERS_MAX: usize = 24;
 /// Sentences of one resource.
 const MORE_MAX: usize = 12;
 

@@ -7,12 +7,43 @@ use crate::date;
 use crate::words::shared;
 
 /// One value.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     /// Seconds since 1970.
     pub at: u64,
     /// In the unit of the chart.
     pub value: f64,
+    /// Its date and its number as the table has them; else they are made from the other two.
+    pub written: Option<Written>,
+}
+
+/// A date and a number in words. What comes from a record keeps the digits, the precision and the zone that it has there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// When.
+    pub when: String,
+    /// The number, without its unit.
+    pub value: String,
+}
+
+impl Point {
+    /// A value that was counted here, and not read from a record.
+    pub fn new(at: u64, value: f64) -> Self {
+        Self { at, value, written: None }
+    }
+
+    fn when(&self) -> String {
+        self.written.as_ref().map_or_else(|| date::moment(self.at), |written| written.when.clone())
+    }
+
+    fn number(&self) -> String {
+        self.written.as_ref().map_or_else(|| number(self.value), |written| written.value.clone())
+    }
+
+    /// What is beyond any place on a screen is in the table alone.
+    fn is_drawn(&self) -> bool {
+        is_drawn(self.value)
+    }
 }
 
 /// The range in which values are usual, as the data itself says. Either end may be open.
@@ -83,11 +114,13 @@ impl Chart {
                 table {
                     caption { (self.label) }
                     thead { tr { th scope="col" { (shared::DATE) } @for series in &self.series { th scope="col" { (series.name) } } } }
-                    tbody { @for at in self.moments() { tr {
-                        th scope="row" { (date::moment(at)) }
+                    tbody { @for (at, when) in self.moments() { tr {
+                        th scope="row" { (when) }
                         @for series in &self.series {
-                            td { @if let Some(point) = series.points.iter().find(|point| point.at == at) {
-                                (number(point.value)) " " (self.unit)
+                            @let of_then = series.points.iter().filter(|point| point.at == at && point.when() == when);
+                            td { @for (place, point) in of_then.enumerate() {
+                                @if place > 0 { ", " }
+                                (point.number()) " " (self.unit)
                             } }
                         }
                     } } }
@@ -96,9 +129,10 @@ impl Chart {
         }
     }
 
-    fn moments(&self) -> Vec<u64> {
-        let mut all: Vec<u64> =
-            self.series.iter().flat_map(|series| series.points.iter().map(|point| point.at)).collect();
+    /// A year and its first day begin with the same second, and are not the same date.
+    fn moments(&self) -> Vec<(u64, String)> {
+        let points = self.series.iter().flat_map(|series| &series.points);
+        let mut all: Vec<(u64, String)> = points.map(|point| (point.at, point.when())).collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -128,8 +162,8 @@ impl Chart {
     }
 }
 
-/// A value with as many digits as it needs, at most two after the point.
-pub fn number(value: f64) -> String {
+/// A value with as many digits as an axis needs, at most two after the point.
+fn number(value: f64) -> String {
     if value.abs() >= LARGE {
         return format!("{value:.2e}");
     }
@@ -187,13 +221,12 @@ struct Scale {
 
 impl Scale {
     fn of(chart: &Chart) -> Option<Self> {
-        let points =
-            || chart.series.iter().flat_map(|series| series.points.iter()).filter(|point| point.value.is_finite());
+        let points = || chart.series.iter().flat_map(|series| &series.points).filter(|point| point.is_drawn());
         let first = points().map(|point| point.at).min()?;
         let last = points().map(|point| point.at).max()?;
         let (first, last) = chart.span.unwrap_or((first, last));
         let ends = chart.series.iter().filter_map(|series| series.reference).flat_map(|range| [range.low, range.high]);
-        let values = points().map(|point| point.value).chain(ends.flatten().filter(|end| end.is_finite()));
+        let values = points().map(|point| point.value).chain(ends.flatten().filter(|end| is_drawn(*end)));
         let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
         // One value alone is drawn in the middle.
         let around = low.abs() / 2.0 + 1.0;
@@ -226,7 +259,7 @@ impl Scale {
     }
 
     fn line(&self, number: usize, series: &Series) -> Markup {
-        let points: Vec<&Point> = series.points.iter().filter(|point| point.value.is_finite()).collect();
+        let points: Vec<&Point> = series.points.iter().filter(|point| point.is_drawn()).collect();
         let path: Vec<String> =
             points.iter().map(|point| format!("{},{}", round(self.x(point.at)), round(self.y(point.value)))).collect();
         let look = LOOKS.get(number % LOOKS.len()).copied().unwrap_or_default();
@@ -237,6 +270,11 @@ impl Scale {
             }
         }
     }
+}
+
+/// Whether a number has a place in a chart. Of larger ones the difference may be no number any more.
+fn is_drawn(value: f64) -> bool {
+    value.is_finite() && value.abs() <= DRAWN_MAX
 }
 
 /// Spans are far below the 2^53 up to which this is exact.
@@ -254,6 +292,8 @@ fn round(place: f64) -> f64 {
 const LOOKS: [&str; 4] = ["first", "second", "third", "fourth"];
 /// Digits after the point; a smaller number is written by its power of ten.
 const DECIMALS_MAX: usize = 8;
+/// Largest number that is drawn.
+const DRAWN_MAX: f64 = 1e12;
 /// From here on values are written with an exponent.
 const LARGE: f64 = 1e9;
 /// From which span on the ends of an axis are days, in seconds.
@@ -264,10 +304,11 @@ const DATE_DROP: f64 = 16.0;
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
 
     fn chart(points: &[(u64, f64)], reference: Option<Range>, size: Size) -> Chart {
-        let points = points.iter().map(|&(at, value)| Point { at, value }).collect();
+        let points = points.iter().map(|&(at, value)| Point::new(at, value)).collect();
         Chart {
             label: "Glucose".to_owned(),
             unit: "mmol/L".to_owned(),
@@ -287,8 +328,16 @@ mod tests {
 
     #[test]
     fn odd_values_draw_nothing_odd() {
-        let cases: [&[(u64, f64)]; 5] =
-            [&[], &[(5, f64::NAN)], &[(5, 1.0)], &[(5, 1.0), (5, 1.0)], &[(0, f64::INFINITY), (u64::MAX, 1e300)]];
+        let cases: [&[(u64, f64)]; 8] = [
+            &[],
+            &[(5, f64::NAN)],
+            &[(5, 1.0)],
+            &[(5, 1.0), (5, 1.0)],
+            &[(0, f64::INFINITY), (u64::MAX, 1e300)],
+            &[(0, -1e308), (1, 1e308)],
+            &[(0, 1.0), (1, -1.7e308)],
+            &[(0, 1.7e308)],
+        ];
         for points in cases {
             for size in [Size::Spark, Size::Small, Size::Wide] {
                 let svg = chart(points, Some(Range::default()), size).svg().into_string();
@@ -296,6 +345,40 @@ mod tests {
             }
         }
         assert_eq!(chart(&[], None, Size::Small).svg().into_string(), "");
+    }
+
+    /// Also what is too large to draw, and a range far from the values.
+    #[test]
+    fn what_is_out_of_reach_is_not_drawn() {
+        let range = Range { low: Some(-1e308), high: Some(1e308) };
+        let far = chart(&[(0, 1.0), (1, 2.0), (2, 1e13)], Some(range), Size::Small);
+        let svg = far.svg().into_string();
+        assert!(svg.contains("points=\"44,108 270,10\"") && !svg.contains("NaN"), "{svg}");
+        assert!(far.table().into_string().contains("1.00e13"));
+    }
+
+    #[test]
+    fn tables_say_dates_and_numbers_as_they_were_written() {
+        let written = |at, value, when: &str, text: &str| {
+            let written = Some(Written { when: when.to_owned(), value: text.to_owned() });
+            Point { at, value, written }
+        };
+        let mut one = chart(&[], None, Size::Small);
+        one.series[0].points = vec![
+            written(1_767_225_600, 1.008, "2026", "1.008"),
+            written(1_767_225_600, 1.0, "1 January 2026", "1.000"),
+            written(1_767_225_600, 2.0, "1 January 2026", "2.0"),
+            Point::new(1_767_225_660, 3.0),
+        ];
+        let table = one.table().into_string();
+        for row in [
+            "<th scope=\"row\">2026</th><td>1.008 mmol/L</td>",
+            "<th scope=\"row\">1 January 2026</th><td>1.000 mmol/L, 2.0 mmol/L</td>",
+            "<th scope=\"row\">1 January 2026, 00:01 UTC</th><td>3 mmol/L</td>",
+        ] {
+            assert!(table.contains(row), "{row} is not in {table}");
+        }
+        assert_eq!(table.matches("<th scope=\"row\">").count(), 3, "{table}");
     }
 
     #[test]

@@ -44,11 +44,13 @@ impl Frame<'_> {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
+                    // An answer that says what went wrong takes no part's place.
+                    meta name="htmx-config" content=r#"{"noSwap": [204, 304, "4xx", "5xx"]}"#;
                     title { (title) " · " (self.surface) " · " (shared::PRODUCT) }
                     link rel="icon" type="image/svg+xml" href=(href("icon.svg"));
                     link rel="stylesheet" href=(href("pages.css"));
                     @if let Some(sheet) = self.sheet { link rel="stylesheet" href=(href(sheet)); }
-                    script defer src=(href("htmx.js")) {}
+                    @if renews_itself(content) { script defer src=(href("htmx.js")) {} }
                 }
                 body {
                     a .skip href="#content" { (shared::SKIP) }
@@ -78,6 +80,11 @@ impl Frame<'_> {
     }
 }
 
+/// Whether a part of a page asks for itself again. No data reads like this: its quotes are escaped.
+fn renews_itself(content: &Markup) -> bool {
+    content.0.contains(" hx-get=\"")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +105,16 @@ mod tests {
         let page = frame.page(hostile, &html! { p { (hostile) } }).into_string();
         assert!(!page.contains("<script>alert"), "{page}");
         assert!(page.contains("aria-current=\"page\""), "{page}");
+    }
+
+    #[test]
+    fn only_what_renews_itself_has_a_script() {
+        for (content, has) in [
+            (html! { p { "a" } }, false),
+            (html! { p { " hx-get=\"/x\"" } }, false),
+            (html! { div hx-get="/x" {} }, true),
+        ] {
+            assert_eq!(renews_itself(&content), has, "{}", content.0);
+        }
     }
 }

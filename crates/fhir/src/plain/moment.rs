@@ -27,7 +27,8 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Reads `2020`, `2020-03`, `2020-03-01` or `2020-03-01T10:00:00+01:00`; nothing else.
+    /// Reads `2020`, `2020-03`, `2020-03-01` or `2020-03-01T10:00:00+01:00`; nothing else. Of a time without a zone, which R4
+    /// forbids, the day stays.
     pub fn parse(text: &str) -> Option<Self> {
         let (date, time) = match text.split_once('T') {
             Some((date, time)) => (date, Some(time)),
@@ -49,6 +50,10 @@ impl Moment {
             return Some(Self { year, month, day, time: None, seconds: midnight });
         };
         day?;
+        if !time.contains(['Z', '+', '-']) {
+            time_of_day(&format!("{time}Z"))?;
+            return Some(Self { year, month, day, time: None, seconds: midnight });
+        }
         let (time, seconds) = time_of_day(time)?;
         let of_day = i64::from(time.hour) * 3600 + i64::from(time.minute) * 60 + seconds;
         let seconds = midnight + of_day - i64::from(time.offset_minutes) * 60;

@@ -1,45 +1,54 @@
 //! Plain names: of what is measured most often, of units, and of whatever else once what only machines need is taken away.
 
-/// Codes of the two parts of a blood pressure, as [`key`] gives them.
-pub(super) const SYSTOLIC: &str = "loinc 8480-6";
-pub(super) const DIASTOLIC: &str = "loinc 8462-4";
+use serde_json::Value;
+
+use crate::display::{codes, concept, has_words, text};
+
+/// Codes of the two parts of a blood pressure, as [`series`] gives them.
+pub(super) const SYSTOLIC: &str = "http://loinc.org 8480-6";
+pub(super) const DIASTOLIC: &str = "http://loinc.org 8462-4";
 
 const LOINC: &str = "http://loinc.org";
+const SNOMED_CT: &str = "http://snomed.info/sct";
 
-/// Codes of LOINC, what they are, and whether they are vital signs.
+/// Codes of LOINC, what they are, and whether they are vital signs. Where one thing has several of them, the one that says
+/// most of how it was measured stands later. Every specimen and method has a name of its own.
 const KNOWN: &[(&str, &str, bool)] = &[
+    ("85353-1", "Vital signs", true),
     ("85354-9", "Blood pressure", true),
-    ("55284-4", "Blood pressure", true),
     ("8480-6", "Upper blood pressure", true),
     ("8462-4", "Lower blood pressure", true),
     ("8867-4", "Heart rate", true),
     ("9279-1", "Breathing rate", true),
     ("8310-5", "Body temperature", true),
-    ("8331-1", "Body temperature", true),
+    ("8331-1", "Body temperature (mouth)", true),
     ("2708-6", "Oxygen in the blood", true),
-    ("59408-5", "Oxygen in the blood", true),
+    ("59408-5", "Oxygen in the blood (pulse oximeter)", true),
     ("29463-7", "Weight", true),
-    ("3141-9", "Weight", true),
+    ("3141-9", "Weight (measured)", true),
     ("8302-2", "Height", true),
     ("39156-5", "Body mass index", true),
     ("9843-4", "Head circumference", true),
     ("8280-0", "Waist size", true),
     ("72514-3", "Pain", true),
-    ("85353-1", "Vital signs", true),
-    ("2339-0", "Blood sugar", false),
-    ("2345-7", "Blood sugar", false),
-    ("15074-8", "Blood sugar", false),
+    ("2339-0", "Blood sugar (whole blood)", false),
+    ("15074-8", "Blood sugar (whole blood)", false),
+    ("2345-7", "Blood sugar (serum)", false),
     ("4548-4", "Long-term blood sugar (HbA1c)", false),
     ("2093-3", "Cholesterol", false),
     ("2085-9", "HDL cholesterol", false),
     ("18262-6", "LDL cholesterol", false),
     ("2571-8", "Blood fats (triglycerides)", false),
     ("718-7", "Haemoglobin", false),
-    ("2160-0", "Creatinine", false),
-    ("38483-4", "Creatinine", false),
+    ("38483-4", "Creatinine (whole blood)", false),
+    ("2160-0", "Creatinine (serum)", false),
     ("33914-3", "Kidney function (eGFR)", false),
     ("72166-2", "Smoking", false),
 ];
+
+/// Codes that say the same as one of those: the older one of LOINC for both parts, and SNOMED CT's for each.
+const SAME: &[(&str, &str, &str)] =
+    &[(LOINC, "55284-4", "85354-9"), (SNOMED_CT, "271649006", "8480-6"), (SNOMED_CT, "271650006", "8462-4")];
 
 /// Units of UCUM that nobody would say so.
 const UNITS: &[(&str, &str)] = &[
@@ -97,24 +106,47 @@ const TAGS: &[&str] = &[
     "substance",
 ];
 
-/// The plain name of a code.
-pub(super) fn of(system: &str, code: &str) -> Option<&'static str> {
-    (system == LOINC).then(|| KNOWN.iter().find(|(known, ..)| *known == code).map(|(_, name, _)| *name)).flatten()
+/// By which words things are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Those that everybody knows, where there are such.
+    Plain,
+    /// Those of the data, which say specimen and method, where it has any. The parts of a blood pressure keep their names.
+    OfTheData,
 }
 
-/// Whether it is a vital sign though its resource does not say so.
-pub(super) fn is_vital(system: &str, code: &str) -> bool {
-    system == LOINC && KNOWN.iter().any(|(known, _, vital)| *known == code && *vital)
-}
-
-/// By what values of the same belong together.
-pub(super) fn key(system: &str, code: &str) -> String {
-    // Two codes of one name are one thing to people.
-    let first = of(system, code).and_then(|name| KNOWN.iter().find(|(_, known, _)| *known == name));
-    match first {
-        Some((first, ..)) => format!("loinc {first}"),
-        None => format!("{system} {code}"),
+impl Names {
+    /// What a concept is called.
+    pub(super) fn of(self, coded: &Value) -> Option<String> {
+        let own = || concept(coded).map(|name| tidy(&name)).filter(|name| !name.is_empty());
+        let known = known(coded);
+        let is_part = known.is_some_and(|(code, ..)| SYSTOLIC.ends_with(code) || DIASTOLIC.ends_with(code));
+        let plain = known.map(|(_, name, _)| (*name).to_owned());
+        match self {
+            Self::OfTheData if has_words(coded) && !is_part => own().or(plain),
+            _ => plain.or_else(own),
+        }
     }
+}
+
+/// What is known of a concept, by whichever of its codes says most.
+pub(super) fn known(coded: &Value) -> Option<&'static (&'static str, &'static str, bool)> {
+    let places = codes(coded).filter_map(|(system, code)| {
+        let same = SAME.iter().find(|(of, other, _)| *of == system && *other == code).map(|(.., code)| *code);
+        let code = same.or((system == LOINC).then_some(code))?;
+        KNOWN.iter().position(|(known, ..)| *known == code)
+    });
+    KNOWN.get(places.max()?)
+}
+
+/// By what values of the same belong together: one code, of LOINC where there is one.
+pub(super) fn series(coded: &Value) -> Option<String> {
+    if let Some((code, ..)) = known(coded) {
+        return Some(format!("{LOINC} {code}"));
+    }
+    let loinc = codes(coded).find(|(system, _)| *system == LOINC);
+    let code = loinc.or_else(|| codes(coded).next()).map(|(system, code)| format!("{system} {code}"));
+    code.or_else(|| text(coded, "text").map(str::to_lowercase))
 }
 
 /// A unit as people write it.

@@ -143,7 +143,7 @@ pub const BEFORE_FAILED: &str = "Not refused. That must not be: the demo reports
 /// Result of granting.
 pub const GRANTED_DONE: &str = "A signed directive went to broker and archive. It names no patient and no disease.";
 /// Result of reading.
-pub const READS_DONE: &str = "Hospital B read what hospital A wrote, byte for byte.";
+pub const READS_DONE: &str = "Hospital B read what hospital A wrote: resource by resource the same content.";
 /// Where it was something else.
 pub const READS_FAILED: &str = "What was read is not what was written. The demo reports it as a failure.";
 /// Result of withdrawing.
@@ -155,6 +155,9 @@ pub const WITHDRAWN_FAILED: &str = "Not refused in time. That must not be: the d
 pub fn uploaded(notes: usize) -> String {
     format!("Stored: note number {notes}. The archive's receipt is signed, and the broker has witnessed it.")
 }
+/// Result of an upload while the exchange is away.
+pub const UPLOAD_KEPT: &str =
+    "The exchange was not there. Hospital A's gateway keeps the note on its disk and sends it by itself.";
 /// Result of a grant.
 pub const ALLOWED: &str = "Broker and archive each have the new directive, signed by the patient's consent authority. Each will decide by its own copy.";
 /// Result of reading: how many notes, and the last one.
@@ -173,7 +176,10 @@ pub const READ_NOBODY: &str = "Hospital B finds nobody: no record was uploaded y
 /// Result of a withdrawal.
 pub const WITHDREW: &str = "Broker and archive have the new directive, with a new epoch: new halves of all keys. Hospital B was told to forget what it holds.";
 /// Result of cutting.
-pub const CUT_DONE: &str = "Every TLS connection between gateways, broker and archive was cut. All session keys are gone from memory. Each gateway begins with the nine steps again, by itself or when the next button needs it.";
+pub const CUT_DONE: &str = "Every TLS connection between gateways, broker and archive was cut. Broker and archive were asked: neither holds a key of any session that was, and a gateway can do nothing with its own. Each gateway begins with the nine steps again, by itself or when the next button needs it.";
+/// Where keys are there still.
+pub const CUT_FAILED: &str =
+    "Every TLS connection was cut, and broker or archive holds keys of sessions that were. That must not be.";
 /// Where it went wrong.
 pub fn failed(why: &str) -> String {
     format!("It did not work: {why}")
@@ -236,7 +242,7 @@ pub const SECTION: &str = "Specification, section";
 /// Heads the messages.
 pub const SEEN: &str = "What they really saw";
 /// Above the messages.
-pub const SEEN_LEAD: &str = "The bytes of this very message, as broker and archive wrote down everything that came in and went out (their option capture). Long strings of bytes are cut short.";
+pub const SEEN_LEAD: &str = "The bytes as broker and archive wrote down everything that came in and went out (their option capture). The message is found by its kind, session, length and time: among many within one millisecond it may be one just like it. Long strings of bytes are cut short.";
 /// Beside what was captured.
 pub const SENT: &str = "What hospital A's own system sent to its gateway";
 /// What hospital B's user got.
@@ -374,7 +380,7 @@ pub const SEARCH_NOWHERE: &str = "Nobody had it. Is the word in a record? Try Oa
 /// Where they had it.
 pub const SEARCH_ELSEWHERE: &str = "Broker, archive or authority had it. Words that they must know are names of hospitals, users, roles and purposes; nothing out of a record may be among them.";
 /// What the gateways' messages are.
-pub const SEARCH_MESSAGES: &str = "Messages of a hospital are those between its gateway and its own users, inside the hospital. What a gateway sends to the broker stands in the broker's messages.";
+pub const SEARCH_MESSAGES: &str = "Messages of a hospital are those between its gateway and its own users, inside the hospital. What a gateway sends to the broker stands in the broker's messages. Of a hospital the newest 64 MiB are kept for this page.";
 
 /// A size in its unit.
 pub fn amount(bytes: u64) -> String {
@@ -388,6 +394,8 @@ pub fn amount(bytes: u64) -> String {
 
 /// Title of a page that says what was wrong.
 pub const WRONG: &str = "That did not work";
+/// Something ended in the middle.
+pub const STOPPED: &str = "It ended in the middle. What it said is in the demo's own log.";
 /// A form that is not of this page.
 pub const NOT_OURS: &str = "The form is not of this page, or the demo was started anew since it was shown. Go back to the page and press the button there.";
 /// Another host.
