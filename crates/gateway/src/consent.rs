@@ -91,6 +91,8 @@ pub(crate) struct ConsentReceipt {
     pub(crate) version: u64,
     /// Epoch of the keys.
     pub(crate) epoch: u64,
+    /// Identity of the hospital that signed it and keeps it.
+    pub(crate) authority: String,
     /// When it was signed, Unix time.
     pub(crate) signed: u64,
     /// Its hash, which the next one names.
@@ -125,6 +127,17 @@ impl Gateway {
             current.withdraw(dated(current, now), digest, &withdrawal).map_err(|e| wrong(&e))
         })
         .await
+    }
+
+    /// Whether a withdrawal takes back something that stands beside Consents.
+    pub(crate) async fn takes_back(&self, change: &ConsentChange) -> Result<bool, GatewayError> {
+        let patient = self.patient_named(&change.patient, TREATMENT).await?;
+        let withdrawal = self.withdrawn(patient, change)?;
+        let standing = match self.roster.consents(patient).await? {
+            Some(book) => book.standing()?,
+            None => self.directive_of(patient).await?.0,
+        };
+        Ok(standing.provisions().iter().any(|provision| withdrawal.touches(provision.terms())))
     }
 
     /// What a grant at `now` allows.
@@ -167,8 +180,15 @@ impl Gateway {
     pub(crate) async fn consent_receipt(&self, patient: &str) -> Result<ConsentReceipt, GatewayError> {
         let patient = self.patient_named(patient, TREATMENT).await?;
         let waiting = self.outbox.newest_directive(&consent_line(patient)).await?;
-        let (directive, _) = self.directive_of(patient).await?;
+        let (directive, own) = self.directive_of(patient).await?;
+        let authority = if own.is_some() {
+            self.member.identity().to_string()
+        } else {
+            let known = self.roster.known(patient).await?.ok_or_else(GatewayError::unknown_patient)?;
+            self.verify_registration(known.registration.as_ref())?.registration().registered_by.clone()
+        };
         Ok(ConsentReceipt {
+            authority,
             version: directive.version(),
             epoch: directive.epoch(),
             signed: directive.issued_at(),

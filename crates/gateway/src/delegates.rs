@@ -295,7 +295,7 @@ impl Gateway {
 
     /// One of them, by its id.
     pub(crate) fn any_delegation(&self, id: &str) -> Option<Arc<Delegation>> {
-        self.delegates.find(|one| one.id == id).pop()
+        self.delegates.0.read().unwrap_or_else(PoisonError::into_inner).get(id).map(Arc::clone)
     }
 
     /// Adds a delegate. It counts from the next request on.

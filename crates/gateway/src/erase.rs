@@ -247,6 +247,7 @@ impl Gateway {
         self.end_passkeys_of(patient).await?;
         self.end_subscriptions_of(patient).await?;
         self.end_browsers_of(patient).await?;
+        self.end_questions_of(patient).await?;
         let Some(known) = self.roster.known(patient).await? else { return Ok(()) };
         let registration = self.verify_registration(known.registration.as_ref())?;
         let locators = &registration.registration().locators;

@@ -18,6 +18,7 @@ mod error;
 mod face;
 mod feeds;
 mod home;
+mod hospitals;
 mod keys;
 mod labels;
 mod merge;
@@ -28,6 +29,7 @@ mod passkeys;
 mod patients;
 mod people;
 mod persons;
+mod questions;
 mod roster;
 mod seen;
 mod session;
@@ -56,7 +58,7 @@ use sealwort_net::member::{Member, MemberError};
 use sealwort_net::metrics::Level;
 use sealwort_net::metrics::labels::Peer as SessionPeer;
 use sealwort_net::observe::Observation;
-use sealwort_net::server::{Limits, Server};
+use sealwort_net::server::{Limits, Proxies, Server};
 use sealwort_net::steps::Steps;
 use sealwort_net::telemetry::TelemetryError;
 use sealwort_net::tls::{ExpectedPeer, ServerTls, TlsConfigError, client_config, public_server_config};
@@ -85,7 +87,7 @@ pub use error::GatewayError;
 pub use feeds::mqtt::MqttError;
 pub use keys::KeysError;
 pub use labels::{LabelExplained, RelabelMode, RelabelRequest, RelabelTo, Relabelled, RuleMatched};
-pub use sign_in::{LockoutConfig, SignInConfig};
+pub use sign_in::{LockoutConfig, ProviderConfig, SessionsConfig, SignInConfig};
 pub use subscriptions::SubscriptionsConfig;
 pub use user::{PURPOSE_HEADER, User};
 
@@ -93,13 +95,15 @@ use authorization::Authorization;
 use delegates::Delegates;
 use directory::Directory;
 use emergency::Emergencies;
-use face::proxies::Proxies;
+use face::portal::last::LastLooks;
 use face::terminal::Terminals;
+use hospitals::Hospitals;
 use keys::Keys;
 use open::{ATTEMPTS_MAX, OpenPatients};
 use outbox::Outbox;
 use passkeys::Passkeys;
 use people::People;
+use questions::Questions;
 use roster::Roster;
 use session::{Session, Sessions};
 use sign_in::SignIn;
@@ -122,7 +126,7 @@ pub enum StartError {
     #[error(transparent)]
     Authorization(#[from] AuthorizationError),
     /// How its people sign in.
-    #[error("sign_in: {0}")]
+    #[error("sign_in.{0}")]
     SignIn(String),
     /// Which proxies it believes.
     #[error("fhir.{0}")]
@@ -217,9 +221,12 @@ pub(crate) struct Gateway {
     authorization: Authorization,
     sign_in: SignIn,
     delegates: Delegates,
+    questions: Questions,
+    hospitals: Hospitals,
+    /// Who opened records last, as pages of the portal told it.
+    last_looks: LastLooks,
     passkeys: Passkeys,
     terminals: Terminals,
-    proxies: Proxies,
     /// What patients who sign in may do in their own records.
     patient_scopes: ScopeSet,
     /// The FHIR base URL, without a slash at the end.
@@ -387,13 +394,20 @@ pub fn serve(
         .await?;
         let log = journal.clone();
         let peer = Peer { role: Role::Broker, client: client.clone(), endpoints: endpoints.clone() };
-        upkeep.push(spawn_cosigning(journal.clone(), peer, config.audit.cosign_every.0, shutdown.clone()));
+        upkeep.push(spawn_cosigning(
+            journal.clone(),
+            peer,
+            config.audit.cosign_every.0,
+            &observation,
+            shutdown.clone(),
+        ));
         let (to_authority, authority) = member.authority(&config.ca)?;
         let ca = Peer { role: Role::Ca, client: to_authority, endpoints: authority.into() };
         upkeep.push(spawn_cosigning(
             journal.clone(),
             ca,
             AUTHORITY_SELDOM * config.audit.cosign_every.0,
+            &observation,
             shutdown.clone(),
         ));
         let root = match config.fhir.public_url.trim_end_matches('/') {
@@ -412,7 +426,9 @@ pub fn serve(
         let authorization = Authorization::open(Arc::clone(&member), &keys, &root, &base)?;
         let sign_in = SignIn::open(&config.sign_in, &root).map_err(StartError::SignIn)?;
         let delegates = Delegates::load(&roster).await?;
-        let proxies = Proxies::new(&config.fhir).map_err(StartError::Proxies)?;
+        let questions = Questions::load(&roster).await?;
+        let proxies =
+            Proxies::new(&config.fhir.trusted_proxies, &config.fhir.proxy_header).map_err(StartError::Proxies)?;
         let passkeys = Passkeys::load(&roster, &root, config.patients.invitation_lifetime.0).await?;
         let patient_scopes = persons::scopes(&config.patients.scopes).map_err(StartError::Patients)?;
         let started = member.trust().now();
@@ -433,9 +449,11 @@ pub fn serve(
             authorization,
             sign_in,
             delegates,
+            questions,
+            hospitals: Hospitals::default(),
+            last_looks: LastLooks::default(),
             passkeys,
             terminals: Terminals::default(),
-            proxies,
             patient_scopes,
             base,
             message_settings: feeds::mllp::settings(&config.mllp, offset),
@@ -473,6 +491,7 @@ pub fn serve(
         let mut server = Server::new(doors)
             .limits(Limits::from(&config.limits))
             .refusals(face::server_refusal)
+            .behind(proxies)
             .observed_by(&observation);
         if let Some(tls) = tls {
             server = server.tls(tls);

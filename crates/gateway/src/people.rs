@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
+use sealwort_fhir::plain::Plain;
 use sealwort_fhir::search::{Corpus, Document, Ordinal, Query, Visible};
 use sealwort_fhir::{Branch, IssueCode, Resource, ResourceId, ResourceType, patient_identifiers};
 use sealwort_pki::UnixTime;
@@ -160,13 +161,7 @@ impl People {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let named = |row: &Row| {
             let tree = Resource::parse(row.content.clone()).and_then(|patient| patient.json()).ok()?;
-            let name = tree.pointer("/name/0")?;
-            let part = |pointer: &str| name.pointer(pointer).and_then(|value| value.as_str()).unwrap_or_default();
-            let text = match part("/text") {
-                "" => format!("{} {}", part("/given/0"), part("/family")),
-                text => text.to_owned(),
-            };
-            Some((row.patient, row.id.as_str().to_owned(), text.trim().to_owned()))
+            Some((row.patient, row.id.as_str().to_owned(), Plain::of(ResourceType::PATIENT, &tree).title?))
         };
         known.rows.iter().flatten().filter_map(named).collect()
     }

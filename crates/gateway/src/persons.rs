@@ -134,7 +134,12 @@ impl Gateway {
                 "name one that GET /auth/session lists",
             )
         })?;
-        self.acts(&present.user, found).ok_or(GatewayError::Kept("what a person acts with could not be made"))
+        self.acting_in(present, found)
+    }
+
+    /// What they act with in just this record: one account may have several delegations for one patient.
+    pub(crate) fn acting_in(&self, present: &Present, record: &Theirs) -> Result<Acting, GatewayError> {
+        self.acts(&present.user, record).ok_or(GatewayError::Kept("what a person acts with could not be made"))
     }
 
     fn acts(&self, person: &User, record: &Theirs) -> Option<Acting> {

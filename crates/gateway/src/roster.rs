@@ -574,6 +574,7 @@ impl Roster {
             RosterKind::Subscription => b"subscription",
             RosterKind::Browser => b"browser",
             RosterKind::PushMessage => b"push message",
+            RosterKind::Question => b"question",
         };
         mac(&self.index, "sealwort roster v1", &[kind, name])
     }

@@ -110,6 +110,8 @@ pub(crate) enum Record {
 /// An open patient, through the scopes of one request.
 pub(crate) struct Seen {
     pub(crate) view: Arc<PatientView>,
+    /// Whether entries were left out because nobody asked for their labels.
+    asks_for_some: bool,
     allowed: HashMap<ResourceType, Allowed>,
     /// Newest versions that may be seen.
     visible: Visible,
@@ -140,7 +142,19 @@ impl Seen {
             };
             Visible::only(allowed.iter().flat_map(shown))
         };
-        Ok(Self { view, allowed, visible })
+        let asks_for_some = asking.delegation.as_ref().is_some_and(|one| !one.labels.is_empty());
+        Ok(Self { view, asks_for_some, allowed, visible })
+    }
+
+    /// How many entries the patient's consent withholds from this hospital. A delegate with labels of their own asked for
+    /// those alone: how many others there are is not theirs to know.
+    pub(crate) fn withheld(&self) -> u64 {
+        if self.asks_for_some { 0 } else { self.view.withheld }
+    }
+
+    /// Whether there is more than was asked for, as far as whoever asks may know.
+    pub(crate) const fn asks_for_some(&self) -> bool {
+        self.asks_for_some
     }
 
     /// Whether this version may be seen: an older one by its own content.

@@ -389,7 +389,7 @@ mod tests {
     }
 
     fn written(entry: &Entry, patient: Option<&str>) -> Value {
-        let row = Row { lead: entry, others: vec![entry], missing: vec![Party::Archive] };
+        let row = Row { lead: entry, others: [entry].into(), missing: vec![Party::Archive] };
         audit_event(&row, &scene(patient))
     }
 

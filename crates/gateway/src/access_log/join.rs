@@ -2,6 +2,7 @@
 //! should be there.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sealwort_audit::{Detail, EventKind, Outcome};
 use sealwort_proto::{Digest, TokenId};
@@ -16,8 +17,8 @@ const SETTLED_MILLIS: u64 = 60_000;
 pub(crate) struct Row<'l> {
     /// The entry that tells most: the gateway's, where there is one.
     pub(crate) lead: &'l Entry,
-    /// What else was entered about it.
-    pub(crate) others: Vec<&'l Entry>,
+    /// What else was entered about it. Rows of one token share it.
+    pub(crate) others: Arc<[&'l Entry]>,
     /// Logs that should have an entry about it and have none.
     pub(crate) missing: Vec<Party>,
 }
@@ -101,8 +102,9 @@ pub(crate) fn join<'l>(
         entries.get_mut(by_gateway..).into_iter().for_each(|rest| rest.sort_by_key(|entry| !decides(entry)));
         let decisions = entries.iter().filter(|entry| decides(entry)).count();
         let (leads, rest) = entries.split_at(if by_gateway > 0 { by_gateway } else { decisions.max(1) });
+        let others: Arc<[&Entry]> = rest.into();
         for lead in leads {
-            rows.push(Row { lead, others: rest.to_vec(), missing: missing.clone() });
+            rows.push(Row { lead, others: Arc::clone(&others), missing: missing.clone() });
         }
     }
     newest_first(&mut rows);

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sealwort_audit::{Detail, EventKind};
-use sealwort_fhir::IssueCode;
+use sealwort_fhir::{IssueCode, ResourceType};
 use sealwort_net::Shutdown;
 use sealwort_net::client::web::WebClient;
 use sealwort_proto::Pseudonym;
@@ -46,7 +46,7 @@ pub(crate) const ACTION: &str = "emergency";
 /// How often ends and untold notices are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest reason in words, and longest finding, in characters.
-const TEXT_CHARACTERS_MAX: usize = 4000;
+pub(crate) const TEXT_CHARACTERS_MAX: usize = 4000;
 
 /// What somebody asks for.
 #[derive(Debug, Clone)]
@@ -131,6 +131,16 @@ impl Emergencies {
                 "ask for one: POST /fhir/$emergency-access, or sealwort emergency open",
             )),
         }
+    }
+
+    /// The patient whom an emergency access opened, by the id of the Patient; the last one of that id.
+    pub(crate) fn patient_opened(&self, id: &str) -> Option<Pseudonym> {
+        let accesses = lock(&self.accesses);
+        let of_id = accesses.values().filter(|access| {
+            let patients = access.opened.resources.get(ResourceType::PATIENT.as_str());
+            patients.is_some_and(|ids| ids.contains(id))
+        });
+        of_id.max_by_key(|access| access.begun)?.patient.parse().ok()
     }
 
     /// The hospital's own rule, for pages that say it before anybody asks.

@@ -113,6 +113,11 @@ pub(super) fn rows_of<'l>(gateway: &Gateway, all: &'l [AccessLog]) -> Result<Vec
     Ok(rows)
 }
 
+/// Refuses who may not see the logs about a patient, without asking for any.
+pub(super) async fn check_may_see(gateway: &Gateway, asking: &Asking, id: &ResourceId) -> Result<(), GatewayError> {
+    named(gateway, asking, id).await.map(drop)
+}
+
 /// What is known of all identities of a patient, for who may see that.
 pub(super) async fn known_of(
     gateway: &Gateway,
@@ -301,14 +306,14 @@ impl Writing {
     fn event(&self, entry: &Entry, named: Option<&str>) -> Value {
         let own = || self.patients.get(&entry.event.patient?).map(String::as_str);
         let patient = named.or_else(own);
-        let row = Row { lead: entry, others: Vec::new(), missing: Vec::new() };
+        let row = Row { lead: entry, others: [].into(), missing: Vec::new() };
         audit_event(&row, &Scene { origins: [&self.own, "", ""], base: &self.base, patient })
     }
 }
 
 impl Gateway {
     /// Whether it is a user of the hospital who may read the audit log.
-    fn reads_log(&self, asking: &Asking) -> bool {
+    pub(super) fn reads_log(&self, asking: &Asking) -> bool {
         asking.is_whole_user() && self.audit_readers.contains(&asking.role)
     }
 
@@ -406,7 +411,7 @@ fn span(text: &str) -> Result<Span, GatewayError> {
     }
 }
 
-fn readers_only() -> GatewayError {
+pub(super) fn readers_only() -> GatewayError {
     GatewayError::request(
         403,
         IssueCode::Forbidden,

@@ -65,7 +65,7 @@ pub(super) async fn everything(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Repl
         url(Some((PARAMETER, &cursor)))
     });
     let links = PageLinks { this: url(None), next };
-    Ok(Reply::resource(StatusCode::OK, searchset(&entries, &links, Some(kept.len() as u64))).of(&seen.view))
+    Ok(Reply::resource(StatusCode::OK, searchset(&entries, &links, Some(kept.len() as u64))).of(&seen))
 }
 
 /// `GET Patient/[id]/$summary`, `GET Patient/$summary?identifier=system|value` (HL7 IPS).
@@ -73,7 +73,7 @@ pub(super) async fn ips(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Gate
     ask.knows(&["identifier", "profile", "graph"])?;
     let (seen, id) = whole(gateway, ask).await?;
     let document = summarised(gateway, &seen, &id, &ask.asking.trail)?;
-    Ok(Reply::resource(StatusCode::OK, document).of(&seen.view))
+    Ok(Reply::resource(StatusCode::OK, document).of(&seen))
 }
 
 /// The summary of a record.

@@ -110,7 +110,7 @@ pub(super) async fn status(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     reply
         .headers
         .push((HeaderName::from_static("expires"), ends.and_then(super::reply::http_date_of).unwrap_or_default()));
-    Ok(reply.of(&seen.view))
+    Ok(reply.of(&seen))
 }
 
 /// `GET $export-file/[handle]/[type]`
@@ -122,7 +122,7 @@ pub(super) async fn file(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Gat
     let of_kind = seen.places().map(|(_, held)| held).filter(|held| held.kind == kind && chosen.takes(held));
     let show = |held: &&Held| ask.asking.trail.shows(seen.view.patient, held.kind, held.id.as_str());
     let content = lines(of_kind.inspect(show));
-    Ok(Reply { status: StatusCode::OK, content, kind: Content::Lines, ..Reply::default() }.of(&seen.view))
+    Ok(Reply { status: StatusCode::OK, content, kind: Content::Lines, ..Reply::default() }.of(&seen))
 }
 
 /// `DELETE $export-status/[handle]`: nothing is kept, so there is nothing to stop; that nobody goes on asking is the

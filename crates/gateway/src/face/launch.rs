@@ -12,11 +12,11 @@ use axum::response::Response;
 use axum::routing::post;
 use http::request::Parts;
 use http::{Method, StatusCode};
-use sealwort_audit::{Detail, EventKind};
+use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_fhir::IssueCode;
 use sealwort_proto::crypto::random;
 use sealwort_smart::server::LAUNCH_SECONDS;
-use sealwort_smart::{Banner, EncounterId, Launch, PatientId};
+use sealwort_smart::{Banner, EncounterId, IssuedLaunch, Launch, PatientId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -57,14 +57,16 @@ async fn begin(State(gateway): Shared, parts: Parts, body: Bytes) -> Response {
         Ok(asking) => asking,
         Err(error) => return failed(&error),
     };
-    let entry = gateway.entry(EventKind::TokenIssued, &asking).detail(Detail::Method, "launch");
     let (entry, outcome) = match serde_json::from_slice::<Wanted>(&body) {
         Ok(wanted) => {
             let outcome = launched(&gateway, &asking, &wanted).await;
             let for_whom = wanted.user.as_deref().unwrap_or(&asking.user);
-            (entry.detail(Detail::Application, &wanted.app).detail(Detail::Recipient, for_whom), outcome)
+            (entry_of(&gateway, &asking, &wanted.app, for_whom), outcome)
         }
-        Err(error) => (entry, Err(wrong("launch-invalid", format!("the body is not a launch in JSON: {error}")))),
+        Err(error) => {
+            let error = wrong("launch-invalid", format!("the body is not a launch in JSON: {error}"));
+            (gateway.entry(EventKind::TokenIssued, &asking).detail(Detail::Method, "launch"), Err(error))
+        }
     };
     if let Err(error) = gateway.keep_entry(entry, &asking.trail, outcome.as_ref().err()).await {
         return failed(&error);
@@ -122,12 +124,23 @@ async fn launched(gateway: &Arc<Gateway>, asking: &Asking, wanted: &Wanted) -> R
         encounter,
         banner: if wanted.need_patient_banner { Banner::App } else { Banner::Gateway },
     };
-    let now = seconds(gateway.sessions.now());
-    let issued = gateway.authorization.ask(|server| server.issue_launch(launch, &mut random, now));
-    let issued = issued.map_err(|error| wrong("launch-refused", error.description()))?;
+    let issued = issue(gateway, launch)?;
     Ok(json!({
         "iss": gateway.base, "launch": issued.launch.expose(), "url": issued.url, "expires_in": LAUNCH_SECONDS,
     }))
+}
+
+/// The launch itself, of this view or of a record system.
+pub(super) fn issue(gateway: &Gateway, launch: Launch) -> Result<IssuedLaunch, GatewayError> {
+    let now = seconds(gateway.sessions.now());
+    let issued = gateway.authorization.ask(|server| server.issue_launch(launch, &mut random, now));
+    issued.map_err(|error| wrong("launch-refused", error.description()))
+}
+
+/// What is told of a launch in the log: for which app, and for whom it is.
+pub(super) fn entry_of(gateway: &Gateway, asking: &Asking, app: &str, user: &str) -> Event {
+    let entry = gateway.entry(EventKind::TokenIssued, asking).detail(Detail::Method, "launch");
+    entry.detail(Detail::Application, app).detail(Detail::Recipient, user)
 }
 
 /// The Patient whom a record system, or a user, names and may see.

@@ -21,9 +21,9 @@ mod merge;
 mod pace;
 mod passkeys;
 mod phr;
-mod portal;
-pub(crate) mod proxies;
+pub(crate) mod portal;
 mod push;
+mod questions;
 pub(crate) mod read;
 pub(crate) mod reply;
 pub(crate) mod request;
@@ -40,7 +40,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRef, FromRequestParts, Request, State};
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use futures::future::BoxFuture;
@@ -95,6 +94,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .merge(passkeys::routes())
         .merge(terminal::routes())
         .merge(push::routes())
+        .merge(questions::routes())
         .merge(portal::routes())
         .merge(launch::routes())
         .merge(clinician::routes())
@@ -102,7 +102,6 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .fallback(unknown_route)
         .layer(CompressionLayer::new().gzip(true))
         .layer(cross_origin())
-        .layer(from_fn_with_state(Arc::clone(&gateway), proxies::look_behind))
         .with_state(gateway)
 }
 
@@ -468,11 +467,16 @@ pub(crate) fn failed(error: &GatewayError) -> Response {
     failed_as(error, &Format::default(), BASE)
 }
 
-fn failed_as(error: &GatewayError, format: &Format, base: &str) -> Response {
+/// Counts a failure that is answered, and says why where it is no refusal.
+pub(crate) fn note_failure(error: &GatewayError) {
     observe::refused(error.code());
     if error.status() >= 500 {
         tracing::warn!(code = error.code(), "{error}");
     }
+}
+
+fn failed_as(error: &GatewayError, format: &Format, base: &str) -> Response {
+    note_failure(error);
     let outcome = error.outcome();
     let mut reply = Reply::resource(status(error.status()), outcome.to_bytes());
     match error.status() {

@@ -59,7 +59,7 @@ pub(super) async fn export(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
     let (seen, id) = whole(gateway, &about_patient(ask)?).await?;
     if form == Form::Summary {
         let document = summarised(gateway, &seen, &id, &ask.asking.trail)?;
-        return Ok(Reply::resource(StatusCode::OK, document).of(&seen.view));
+        return Ok(Reply::resource(StatusCode::OK, document).of(&seen));
     }
     let leaving = Leaving::gather(gateway, &ask.asking, form, seen, id).await?;
     for (kind, id, _) in leaving.resources() {
@@ -70,7 +70,7 @@ pub(super) async fn export(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
         _ => ("application/fhir+json", "json"),
     };
     let name = format!("attachment; filename=\"{}.{extension}\"", leaving.id);
-    let withheld = leaving.seen.view.withheld;
+    let withheld = leaving.seen.withheld();
     let (sender, receiver) = mpsc::channel(PIECES_WAITING);
     tokio::spawn(observe::follow(async move {
         let outlet = Outlet { sender: sender.clone() };

@@ -46,7 +46,7 @@ pub(super) async fn read(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Gat
         return Ok(reply);
     }
     ask.asking.trail.shows(seen.view.patient, kind, id.as_str());
-    Ok(Reply::version(StatusCode::OK, newest).of(&seen.view))
+    Ok(Reply::version(StatusCode::OK, newest).of(&seen))
 }
 
 /// `GET [type]/[id]/_history/[version]`
@@ -61,7 +61,7 @@ pub(super) async fn vread(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, Ga
         return Err(deleted());
     }
     ask.asking.trail.shows(seen.view.patient, kind, id.as_str());
-    Ok(Reply::version(StatusCode::OK, version).of(&seen.view))
+    Ok(Reply::version(StatusCode::OK, version).of(&seen))
 }
 
 /// `GET [type]/[id]/_history`
@@ -161,7 +161,7 @@ fn page(
         url(Some((super::cursor::PARAMETER, &cursor)))
     });
     let links = PageLinks { this: url(None), next };
-    Ok(Reply::resource(StatusCode::OK, history(&entries, &links, kept.len() as u64)).of(&seen.view))
+    Ok(Reply::resource(StatusCode::OK, history(&entries, &links, kept.len() as u64)).of(seen))
 }
 
 impl Gateway {
@@ -185,17 +185,21 @@ impl Gateway {
 }
 
 impl Gateway {
-    /// The patient whose record holds a resource: by the roster, or, until it is noted there, by what is open.
+    /// The patient whose record holds a resource: by the roster, or, until it is noted there, by what is open. Whom an
+    /// emergency access alone opened is in no roster, and is known all the same: what consent says to other purposes is
+    /// told with its reason.
     pub(crate) async fn patient_holding(
         &self,
         kind: ResourceType,
         id: &str,
         purpose: &str,
     ) -> Result<Option<Pseudonym>, GatewayError> {
-        match self.roster.by_resource(kind.as_str(), id).await? {
-            Some(patient) => Ok(Some(patient)),
-            None => Ok(self.patients.holding(kind, id, purpose)),
+        let known = self.roster.by_resource(kind.as_str(), id).await?;
+        if let Some(patient) = known.or_else(|| self.patients.holding(kind, id, purpose)) {
+            return Ok(Some(patient));
         }
+        let opened = if kind == ResourceType::PATIENT { self.emergencies.patient_opened(id) } else { None };
+        Ok(opened.filter(|patient| !self.roster.is_erased(*patient)))
     }
 }
 

@@ -12,8 +12,9 @@ use sealwort_pki::UnixTime;
 
 use super::request::{Return, bad_parameter};
 use crate::error::GatewayError;
+use crate::seen::Seen;
 use crate::standing::Standing;
-use crate::view::{PatientView, Version};
+use crate::view::Version;
 
 const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
 const NDJSON: &str = "application/fhir+ndjson";
@@ -83,8 +84,8 @@ impl Reply {
     }
 
     /// Says what consent withholds of this record.
-    pub(crate) fn of(mut self, view: &PatientView) -> Self {
-        self.withheld = view.withheld;
+    pub(crate) fn of(mut self, seen: &Seen) -> Self {
+        self.withheld = seen.withheld();
         self
     }
 }

@@ -106,9 +106,9 @@ pub(super) async fn search(gateway: &Arc<Gateway>, ask: &Ask) -> Result<Reply, G
                 ask.asking.trail.shows(seen.view.patient, held.kind, held.id.as_str());
                 Some((held.kind, held.id.as_str().to_owned(), held.newest().content.clone()?))
             };
-            let notes = withheld(seen.view.withheld);
+            let notes = withheld(seen.withheld());
             let answer = page.answer(&found, Some(patient), content, notes);
-            Ok(Reply::resource(StatusCode::OK, answer).of(&seen.view))
+            Ok(Reply::resource(StatusCode::OK, answer).of(&seen))
         }
         Over::Roster => {
             let shown = gateway.people_shown(&query, &ask.asking).await?;

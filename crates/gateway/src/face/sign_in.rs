@@ -12,6 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::html;
 use sealwort_fhir::IssueCode;
+use sealwort_pages::words::shared as words;
 use sealwort_pki::UnixTime;
 use sealwort_proto::crypto::random;
 use sealwort_sign_in::cookies;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::authorize::{frame, json as answer_json, only, origin, page, pairs, see_other, told};
+use super::portal::PORTAL;
 use super::{Administrator, Shared, failed};
 use crate::Gateway;
 use crate::authorization::{AUTH, seconds, source};
@@ -152,21 +154,31 @@ pub(super) fn session_token(
     present: &Present,
     patient: Option<&str>,
 ) -> Result<Value, GatewayError> {
+    let acting = if present.who == Who::Staff { None } else { Some(gateway.acting(present, patient)?) };
+    token_for(gateway, present, acting)
+}
+
+/// A token for one of a private person's records.
+pub(super) fn record_token(gateway: &Gateway, present: &Present, record: &Theirs) -> Result<Value, GatewayError> {
+    token_for(gateway, present, Some(gateway.acting_in(present, record)?))
+}
+
+/// Without `acting`, a token of a user of the hospital.
+fn token_for(gateway: &Gateway, present: &Present, acting: Option<Acting>) -> Result<Value, GatewayError> {
     let now = gateway.sessions.now();
     let lifetime = present.ends.as_secs().saturating_sub(now.as_secs());
     let lifetime = lifetime.min(sealwort_smart::token::USER_TOKEN_SECONDS_MAX);
-    let (issued, scope, patient) = if present.who == Who::Staff {
-        let issue = |server: &mut AuthorizationServer| {
-            server.tokens().issue_user(&present.user, lifetime, random(), seconds(now))
-        };
-        (gateway.authorization.ask(issue), crate::user::WHOLE_USER.to_owned(), None)
-    } else {
-        let Acting { user, scopes, patient, purpose } = gateway.acting(present, patient)?;
+    let (issued, scope, patient) = if let Some(Acting { user, scopes, patient, purpose }) = acting {
         let rights = (&scopes, patient.clone(), purpose);
         let issue = |server: &mut AuthorizationServer| {
             server.tokens().issue_person(&user, rights, lifetime, random(), seconds(now))
         };
         (gateway.authorization.ask(issue), scopes.to_string(), Some(patient))
+    } else {
+        let issue = |server: &mut AuthorizationServer| {
+            server.tokens().issue_user(&present.user, lifetime, random(), seconds(now))
+        };
+        (gateway.authorization.ask(issue), crate::user::WHOLE_USER.to_owned(), None)
     };
     let token = issued.map_err(|_| GatewayError::Kept("a token could not be made"))?;
     let mut answer = json!({
@@ -186,9 +198,15 @@ async fn logout(State(gateway): Shared, headers: HeaderMap, body: Bytes) -> Resp
     with_cookie(&gateway, response, SESSION, "")
 }
 
-async fn signed_out() -> Response {
-    let content = html! { p { "You are signed out. " a href={(AUTH) "/login"} { "Sign in again" } } };
-    page(StatusCode::OK, &frame("Signed out", &content), None)
+async fn signed_out(State(gateway): Shared) -> Response {
+    let content = html! {
+        p { (words::SIGNED_OUT) }
+        ul {
+            li { a href=(PORTAL) { (words::TO_PORTAL) } }
+            @if gateway.sign_in.is_offered() { li { a href={(AUTH) "/login"} { (words::TO_WORK) } } }
+        }
+    };
+    page(StatusCode::OK, &frame(words::SIGNED_OUT_TITLE, &content), None)
 }
 
 async fn list(State(gateway): Shared, Administrator(by): Administrator) -> Response {

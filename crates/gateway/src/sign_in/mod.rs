@@ -10,9 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use sealwort_audit::Event;
 use sealwort_fhir::IssueCode;
-use sealwort_net::config::Interval;
 use sealwort_sign_in::flows::Busy;
-use sealwort_sign_in::{Attempts, Flows, LockoutRule, ProviderClient, ProviderError, ProviderOptions, Source};
+use sealwort_sign_in::{Attempts, Flows, LockoutRule, ProviderClient, ProviderError, Source};
 use sealwort_smart::oidc::{PATIENT_ROLE, SignInFault, SignedIn};
 use sealwort_smart::{Role, SessionId, User, UserName};
 use serde::{Deserialize, Serialize};
@@ -22,7 +21,7 @@ use crate::Gateway;
 use crate::authorization::{AUTH, seconds};
 use crate::error::GatewayError;
 use events::{Ending, PersonEvent};
-pub use sealwort_sign_in::LockoutConfig;
+pub use sealwort_sign_in::{LockoutConfig, ProviderConfig, SessionsConfig};
 use sessions::{Ended, Lifetimes, Person, PersonSessions, Who};
 
 /// The role of a session of somebody who is nobody's user here but a delegate; in requests stands what they are to whom.
@@ -30,23 +29,11 @@ const DELEGATE_ROLE: &str = "delegate";
 /// Longest request of an app that is kept meanwhile, in bytes.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
-/// `[sign_in]`: the hospital's OpenID provider.
+/// `[sign_in]`: people who sign in at the hospital's OpenID provider.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SignInConfig {
-    /// Its issuer, letter for letter as its discovery document has it; empty for none.
-    pub issuer: String,
-    /// The gateway's client id there.
-    pub client_id: String,
-    /// File of the client secret (`client_secret_basic`), readable by its owner alone.
-    pub secret_file: String,
-    /// File of a P-256 key in PKCS #8 DER (`private_key_jwt`), in place of a secret.
-    pub key_file: String,
-    /// Scopes that are asked for beside `openid`.
-    pub scope: String,
-    /// The claim with the user's name.
-    pub name_claim: String,
-    /// The claim with roles or groups; dots lead into members.
-    pub roles_claim: String,
+    /// The provider.
+    pub provider: ProviderConfig,
     /// Roles or groups of the provider, and the roles here that they mean.
     pub roles: BTreeMap<String, String>,
     /// Roles that look after sessions and lockouts, order erasures, and merge identities.
@@ -57,14 +44,8 @@ pub struct SignInConfig {
     pub patient_system: String,
     /// The organisation in which these users work.
     pub organisation: String,
-    /// PEM file of the authorities that the provider's certificate is checked against; empty for the system's.
-    pub authority: String,
-    /// Whether the provider is inside the hospital, at an address that is not public.
-    pub inside: bool,
-    /// Time without use after which a session ends.
-    pub idle_timeout: Interval,
-    /// Time after which a session ends, however much it is used.
-    pub lifetime: Interval,
+    /// How long sessions last.
+    pub sessions: SessionsConfig,
     /// What follows failures.
     pub lockout: LockoutConfig,
 }
@@ -72,22 +53,13 @@ pub struct SignInConfig {
 impl Default for SignInConfig {
     fn default() -> Self {
         Self {
-            issuer: String::new(),
-            client_id: String::new(),
-            secret_file: String::new(),
-            key_file: String::new(),
-            scope: "profile".to_owned(),
-            name_claim: "preferred_username".to_owned(),
-            roles_claim: "roles".to_owned(),
+            provider: ProviderConfig::default(),
             roles: BTreeMap::new(),
             administrators: vec!["administrator".to_owned()],
             patient_claim: String::new(),
             patient_system: String::new(),
             organisation: String::new(),
-            authority: String::new(),
-            inside: false,
-            idle_timeout: Interval::from_secs(15 * 60),
-            lifetime: Interval::from_secs(12 * 60 * 60),
+            sessions: SessionsConfig::default(),
             lockout: LockoutConfig::default(),
         }
     }
@@ -156,8 +128,8 @@ pub(crate) struct Returned<'a> {
 impl SignIn {
     /// `root` is where the gateway answers, without a path. The error names the option at fault.
     pub(crate) fn open(config: &SignInConfig, root: &str) -> Result<Self, String> {
-        let lifetimes = Lifetimes::new(config.idle_timeout.0, config.lifetime.0)?;
-        let provider = if config.issuer.is_empty() { None } else { Some(provider(config, root)?) };
+        let lifetimes = Lifetimes::new(&config.sessions)?;
+        let provider = if config.provider.issuer.is_empty() { None } else { Some(provider(config, root)?) };
         let (sessions, organisation) = (PersonSessions::new(lifetimes), config.organisation.clone());
         let (patient_system, administrators) = (config.patient_system.clone(), config.administrators.clone());
         let attempts = Mutex::new(Attempts::new(LockoutRule::new(&config.lockout)?));
@@ -209,20 +181,7 @@ fn provider(config: &SignInConfig, root: &str) -> Result<ProviderClient, String>
     if roles.is_empty() && config.patient_claim.is_empty() {
         return Err("roles is empty: nobody would have a role here".to_owned());
     }
-    ProviderClient::open(ProviderOptions {
-        issuer: &config.issuer,
-        client_id: &config.client_id,
-        secret_file: &config.secret_file,
-        key_file: &config.key_file,
-        scope: &config.scope,
-        name_claim: &config.name_claim,
-        roles_claim: &config.roles_claim,
-        roles,
-        patient_claim: &config.patient_claim,
-        authority: &config.authority,
-        inside: config.inside,
-        redirect_uri: format!("{root}{AUTH}/login/callback"),
-    })
+    ProviderClient::open(&config.provider, roles, &config.patient_claim, format!("{root}{AUTH}/login/callback"))
 }
 
 impl Gateway {
@@ -327,11 +286,12 @@ impl Gateway {
     }
 
     /// A user signs out: where their browser goes to sign out at the provider, if it offers that.
+    #[expect(clippy::unused_async, reason = "whoever asks is in the middle of an answer, and awaits other things, too")]
     pub(crate) async fn sign_out(&self, session: &SessionId) -> Option<String> {
         let ended = self.sign_in.sessions.end_where(|id, _| id == session).pop()?;
         self.ended(&ended, Ending::SignedOut);
         let back = format!("{}{AUTH}/signed-out", self.root());
-        self.sign_in.provider().ok()?.logout_url(&ended.2, &back, self.sessions.now()).await
+        self.sign_in.provider().ok()?.logout_url(&ended.2, &back)
     }
 
     /// A user signed in anew: the session that their browser had before ends.
@@ -435,9 +395,15 @@ impl Gateway {
         source: Option<IpAddr>,
         reason: &str,
     ) -> (Vec<Event>, Option<GatewayError>) {
-        let refused = self.access_entry(&PersonEvent::Refused { what, account, source, reason });
-        let failed = |address| self.sign_in.attempts().failed(account, Source::from(address), self.sessions.now());
+        let now = self.sessions.now();
+        let waiting = source.is_some_and(|address| self.sign_in.attempts().is_waiting(Source::from(address), now));
+        let failed = |address| self.sign_in.attempts().failed(account, Source::from(address), now);
         let wait = source.and_then(failed);
+        if waiting && account.is_none() {
+            // That this address waits is entered already: nobody fills the log who is not let in.
+            return (Vec::new(), wait.map(GatewayError::throttled));
+        }
+        let refused = self.access_entry(&PersonEvent::Refused { what, account, source, reason });
         let locked = wait.and_then(|wait| self.access_entry(&PersonEvent::LockedOut { account, source, wait }));
         (refused.into_iter().chain(locked).collect(), wait.map(GatewayError::throttled))
     }

@@ -13,7 +13,7 @@ use super::super::Shared;
 use super::super::authorize::{only, see_other};
 use super::visit::Visit;
 use super::{PATH, Page, error, find, href, number_of, show};
-use crate::emergency::BREAK_THE_GLASS;
+use crate::emergency::{BREAK_THE_GLASS, TEXT_CHARACTERS_MAX};
 use crate::error::GatewayError;
 
 /// Form field that names the patient: `system|value`, or an id.
@@ -96,8 +96,10 @@ async fn asked(visit: &mut Visit, named: &str, form: &[(String, String)], wrong:
             }
             div .field {
                 label for="text" { (words::REASON_TEXT) }
-                textarea #text name="text" rows="3" required aria-describedby="text-how" { (typed("text")) }
-                p .quiet #text-how { (words::reason_text_how(rule.text_characters_min)) }
+                textarea #text name="text" rows="3" required maxlength=(TEXT_CHARACTERS_MAX) aria-describedby="text-how" {
+                    (typed("text"))
+                }
+                p .quiet #text-how { (words::reason_text_how(rule.text_characters_min, TEXT_CHARACTERS_MAX)) }
             }
             div .field {
                 label for="confirmation" { (words::CONFIRMATION) }

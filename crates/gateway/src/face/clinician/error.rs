@@ -8,14 +8,15 @@ use sealwort_fhir::IssueCode;
 use sealwort_pages::words::clinician as words;
 use sealwort_pages::{Frame, Policy, respond};
 
+use super::super::note_failure;
+use super::super::portal::PORTAL;
+use super::visit::STAFF_NEEDED;
 use super::{PATH, Page, SHEET, Visit, emergency, show, withheld};
 use crate::error::GatewayError;
 
 /// What failed, within a visit. `named` is whom the visitor was looking for.
 pub(super) async fn failed(visit: &mut Visit, error: &GatewayError, named: Option<&str>) -> Response {
-    if error.status() >= 500 {
-        tracing::warn!(code = error.code(), "{error}");
-    }
+    note_failure(error);
     let content = html! {
         (told(error))
         @if is_consent(error) {
@@ -30,6 +31,7 @@ pub(super) async fn failed(visit: &mut Visit, error: &GatewayError, named: Optio
 
 /// The same where nobody is let in.
 pub(super) fn plain(error: &GatewayError) -> Response {
+    note_failure(error);
     let frame = Frame {
         surface: words::SURFACE,
         home: PATH,
@@ -39,7 +41,12 @@ pub(super) fn plain(error: &GatewayError) -> Response {
         banner: html! {},
         sheet: Some(SHEET),
     };
-    respond(status(error), frame.page(title(error), &told(error)), Policy::default())
+    let content = html! {
+        (told(error))
+        // Who is signed in as somebody else finds the way out there.
+        @if error.code() == STAFF_NEEDED { p { a href=(PORTAL) { (words::OWN_RECORDS) } } }
+    };
+    respond(status(error), frame.page(title(error), &content), Policy::default())
 }
 
 /// A form that is not one of the visitor's own pages.
@@ -85,13 +92,7 @@ fn sentence(text: &str) -> String {
 }
 
 fn title(error: &GatewayError) -> &'static str {
-    match error.status() {
-        _ if is_consent(error) => words::CONSENT_TITLE,
-        404 | 410 => words::NOBODY_TITLE,
-        403 | 401 => words::FORBIDDEN_TITLE,
-        400..500 => words::INPUT_TITLE,
-        _ => words::BROKEN_TITLE,
-    }
+    if is_consent(error) { words::CONSENT_TITLE } else { words::failure_title(error.status()) }
 }
 
 /// Whether it is the patient's decision.

@@ -39,28 +39,25 @@ pub(super) async fn page(State(gateway): Shared, mut visit: Visit) -> Response {
 }
 
 /// `POST /clinician/find`
-pub(super) async fn find(State(gateway): Shared, mut visit: Visit, body: Bytes) -> Response {
-    let Some(form) = visit.own_form(&body) else { return error::not_own_form(visit).await };
-    if let Err(error) = visit.set_purpose(only(&form, PURPOSE)) {
-        let error = visit.turned_away(error).await;
-        return error::failed(&mut visit, &error, None).await;
-    }
+pub(super) async fn find(State(gateway): Shared, mut visit: Visit, body: Bytes) -> Result<Response, Response> {
+    let Some(form) = visit.own_form(&body) else { return Err(error::not_own_form(visit).await) };
+    visit.for_purpose(only(&form, PURPOSE)).await?;
     let wanted = Wanted::read(&form);
     let outcome = match &wanted {
         Some(wanted) => people(&mut visit, wanted).await,
-        None => Ok(Vec::new()),
+        None => Ok(Found::default()),
     };
     let outcome = visit.kept(outcome).await;
     let named = wanted.as_ref().and_then(Wanted::identifier);
-    match outcome {
+    Ok(match outcome {
         Err(error) => error::failed(&mut visit, &error, named).await,
-        Ok(found) if found.len() == 1 => {
-            let id = found.first().and_then(|one| one.get("id")?.as_str()).unwrap_or_default();
+        Ok(Found { people, .. }) if people.len() == 1 => {
+            let id = people.first().and_then(|one| one.get("id")?.as_str()).unwrap_or_default();
             see_other(&href(&visit, id, ""))
         }
         Ok(found) => {
             let content = html! {
-                @if found.is_empty() {
+                @if found.people.is_empty() {
                     div .note.warning role="status" { p { (if wanted.is_some() { words::NOBODY } else { words::NOTHING_ASKED }) } }
                 } @else {
                     (list(&visit, &found))
@@ -70,7 +67,7 @@ pub(super) async fn find(State(gateway): Shared, mut visit: Visit, body: Bytes) 
             show(&mut visit, Page { status: StatusCode::OK, title: words::FIND, record: None, current: PATH, content })
                 .await
         }
-    }
+    })
 }
 
 /// Who is looked for.
@@ -113,11 +110,19 @@ impl Wanted {
     }
 }
 
-async fn people(visit: &mut Visit, wanted: &Wanted) -> Result<Vec<Value>, GatewayError> {
+/// Who was found.
+#[derive(Default)]
+struct Found {
+    people: Vec<Value>,
+    /// Whether there are others beyond these.
+    more: bool,
+}
+
+async fn people(visit: &mut Visit, wanted: &Wanted) -> Result<Found, GatewayError> {
     let reply = visit.search("Patient/_search", wanted.query()).await?;
-    let entries = reading::bundle(&reply.content)?.entries.into_iter();
-    let matches = entries.filter(|entry| entry.mode.as_deref() == Some("match"));
-    Ok(matches.map(|entry| entry.resource).collect())
+    let bundle = reading::bundle(&reply.content)?;
+    let matches = bundle.entries.into_iter().filter(|entry| entry.mode.as_deref() == Some("match"));
+    Ok(Found { people: matches.map(|entry| entry.resource).collect(), more: bundle.next.is_some() })
 }
 
 /// The Patient whom an identifier names, by its id.
@@ -125,20 +130,21 @@ pub(super) async fn by_identifier(visit: &mut Visit, identifier: &str) -> Result
     if !identifier.contains('|') {
         return Ok(identifier.to_owned());
     }
-    let found = people(visit, &Wanted::Identifier(identifier.to_owned())).await?;
+    let found = people(visit, &Wanted::Identifier(identifier.to_owned())).await?.people;
     let id = found.first().filter(|_| found.len() == 1).and_then(|one| one.get("id")?.as_str());
     id.map(str::to_owned).ok_or_else(GatewayError::unknown_patient)
 }
 
-fn list(visit: &Visit, found: &[Value]) -> Markup {
+fn list(visit: &Visit, found: &Found) -> Markup {
+    let count = found.people.len();
     html! {
-        h2 { (words::found(found.len())) }
+        h2 { (if found.more { words::found_more(count) } else { words::found(count) }) }
         ul .cards {
-            @for one in found {
+            @for one in &found.people {
                 @let id = one.get("id").and_then(Value::as_str).unwrap_or_default();
                 li .card {
                     a href=(href(visit, id, "")) { strong { (reading::person(one)) } }
-                    p .quiet { (reading::about_person(one, visit.gateway.sessions.now().as_secs())) }
+                    p .quiet { (reading::about_person(one, visit)) }
                 }
             }
         }

@@ -12,7 +12,7 @@ use super::super::Shared;
 use super::reading::{self, line_of};
 use super::record::{Record, signed_at};
 use super::visit::{Visit, purpose};
-use super::{Page, error, href, show};
+use super::{Page, href, show};
 use crate::error::GatewayError;
 
 /// `GET /clinician/patients/{id}/{kind}/{item}`
@@ -21,16 +21,10 @@ pub(super) async fn page(
     mut visit: Visit,
     Path((id, kind, item)): Path<(String, String, String)>,
     RawQuery(query): RawQuery,
-) -> Response {
-    if let Err(error) = visit.set_purpose(purpose(query.as_deref()).as_deref()) {
-        let error = visit.turned_away(error).await;
-        return error::failed(&mut visit, &error, None).await;
-    }
+) -> Result<Response, Response> {
+    visit.for_purpose(purpose(query.as_deref()).as_deref()).await?;
     let outcome = read(&mut visit, &id, &kind, &item).await;
-    let (record, resource) = match visit.kept(outcome).await {
-        Ok(read) => read,
-        Err(error) => return error::failed(&mut visit, &error, None).await,
-    };
+    let (record, resource) = visit.kept_or_told(outcome, &id).await?;
     let line = line_of(&resource, &|reference| record.find(reference));
     let written = serde_json::to_string_pretty(&resource).unwrap_or_default();
     let content = html! {
@@ -67,8 +61,8 @@ pub(super) async fn page(
         }
         p { a href=(href(&visit, &record.id, "")) { (words::BACK_TO_SUMMARY) } }
     };
-    show(&mut visit, Page { status: StatusCode::OK, title: words::ENTRY, record: Some(&record), current: "", content })
-        .await
+    let page = Page { status: StatusCode::OK, title: words::ENTRY, record: Some(&record), current: "", content };
+    Ok(show(&mut visit, page).await)
 }
 
 /// The patient, and the one entry of this patient's record.

@@ -11,11 +11,10 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
 use http::request::Parts;
-use http::{Method, StatusCode};
 use maud::{Markup, html};
-use sealwort_audit::{Detail, EventKind};
-use sealwort_fhir::{IssueCode, ResourceId};
+use sealwort_fhir::IssueCode;
 use sealwort_pages::words::clinician as words;
 use sealwort_proto::crypto::{mac_matches, random, sha256};
 use sealwort_smart::{Banner, IssuedLaunch, Launch, PatientChoice, PendingAuthorization, Scope, ScopeSet};
@@ -23,8 +22,10 @@ use serde_json::Value;
 
 use super::super::Shared;
 use super::super::authorize::{only, pairs, see_other, token};
+use super::super::launch::{entry_of, issue};
 use super::super::request::query;
 use super::super::sign_in::{cookie, with_cookie};
+use super::record::Record;
 use super::visit::Visit;
 use super::{PATH, PURPOSE, Page, error, show};
 use crate::Gateway;
@@ -103,6 +104,14 @@ pub(super) async fn back(State(gateway): Shared, parts: Parts, RawQuery(given): 
     let answer = token(State(Arc::clone(&gateway)), parts, Bytes::from(body)).await;
     let answer = to_bytes(answer.into_body(), ANSWER_BYTES_MAX).await.unwrap_or_default();
     let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+    // The view needs no token of its own: what is read is read under the user's session.
+    if let Some(token) = answer.get("access_token").and_then(Value::as_str) {
+        let body = query([("client_id", CLIENT), ("token", token)]);
+        let now = seconds(gateway.sessions.now());
+        if gateway.authorization.change(|server| server.revoke(body.as_bytes(), now)).await.is_err() {
+            return gone(error::plain(&wrong("launch-refused")));
+        }
+    }
     gone(match answer.get("patient").and_then(Value::as_str) {
         Some(patient) => see_other(&format!("{PATH}/patients/{patient}?{PURPOSE}={TREATMENT}")),
         None => error::plain(&wrong("launch-refused")),
@@ -114,13 +123,18 @@ fn wrong(code: &'static str) -> GatewayError {
     GatewayError::request(400, IssueCode::Value, code, what, next)
 }
 
-/// The apps that may be opened for a patient.
-pub(super) fn offer(gateway: &Gateway, visit: &Visit, patient: &str) -> Markup {
-    let apps: Vec<(String, String)> = gateway.authorization.ask(|server| {
+/// Other apps that may be opened with a launch: their ids and names.
+fn others(gateway: &Gateway) -> Vec<(String, String)> {
+    gateway.authorization.ask(|server| {
         let others =
             server.apps().iter().filter(|app| app.launch_url().is_some() && app.client_id().as_str() != CLIENT);
         others.map(|app| (app.client_id().to_string(), app.name().to_owned())).collect()
-    });
+    })
+}
+
+/// The apps that may be opened for a patient.
+pub(super) fn offer(gateway: &Gateway, visit: &Visit, patient: &str) -> Markup {
+    let apps = others(gateway);
     html! {
         @if !apps.is_empty() {
             section aria-labelledby="apps" {
@@ -128,6 +142,7 @@ pub(super) fn offer(gateway: &Gateway, visit: &Visit, patient: &str) -> Markup {
                 p { (words::APPS_HOW) }
                 form .row method="post" action={(PATH) "/patients/" (patient) "/apps"} {
                     input type="hidden" name="form" value=(visit.form);
+                    input type="hidden" name=(PURPOSE) value=(visit.asking.purpose);
                     @for (id, name) in &apps { button .quiet type="submit" name="app" value=(id) { (name) } }
                 }
             }
@@ -137,33 +152,39 @@ pub(super) fn offer(gateway: &Gateway, visit: &Visit, patient: &str) -> Markup {
 
 /// `POST /clinician/patients/{id}/apps`: a launch, and the link that opens the app with it. A form may not lead to another
 /// origin, so the user follows the link.
-pub(super) async fn start(State(_): Shared, mut visit: Visit, Path(id): Path<String>, body: Bytes) -> Response {
-    let Some(form) = visit.own_form(&body) else { return error::not_own_form(visit).await };
+pub(super) async fn start(
+    State(gateway): Shared,
+    mut visit: Visit,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, Response> {
+    let Some(form) = visit.own_form(&body) else { return Err(error::not_own_form(visit).await) };
+    visit.for_purpose(only(&form, PURPOSE)).await?;
     let app = only(&form, "app").unwrap_or_default();
-    let seen = match id.parse::<ResourceId>() {
-        Ok(id) => visit.ask(&Method::GET, &format!("Patient/{id}")).await,
-        Err(_) => Err(GatewayError::unknown_patient()),
-    };
-    let issued = match visit.kept(seen).await {
-        Ok(_) => issue(&visit, &id, app).await,
-        Err(error) => return error::failed(&mut visit, &error, Some(&id)).await,
-    };
-    let url = match issued {
+    let seen = Record::read(&mut visit, &id, &[]).await;
+    let record = visit.kept_or_told(seen, &id).await?;
+    let issued = issued(&visit, &record.id, app);
+    let entry = entry_of(&gateway, &visit.asking, app, &visit.asking.user);
+    let kept = gateway.keep_entry(entry, &visit.asking.trail, issued.as_ref().err()).await;
+    let url = match kept.and(issued) {
         Ok(issued) => issued.url,
-        Err(error) => return error::failed(&mut visit, &error, None).await,
+        Err(error) => return Err(error::failed(&mut visit, &error, None).await),
     };
     let Some(url) = url.filter(|url| url.starts_with("https://") || url.starts_with("http://")) else {
-        return error::failed(&mut visit, &wrong("launch-refused"), None).await;
+        return Err(error::failed(&mut visit, &wrong("launch-refused"), None).await);
     };
+    let name =
+        others(&gateway).into_iter().find(|(known, _)| known == app).map_or_else(|| app.to_owned(), |(_, name)| name);
     let content = html! {
         p { (words::APP_READY) }
-        p { a .button href=(url) rel="noreferrer" { (words::app_open(app)) } }
+        p { a .button href=(url) rel="noreferrer" { (words::app_open(&name)) } }
         p .quiet { (words::APP_SOON) }
     };
-    show(&mut visit, Page { status: StatusCode::OK, title: words::APPS, record: None, current: "", content }).await
+    let page = Page { status: StatusCode::OK, title: words::APPS, record: Some(&record), current: "", content };
+    Ok(show(&mut visit, page).await)
 }
 
-async fn issue(visit: &Visit, patient: &str, app: &str) -> Result<IssuedLaunch, GatewayError> {
+fn issued(visit: &Visit, patient: &str, app: &str) -> Result<IssuedLaunch, GatewayError> {
     let refused = || wrong("launch-refused");
     let launch = Launch {
         client_id: app.parse().map_err(|_| refused())?,
@@ -172,10 +193,5 @@ async fn issue(visit: &Visit, patient: &str, app: &str) -> Result<IssuedLaunch, 
         encounter: None,
         banner: Banner::App,
     };
-    let now = seconds(visit.gateway.sessions.now());
-    let issued = visit.gateway.authorization.ask(|server| server.issue_launch(launch, &mut random, now));
-    let issued = issued.map_err(|_| refused());
-    let entry = visit.gateway.entry(EventKind::TokenIssued, &visit.asking);
-    let entry = entry.detail(Detail::Method, "launch").detail(Detail::Application, app);
-    visit.gateway.entered(entry, issued).await
+    issue(&visit.gateway, launch)
 }

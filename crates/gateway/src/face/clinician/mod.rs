@@ -102,7 +102,7 @@ async fn show(visit: &mut Visit, page: Page<'_>) -> Response {
         current: page.current,
         account: account(visit),
         banner: html! {
-            (glass(visit, &accesses))
+            (glass(visit, &accesses, page.record))
             @if let Some(record) = page.record { (record.banner(visit)) }
         },
         sheet: Some(SHEET),
@@ -132,14 +132,16 @@ fn own_accesses(visit: &Visit) -> Vec<Shown> {
 }
 
 /// What is seen on every page while the glass is broken, with its end and the button that ends it.
-fn glass(visit: &Visit, accesses: &[Shown]) -> Markup {
+fn glass(visit: &Visit, accesses: &[Shown], record: Option<&Record>) -> Markup {
+    let is_read = |one: &Shown| record.is_some_and(|record| record.is_opened_by(visit, &one.access));
     html! {
         @for one in accesses {
             section .banner.glass aria-label=(words::GLASS) {
                 div .row {
                     p {
                         strong { (words::GLASS) }
-                        " " (words::glass_of(number_of(&one.access.named)))
+                        @let number = number_of(&one.access.named);
+                        " " (if is_read(one) { words::glass_read(number) } else { words::glass_of(number) })
                         @if let Some(until) = one.access.until {
                             " " time datetime=(date::machine(until)) { (words::glass_until(&date::moment(until))) }
                         }

@@ -2,15 +2,17 @@
 //! what may be shown.
 
 use sealwort_fhir::ResourceType;
-use sealwort_fhir::plain::{Moment, Plain, Standing, tidy};
-use sealwort_pages::date;
-use sealwort_pages::words::clinician as words;
+use sealwort_fhir::plain::{Moment, Names, Plain, Reading, Standing, tidy};
+use sealwort_pages::words::{clinician as words, portal};
 use serde_json::Value;
 
+use super::visit::Visit;
 use crate::error::GatewayError;
 
-/// Seconds of a mean year, for ages.
-const YEAR_SECONDS: i64 = 31_556_952;
+/// Seconds of a day, for ages.
+const DAY_SECONDS: i64 = 86_400;
+/// Who would be older was born in another year than is written.
+const AGE_MONTHS_MAX: i32 = 150 * 12;
 /// Numbers of a patient that are shown.
 const NUMBERS_MAX: usize = 3;
 
@@ -58,15 +60,19 @@ pub(super) fn person(patient: &Value) -> String {
 }
 
 /// Birth date, age, sex and numbers of a patient, in one line.
-pub(super) fn about_person(patient: &Value, now: u64) -> String {
+pub(super) fn about_person(patient: &Value, visit: &Visit) -> String {
+    about(patient, visit.gateway.sessions.now().as_secs(), visit.gateway.sign_in.patient_system())
+}
+
+/// The same; numbers of `system` come first.
+fn about(patient: &Value, now: u64, system: &str) -> String {
     let mut parts = Vec::new();
     let died = text(patient, "deceasedDateTime").and_then(Moment::parse);
     let has_died = died.is_some() || patient.get("deceasedBoolean") == Some(&Value::Bool(true));
     if let Some(born) = text(patient, "birthDate").and_then(Moment::parse) {
         let age = age(&born, now).filter(|_| !has_died);
-        parts.push(
-            age.map_or_else(|| words::born(&readable(&born)), |years| words::born_and_age(&readable(&born), years)),
-        );
+        let born = readable(&born);
+        parts.push(age.map_or_else(|| words::born(&born), |age| words::born_and_age(&born, &age)));
     }
     match died {
         Some(died) => parts.push(words::died(&readable(&died))),
@@ -74,31 +80,45 @@ pub(super) fn about_person(patient: &Value, now: u64) -> String {
         None => {}
     }
     parts.extend(text(patient, "gender").map(|code| words::sex(code).to_owned()));
-    let numbers = patient.get("identifier").and_then(Value::as_array).into_iter().flatten();
-    parts.extend(numbers.filter_map(|one| text(one, "value")).take(NUMBERS_MAX).map(|text| words::number(&tidy(text))));
+    parts.extend(numbers(patient, system).into_iter().take(NUMBERS_MAX).filter_map(|one| {
+        let number = tidy(text(one, "value")?);
+        Some(words::number(kind_of_number(one).as_deref(), &number))
+    }));
     parts.join(" · ")
 }
 
-/// Whole years since a birth whose day is known.
-fn age(born: &Moment, now: u64) -> Option<i64> {
-    born.day?;
-    let years = (i64::try_from(now).ok()? - born.seconds).div_euclid(YEAR_SECONDS);
-    (0..150).contains(&years).then_some(years)
+/// The numbers of a patient that are in use; those of the hospital's own kind first.
+pub(super) fn numbers<'v>(patient: &'v Value, system: &str) -> Vec<&'v Value> {
+    let all = patient.get("identifier").and_then(Value::as_array).into_iter().flatten();
+    let in_use = all.filter(|one| text(one, "value").is_some() && text(one, "use") != Some("old"));
+    let mut numbers: Vec<&Value> = in_use.collect();
+    numbers.sort_by_key(|one| text(one, "system") != Some(system));
+    numbers
 }
 
-/// A date as exact as it was written; times in UTC.
+/// What kind of number it is, in the record's own word, or the last one of its system: `mrn`.
+fn kind_of_number(number: &Value) -> Option<String> {
+    let coded = || number.pointer("/type/coding/0").and_then(|one| text(one, "display").or_else(|| text(one, "code")));
+    let named = number.get("type").and_then(|one| text(one, "text")).or_else(coded);
+    let of_system = || text(number, "system")?.trim_end_matches('/').rsplit('/').next();
+    named.or_else(of_system).map(tidy)
+}
+
+/// The age of somebody whose day of birth is known.
+fn age(born: &Moment, now: u64) -> Option<String> {
+    let (born_month, born_day) = (born.month?, born.day?);
+    let now = time::OffsetDateTime::from_unix_timestamp(i64::try_from(now).ok()?).ok()?;
+    let days = now.unix_timestamp().div_euclid(DAY_SECONDS) - born.seconds.div_euclid(DAY_SECONDS);
+    // A month is full when its day has come.
+    let months = (now.year() - born.year) * 12 + i32::from(u8::from(now.month())) - i32::from(born_month);
+    let months = months - i32::from(now.day() < born_day);
+    (days >= 0 && months < AGE_MONTHS_MAX).then(|| words::age(months / 12, months, days))
+}
+
+/// A date as exact as it was written; a time in its own zone, which is said.
 pub(super) fn readable(moment: &Moment) -> String {
-    if moment.time.is_some()
-        && let Ok(seconds) = u64::try_from(moment.seconds)
-    {
-        return date::moment(seconds);
-    }
-    let month = moment.month.and_then(|month| words::MONTHS.get(usize::from(month).checked_sub(1)?));
-    match (moment.day, month) {
-        (Some(day), Some(month)) => format!("{day} {month} {}", moment.year),
-        (None, Some(month)) => format!("{month} {}", moment.year),
-        _ => moment.year.to_string(),
-    }
+    let time = moment.time.as_ref().map(|time| (time.hour, time.minute, time.offset_minutes));
+    portal::date(moment.year, moment.month, moment.day, time)
 }
 
 /// What a list says of an entry.
@@ -123,17 +143,17 @@ pub(super) fn line_of<'v>(resource: &'v Value, find: &dyn Fn(&str) -> Option<&'v
             by: None,
         };
     };
-    let plain = Plain::of(kind, resource);
+    let plain = Plain::called(kind, resource, Names::OfTheData);
     let referred = || {
         let reference = ["medicationReference", "device"].iter().find_map(|member| resource.get(member))?;
         let target = find(text(reference, "reference")?)?;
-        Plain::of(named(target)?.0, target).title
+        Plain::called(named(target)?.0, target, Names::OfTheData).title
     };
     let mut more = plain.more.clone();
     more.extend(text(resource, "criticality").map(|code| words::criticality(code).to_owned()));
     Line {
         what: plain.title.clone().or_else(referred).unwrap_or_else(|| words::kind(kind.as_str())),
-        values: values(&plain),
+        values: if kind.as_str() == "Observation" { said(&plain, resource) } else { values(&plain) },
         more,
         standing: standing(plain.standing),
         when: plain.at.as_ref().map(readable),
@@ -150,13 +170,38 @@ pub(super) fn values(plain: &Plain) -> String {
         return format!("{} / {} {}", upper.text, lower.text, upper.unit).trim_end().to_owned();
     }
     let shown = plain.readings.iter().filter_map(|reading| {
-        let value = match &reading.amount {
-            Some(amount) => format!("{} {}", amount.text, amount.unit).trim().to_owned(),
-            None => reading.words.clone()?,
-        };
+        let value = value_of(reading)?;
         Some(reading.name.as_ref().map_or_else(|| value.clone(), |name| format!("{name} {value}")))
     });
     shown.collect::<Vec<_>>().join(", ")
+}
+
+/// A value without its name.
+pub(super) fn value_of(reading: &Reading) -> Option<String> {
+    match &reading.amount {
+        Some(amount) => Some(amount.with_unit()),
+        None => reading.words.clone(),
+    }
+}
+
+/// The values of an observation, or that it has none, with the reason as far as one is given. Of a panel whose values are
+/// entries of their own there is nothing to say.
+pub(super) fn said(plain: &Plain, observation: &Value) -> String {
+    let values = values(plain);
+    if !values.is_empty() {
+        return values;
+    }
+    let reason = observation.get("dataAbsentReason");
+    if reason.is_none() && observation.get("hasMember").is_some() {
+        return values;
+    }
+    let of_reason = reason.and_then(|reason| {
+        let coding = || reason.pointer("/coding/0").and_then(|one| text(one, "display").or_else(|| text(one, "code")));
+        text(reason, "text").or_else(coding)
+    });
+    let notes = observation.get("note").and_then(Value::as_array).into_iter().flatten();
+    let told: Vec<String> = of_reason.into_iter().chain(notes.filter_map(|one| text(one, "text"))).map(tidy).collect();
+    words::no_value(&told.join(". "))
 }
 
 /// What is to be said where an entry does not simply hold.
@@ -166,6 +211,8 @@ fn standing(standing: Standing) -> Option<&'static str> {
         Standing::Over => Some(words::OVER),
         Standing::Planned => Some(words::PLANNED),
         Standing::Open => Some(words::UNCERTAIN),
+        Standing::NotDone => Some(words::NOT_DONE),
+        Standing::Forbidden => Some(words::FORBIDDEN),
         Standing::Wrong => Some(words::WRONG),
     }
 }
@@ -184,19 +231,44 @@ mod tests {
             ("1931-12-24", "24 December 1931"),
             ("2026-05", "May 2026"),
             ("2026", "2026"),
-            ("2026-05-04T23:30:00+02:00", "4 May 2026, 21:30 UTC"),
+            ("2026-05-05T00:30:00+02:00", "5 May 2026, 00:30 (UTC+02:00)"),
+            ("2026-05-05T00:30:00Z", "5 May 2026, 00:30 UTC"),
         ] {
             assert_eq!(readable(&Moment::parse(written).unwrap()), wanted);
         }
     }
 
     #[test]
-    fn ages_count_whole_years() {
+    fn ages_change_on_birthdays() {
         let at = |text: &str| Moment::parse(text).unwrap();
-        let now = u64::try_from(at("2026-11-30").seconds).unwrap();
-        for (born, years) in [("1970-05-12", Some(56)), ("2026-11-01", Some(0)), ("1970", None), ("2030-01-01", None)] {
-            assert_eq!(age(&at(born), now), years, "{born}");
+        for (born, now, wanted) in [
+            ("1970-05-12", "2026-11-30", Some("56 years")),
+            ("2005-03-01", "2023-02-28T23:59:59Z", Some("17 years")),
+            ("2005-03-01", "2023-03-01T00:00:00Z", Some("18 years")),
+            ("2004-02-29", "2022-02-28", Some("17 years")),
+            ("2004-02-29", "2022-03-01", Some("18 years")),
+            ("2024-11-30", "2026-11-30", Some("2 years")),
+            ("2024-12-01", "2026-11-30", Some("23 months")),
+            ("2026-10-01", "2026-11-30", Some("60 days")),
+            ("2026-11-29", "2026-11-30", Some("1 day")),
+            ("1970", "2026-11-30", None),
+            ("2030-01-01", "2026-11-30", None),
+            ("1800-01-01", "2026-11-30", None),
+        ] {
+            let now = u64::try_from(at(now).seconds).unwrap();
+            assert_eq!(age(&at(born), now).as_deref(), wanted, "{born}, {now}");
         }
+    }
+
+    #[test]
+    fn numbers_say_their_kind_and_the_hospitals_own_comes_first() {
+        let patient = json!({"resourceType": "Patient", "identifier": [
+            {"system": "http://hl7.org/fhir/sid/us-ssn", "value": "999-12-3456"},
+            {"system": "https://hospital.example/mrn", "value": "0815", "use": "old"},
+            {"type": {"text": "Driving licence"}, "value": "S999"},
+            {"system": "https://hospital.example/mrn", "value": "4711"}]});
+        let about = about(&patient, 0, "https://hospital.example/mrn");
+        assert_eq!(about, "mrn: 4711 · us-ssn: 999-12-3456 · Driving licence: S999");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! A record as one visit reads it: what the FHIR face answered, beside who signed each entry and where it stands in the log.
 //! And the banner of every page of a patient: who it is, and the allergies.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use http::Method;
 use maud::{Markup, html};
-use sealwort_fhir::plain::{Plain, Standing as Counts};
+use sealwort_fhir::plain::{Absent, Plain, Standing as Counts};
 use sealwort_fhir::{IssueCode, ResourceId, ResourceType};
 use sealwort_pages::date;
 use sealwort_pages::words::clinician as words;
@@ -15,13 +15,9 @@ use serde_json::Value;
 use super::reading::{self, named, text};
 use super::visit::Visit;
 use super::{PURPOSE, href, purpose_options};
+use crate::emergency::Access;
 use crate::error::GatewayError;
 use crate::seen::Seen;
-
-/// Codes that say that no allergy is known, of IPS and SNOMED CT.
-const NONE_KNOWN: [&str; 2] = ["no-known-allergies", "716186003"];
-/// Codes that say that nothing is known of allergies.
-const NOTHING_KNOWN: [&str; 2] = ["no-allergy-info", "1631000175102"];
 
 /// Most pages of one answer that are read.
 const PAGES_MAX: usize = 20;
@@ -96,10 +92,15 @@ impl Record {
     }
 
     /// A number of the patient with its system, by which people know them better than by an id.
-    pub(super) fn number(&self) -> Option<String> {
-        let all = self.patient.get("identifier").and_then(Value::as_array).into_iter().flatten();
-        let mut known = all.filter_map(|one| Some(format!("{}|{}", text(one, "system")?, text(one, "value")?)));
-        known.next()
+    pub(super) fn number(&self, visit: &Visit) -> Option<String> {
+        let known = |one: &Value| Some(format!("{}|{}", text(one, "system")?, text(one, "value")?));
+        reading::numbers(&self.patient, visit.gateway.sign_in.patient_system()).into_iter().find_map(known)
+    }
+
+    /// Whether this reading is one by an emergency access.
+    pub(super) fn is_opened_by(&self, visit: &Visit, access: &Access) -> bool {
+        let is_of = |patient| visit.gateway.roster.are_one(patient, self.seen.view.patient);
+        visit.asking.purpose == access.purpose && access.patient.parse().is_ok_and(is_of)
     }
 
     /// A resource that was read, by its relative reference.
@@ -149,7 +150,7 @@ impl Record {
                 div .row {
                     div {
                         p .name { strong { (reading::person(&self.patient)) } }
-                        p .quiet { (reading::about_person(&self.patient, visit.gateway.sessions.now().as_secs())) }
+                        p .quiet { (reading::about_person(&self.patient, visit)) }
                     }
                     @if visit.asking.purpose == crate::emergency::BREAK_THE_GLASS {
                         p .chip.error { (words::PURPOSE) ": " (words::BREAKING) }
@@ -174,8 +175,9 @@ impl Record {
                 p {
                     strong { (words::ALLERGIES) ": " }
                     @match &allergies {
+                        Allergies::NotRecorded if self.withheld > 0 => { (words::ALLERGIES_NONE_SEEN) },
                         Allergies::NotRecorded => { (words::ALLERGIES_NOT_RECORDED) },
-                        Allergies::NoneKnown(told) => { (words::allergies_none_known(told.as_deref())) },
+                        Allergies::NoneKnown(told) => { (told.join(" ")) },
                         Allergies::Some(list) => { (list.join("; ")) },
                     }
                 }
@@ -186,6 +188,35 @@ impl Record {
                     }
                 }
             }
+        }
+    }
+}
+
+/// An entry in a list.
+pub(super) struct Row {
+    pub(super) what: String,
+    pub(super) says: Markup,
+    pub(super) when: String,
+    pub(super) source: Markup,
+}
+
+/// A list of entries, each with who signed it; on a phone a card each. `says` heads what they say.
+pub(super) fn table(caption: &str, says: &str, rows: impl Iterator<Item = Row>) -> Markup {
+    html! {
+        table .stack.entries {
+            caption .hidden { (caption) }
+            thead { tr {
+                th scope="col" { (words::WHAT) }
+                th scope="col" { (says) }
+                th scope="col" { (words::WHEN) }
+                th scope="col" { (words::SOURCE_COLUMN) }
+            } }
+            tbody { @for row in rows { tr {
+                th scope="row" { (row.what) }
+                td data-column=(says) { (row.says) }
+                td data-column=(words::WHEN) { (row.when) }
+                td data-column=(words::SOURCE_COLUMN) { (row.source) }
+            } } }
         }
     }
 }
@@ -205,30 +236,29 @@ fn too_long() -> GatewayError {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Allergies {
     NotRecorded,
-    /// Somebody asked, and noted that there is none; when, where that is said.
-    NoneKnown(Option<String>),
+    /// Somebody asked, and noted that there is none, of all or of some kind: what they noted, in sentences.
+    NoneKnown(Vec<String>),
     Some(Vec<String>),
 }
 
 impl Allergies {
     pub(super) fn of<'v>(resources: impl Iterator<Item = &'v Value>) -> Self {
-        let (mut found, mut none) = (Vec::new(), None);
+        let mut found = Vec::new();
+        let mut none: BTreeMap<String, Plain> = BTreeMap::new();
         for resource in resources {
             let Some((kind, _)) = named(resource).filter(|(kind, _)| kind.as_str() == "AllergyIntolerance") else {
                 continue;
             };
             let plain = Plain::of(kind, resource);
-            if matches!(plain.standing, Counts::Wrong | Counts::Over) {
+            if !plain.standing.holds() {
                 continue;
             }
-            let codes = resource.pointer("/code/coding").and_then(Value::as_array).into_iter().flatten();
-            let codes: Vec<&str> = codes.filter_map(|one| text(one, "code")).collect();
-            let is_one_of = |known: &[&str]| codes.iter().any(|code| known.contains(code));
-            if is_one_of(&NONE_KNOWN) {
-                none = Some(plain.at.as_ref().map(reading::readable));
-                continue;
-            }
-            if is_one_of(&NOTHING_KNOWN) {
+            if let Some(absent) = plain.absent {
+                let at = |plain: &Plain| plain.at.map_or(i64::MIN, |at| at.seconds);
+                let title = absent.title();
+                if absent != Absent::NotAsked && none.get(&title).is_none_or(|known| at(known) < at(&plain)) {
+                    none.insert(title, plain);
+                }
                 continue;
             }
             let name = plain.title.unwrap_or_else(|| words::UNNAMED_ALLERGY.to_owned());
@@ -239,11 +269,18 @@ impl Allergies {
             // What endangers most stands first.
             if text(resource, "criticality") == Some("high") { found.insert(0, told) } else { found.push(told) }
         }
-        match (found.is_empty(), none) {
-            (false, _) => Self::Some(found),
-            (true, Some(when)) => Self::NoneKnown(when),
-            (true, None) => Self::NotRecorded,
+        if !found.is_empty() {
+            return Self::Some(found);
         }
+        if none.is_empty() {
+            return Self::NotRecorded;
+        }
+        let of_all = none.values().any(|plain| plain.absent == Some(Absent::NoAllergy));
+        let told = none.into_iter().map(|(title, plain)| {
+            let uncertain = (plain.standing == Counts::Open).then_some(words::UNCERTAIN);
+            words::allergies_none_known(&title, plain.at.as_ref().map(reading::readable).as_deref(), uncertain)
+        });
+        Self::NoneKnown(told.chain((!of_all).then(|| words::ALLERGIES_OTHERS.to_owned())).collect())
     }
 }
 
@@ -254,6 +291,7 @@ pub(super) fn signed_at(source: &Source) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use serde_json::json;
 
     use super::*;
@@ -274,11 +312,39 @@ mod tests {
         let none = allergy("no-known-allergies", "No known allergies", &dated);
         let peanut = allergy("762952008", "Peanut", &nothing);
         let penicillin = allergy("1", "Penicillin", &json!({"criticality": "high"}));
+        let snomed = |code: &str, more: &Value| {
+            let mut one = allergy(code, "", more);
+            one["code"] = json!({"coding": [{"system": "http://snomed.info/sct", "code": code}]});
+            one
+        };
+        let sentence = |title: &str, when| words::allergies_none_known(title, when, None);
+        let others = || words::ALLERGIES_OTHERS.to_owned();
+        let older = json!({"recordedDate": "2019"});
         let cases = [
             (vec![], Allergies::NotRecorded),
             (vec![allergy("no-allergy-info", "?", &nothing)], Allergies::NotRecorded),
-            (vec![none.clone()], Allergies::NoneKnown(Some("4 May 2026".to_owned()))),
+            (vec![snomed("1631000175102", &nothing)], Allergies::NotRecorded),
+            (
+                vec![none.clone(), snomed("716186003", &older)],
+                Allergies::NoneKnown(vec![sentence("No known allergies", Some("4 May 2026"))]),
+            ),
             (vec![allergy("1", "x", &status("refuted"))], Allergies::NotRecorded),
+            (vec![snomed("409137002", &status("refuted"))], Allergies::NotRecorded),
+            // That there is none of one kind says nothing of the others.
+            (
+                vec![allergy("no-known-medication-allergies", "No known medication allergies", &nothing)],
+                Allergies::NoneKnown(vec![sentence("No known allergies to medicines", None), others()]),
+            ),
+            (
+                vec![snomed("429625007", &dated), snomed("409137002", &status("unconfirmed"))],
+                Allergies::NoneKnown(vec![
+                    sentence("No known allergies to food", Some("4 May 2026")),
+                    words::allergies_none_known("No known allergies to medicines", None, Some(words::UNCERTAIN)),
+                    others(),
+                ]),
+            ),
+            // A number means nothing without its system.
+            (vec![allergy("716186003", "Peanut", &nothing)], Allergies::Some(vec!["Peanut".to_owned()])),
             (
                 vec![peanut, none, penicillin],
                 Allergies::Some(vec![format!("Penicillin ({})", words::criticality("high")), "Peanut".to_owned()]),

@@ -29,6 +29,9 @@ use crate::standing::Standing;
 use crate::trail::{Trail, kind_of};
 use crate::user::{Asking, PURPOSE_HEADER};
 
+/// Code of the refusal of whoever is signed in and none of the staff.
+pub(super) const STAFF_NEEDED: &str = "staff-needed";
+
 /// How a visitor is signed in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -56,20 +59,34 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    /// Gives the visit its purpose: what the page says, else treatment.
-    pub(super) fn set_purpose(&mut self, purpose: Option<&str>) -> Result<(), GatewayError> {
+    /// Gives the visit its purpose, treatment where none is said; or the page that says that there is no such purpose.
+    pub(super) async fn for_purpose(&mut self, purpose: Option<&str>) -> Result<(), Response> {
         let purpose = purpose.unwrap_or(TREATMENT);
         if is_purpose(purpose) {
             purpose.clone_into(&mut self.asking.purpose);
             return Ok(());
         }
-        Err(GatewayError::request(
+        let error = GatewayError::request(
             400,
             IssueCode::Value,
             "purpose-unknown",
             "the purpose of use is none that these pages offer",
             "choose a purpose on the page",
-        ))
+        );
+        let error = self.turned_away(error).await;
+        Err(error::failed(self, &error, None).await)
+    }
+
+    /// What was read of a patient, once that is kept; or the page that says why there is nothing to show.
+    pub(super) async fn kept_or_told<T>(
+        &mut self,
+        outcome: Result<T, GatewayError>,
+        patient: &str,
+    ) -> Result<T, Response> {
+        match self.kept(outcome).await {
+            Ok(read) => Ok(read),
+            Err(error) => Err(error::failed(self, &error, Some(patient)).await),
+        }
     }
 
     /// Asks the FHIR face, as a request over HTTP would.
@@ -221,7 +238,7 @@ async fn credentials(
             let error = GatewayError::request(
                 403,
                 IssueCode::Forbidden,
-                "staff-needed",
+                STAFF_NEEDED,
                 "these pages are for the hospital's staff, and you are signed in as a patient or a delegate",
                 "open your own records at /portal, or sign in with your account at the hospital",
             );

@@ -113,7 +113,7 @@ fn manifest(leaving: &Leaving, folder: &Folder, lines: u64, provenances: u64) ->
         "resources": lines,
         "provenances": provenances,
         "types": counts,
-        "withheld": view.withheld,
+        "withheld": leaving.seen.withheld(),
         "limited": !matches!(leaving.seen.visible(), sealwort_fhir::search::Visible::Everything),
         "missing": leaving.missing.iter().take(MISSING_NAMED_MAX).collect::<Vec<_>>(),
         "parts": folder.parts,

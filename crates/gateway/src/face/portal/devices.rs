@@ -1,5 +1,7 @@
 //! Devices: those that measure for the patient, those in the record, and those that the patient signs in with.
 
+use std::collections::HashSet;
+
 use axum::response::Response;
 use maud::{Markup, html};
 use sealwort_audit::{Detail, EventKind};
@@ -12,7 +14,7 @@ use sealwort_smart::Action;
 use serde_json::Value;
 
 use super::Page;
-use super::record::{Opened, mark, moment};
+use super::record::{Opened, Piece, mark, moment};
 use super::visit::Visit;
 use crate::authorization::AUTH;
 use crate::error::GatewayError;
@@ -39,6 +41,7 @@ async fn content(visit: &Visit) -> Result<Markup, GatewayError> {
     let entry = visit.entry(EventKind::ListRead, &asking).detail(Detail::Subject, "devices");
     let devices = visit.kept(entry, &asking, outcome).await?;
     let passkeys = passkeys(visit).await?;
+    let pieces = opened.pieces().await?;
     Ok(html! {
         section {
             h2 { (words::DEVICES_MEASURE) }
@@ -46,7 +49,7 @@ async fn content(visit: &Visit) -> Result<Markup, GatewayError> {
             @if devices.is_empty() { p .note { (words::NO_DEVICES) } }
             ul .cards { @for one in &devices { (device(one)) } }
         }
-        (recorded(visit, &opened))
+        (recorded(visit, &pieces))
         section {
             h2 { (words::PASSKEYS) }
             @match &passkeys {
@@ -81,22 +84,30 @@ async fn theirs(visit: &Visit, asking: &Asking, opened: &Opened) -> Result<Vec<E
         };
         identifiers.is_some_and(|all| all.iter().any(is_it))
     };
-    let mut found = Vec::new();
-    for one in visit.gateway.devices().await? {
-        let named = one.patient();
-        let is_theirs = match (&named.id, &named.identifier) {
-            (Some(id), _) => {
-                let holding = visit.gateway.patient_holding(ResourceType::PATIENT, id, &asking.purpose).await?;
-                holding.zip(asking.context).is_some_and(|(one, other)| visit.gateway.roster.are_one(one, other))
+    let ids = ids(visit, asking).await?;
+    let is_theirs = |one: &Enrolled| match (&one.patient().id, &one.patient().identifier) {
+        (Some(id), _) => ids.contains(id.as_str()),
+        (None, Some(identifier)) => has(&identifier.system, &identifier.value),
+        (None, None) => false,
+    };
+    Ok(visit.gateway.devices().await?.into_iter().filter(is_theirs).collect())
+}
+
+/// Ids of Patients that stand for this patient here, whichever identity they were made for.
+async fn ids(visit: &Visit, asking: &Asking) -> Result<HashSet<String>, GatewayError> {
+    let (gateway, mut ids) = (&visit.gateway, HashSet::new());
+    let Some(context) = asking.context else { return Ok(ids) };
+    for identity in gateway.roster.identities(context) {
+        let known = gateway.people.of(identity).into_iter().map(|id| id.as_str().to_owned());
+        let given_up = gateway.patient_id_of(identity).await.ok().map(|id| id.to_string());
+        for id in known.chain(given_up) {
+            let holding = gateway.patient_holding(ResourceType::PATIENT, &id, &asking.purpose).await?;
+            if holding.is_some_and(|one| gateway.roster.are_one(one, context)) {
+                ids.insert(id);
             }
-            (None, Some(identifier)) => has(&identifier.system, &identifier.value),
-            (None, None) => false,
-        };
-        if is_theirs {
-            found.push(one);
         }
     }
-    Ok(found)
+    Ok(ids)
 }
 
 /// The patient's own; none for others.
@@ -126,8 +137,7 @@ fn device(one: &Enrolled) -> Markup {
     }
 }
 
-fn recorded(visit: &Visit, opened: &Opened) -> Markup {
-    let pieces = opened.pieces();
+fn recorded(visit: &Visit, pieces: &[Piece<'_>]) -> Markup {
     let devices: Vec<_> = pieces.iter().filter(|piece| piece.plain.kind == Kind::Device).take(RECORDED_MAX).collect();
     html! {
         @if !devices.is_empty() {

@@ -3,13 +3,13 @@
 
 use axum::response::Response;
 use maud::{Markup, html};
-use sealwort_fhir::phr::attachments;
 use sealwort_fhir::plain::Plain;
 use sealwort_fhir::pretty::pretty;
 use sealwort_pages::date;
 use sealwort_pages::words::portal as words;
 
 use super::Page;
+use super::document::documents;
 use super::record::{Opened, handle_of, hospital, judged, mark, moment, title, tree, usual, value};
 use super::visit::Visit;
 use crate::error::GatewayError;
@@ -40,23 +40,6 @@ pub(super) async fn original(visit: Visit) -> Response {
     }
 }
 
-/// `GET /portal/[record]/item/[entry]/file/[number]`
-pub(super) async fn file(visit: Visit) -> Response {
-    let looking = async {
-        let opened = visit.open().await?;
-        let (_, version) = opened.find(visit.parameter("entry")).ok_or_else(gone)?;
-        let tree = tree(version).ok_or_else(gone)?;
-        let number = visit.parameter("number").parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-        let attachment = number.and_then(|at| attachments(&tree).into_iter().nth(at)).ok_or_else(gone)?;
-        let name = format!("document-{}.{}", handle_of(version), attachment.extension());
-        Ok(visit.download(&name, attachment.data.into()))
-    };
-    match looking.await {
-        Ok(file) => file,
-        Err(error) => visit.titled(Page::Timeline, words::WHAT, Err(error)).await,
-    }
-}
-
 fn content(visit: &Visit, opened: &Opened, held: &Held, version: &Version) -> Result<Markup, GatewayError> {
     let tree = tree(version).ok_or_else(gone)?;
     let plain = Plain::of(held.kind, &tree);
@@ -72,7 +55,7 @@ fn content(visit: &Visit, opened: &Opened, held: &Held, version: &Version) -> Re
                     (fact(reading.name.as_deref().unwrap_or(words::VALUE), &html! {
                         strong { (value(reading)) }
                         @if let Some((word, look)) = judged(reading) { " " span .chip .(look) { (word) } }
-                        @if let (Some(range), Some(amount)) = (reading.usual, &reading.amount) { br; small .quiet { (usual(range, &amount.unit)) } }
+                        @if let (Some(range), Some(amount)) = (&reading.usual, &reading.amount) { br; small .quiet { (usual(range, &amount.unit)) } }
                     }))
                 }
                 (fact(words::WHEN, &html! { (moment(plain.at)) }))
@@ -88,12 +71,8 @@ fn content(visit: &Visit, opened: &Opened, held: &Held, version: &Version) -> Re
             p { (words::ORIGINAL_TEXT) }
             p .row {
                 a .button .quiet href=(visit.at(&format!("{path}/original"))) { (words::GET_ORIGINAL) }
-                @for (number, file) in (1..).zip(attachments(&tree).iter().take(FILES_MAX)) {
-                    a .button .quiet href=(visit.at(&format!("{path}/file/{number}"))) {
-                        (words::get_file(number, file.extension(), file.data.len().div_ceil(1000)))
-                    }
-                }
             }
+            (documents(visit, opened, &tree, &path))
         }
         (receipt(visit, opened, held, version))
     })
@@ -138,11 +117,9 @@ fn fact(name: &str, value: &Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
-fn gone() -> GatewayError {
+pub(super) fn gone() -> GatewayError {
     super::super::read::not_found()
 }
 
-/// Documents of one thing that have a button.
-const FILES_MAX: usize = 20;
 /// Versions that are listed.
 const VERSIONS_MAX: usize = 50;

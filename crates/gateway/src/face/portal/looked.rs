@@ -1,17 +1,16 @@
-//! Who looked: the list, its file with proofs, and questions about a look.
+//! Who looked: the list, and its file with proofs.
 
-use axum::body::Bytes;
 use axum::response::Response;
 use maud::{Markup, html};
-use sealwort_audit::{Detail, EventKind};
-use sealwort_fhir::{IssueCode, ResourceId, ResourceType};
+use sealwort_audit::EventKind;
+use sealwort_fhir::ResourceId;
 use sealwort_pages::date;
 use sealwort_pages::words::portal as words;
 
 use super::super::access_log::proof_files;
-use super::super::authorize::only;
 use super::Page;
-use super::looks::{Ended, Look, Looks, QUESTION, looks};
+use super::looks::{Ended, Look, Looks, looks};
+use super::questions::asked;
 use super::visit::Visit;
 use crate::error::GatewayError;
 
@@ -45,6 +44,7 @@ fn list(visit: &Visit, all: &Looks) -> Markup {
         p .quiet { (words::PROOF_TEXT) }
         @if with_own { p { a href=(here) { (words::HIDE_OWN) } } }
         @else if own > 0 { p { (words::own_hidden(own)) " " a href={(here) "?own=1"} { (words::SHOW_OWN) } } }
+        (asked(visit))
         @if !all.are_complete() { p .note .warning { strong { (words::SOME_DOUBTFUL) } } }
         @if listed.is_empty() { @if all.are_complete() { p .note { (words::NOBODY_LOOKED) } } } @else {
             table .stack .looked {
@@ -93,7 +93,7 @@ fn row(visit: &Visit, look: &Look) -> Markup {
 }
 
 /// How it ended, with marks in words.
-fn result(look: &Look) -> Markup {
+pub(super) fn result(look: &Look) -> Markup {
     html! {
         @if look.is_emergency { span .chip .error { "! " (words::EMERGENCY) } " " }
         @match look.ended {
@@ -122,79 +122,6 @@ pub(super) async fn proof(visit: Visit) -> Response {
     }
 }
 
-/// `GET /portal/[record]/looked/question/[entry]`
-pub(super) async fn question(visit: Visit) -> Response {
-    let content = asked_about(&visit).await.map(|look| form(&visit, &look, None));
-    visit.titled(Page::Looked, words::QUESTION_TITLE, content).await
-}
-
-/// `POST /portal/[record]/looked/question/[entry]`
-pub(super) async fn ask(visit: Visit, body: Bytes) -> Response {
-    let asking = async {
-        let form = visit.form(&body).await?;
-        let look = asked_about(&visit).await?;
-        let text = only(&form, "question").unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
-        let text: String = text.chars().take(QUESTION_CHARACTERS_MAX).collect();
-        if text.is_empty() {
-            return Ok(Err(look));
-        }
-        enter(&visit, &look, &text).await.map(Ok)
-    };
-    match asking.await {
-        Ok(Ok(())) => visit.done(Page::Looked, "question"),
-        Ok(Err(look)) => {
-            let content = form(&visit, &look, Some(words::QUESTION_EMPTY));
-            visit.titled(Page::Looked, words::QUESTION_TITLE, Ok(content)).await
-        }
-        Err(error) => visit.answer(Page::Looked, Err(error)).await,
-    }
-}
-
-/// Enters a question in the audit log, where auditors find it and nobody takes it out.
-async fn enter(visit: &Visit, look: &Look, text: &str) -> Result<(), GatewayError> {
-    let asking = visit.asking();
-    let patient = visit.gateway.patient_holding(ResourceType::PATIENT, visit.patient(), &asking.purpose).await?;
-    asking.trail.touches(patient.ok_or_else(GatewayError::unknown_patient)?);
-    let entry = visit.entry(EventKind::LogShown, &asking);
-    let entry =
-        entry.detail(Detail::Action, QUESTION).detail(Detail::Subject, &look.entry).detail(Detail::Reason, text);
-    visit.kept(entry, &asking, Ok(())).await
-}
-
-async fn asked_about(visit: &Visit) -> Result<Look, GatewayError> {
-    let entry = visit.parameter("entry").to_owned();
-    let found = looks(visit).await?.all.into_iter().find(|look| look.entry == entry);
-    found.ok_or_else(|| {
-        GatewayError::request(
-            404,
-            IssueCode::NotFound,
-            "entry-unknown",
-            "there is no such look",
-            "choose one of the list",
-        )
-    })
-}
-
-fn form(visit: &Visit, look: &Look, wrong: Option<&str>) -> Markup {
-    html! {
-        section .card {
-            p { strong { (look.who) } ", " (look.place) ", " time datetime=(date::machine(look.seconds)) { (date::moment(look.seconds)) } }
-            p { (look.what) " (" (look.why) "). " (result(look)) }
-        }
-        p { (words::QUESTION_TEXT) }
-        @if let Some(wrong) = wrong { p .note .error role="alert" { (wrong) } }
-        form method="post" action={(visit.at("/looked/question/")) (look.entry)} {
-            (visit.secret())
-            div .field {
-                label for="question" { (words::QUESTION_LABEL) }
-                textarea #question name="question" rows="5" required maxlength=(QUESTION_CHARACTERS_MAX) aria-describedby="question-hint" {}
-                p #question-hint .quiet { (words::QUESTION_HINT) }
-            }
-            p .row { button type="submit" { (words::QUESTION_SEND) } a .button .quiet href=(visit.path(Page::Looked)) { (words::BACK) } }
-        }
-    }
-}
-
 const COLUMNS: [&str; 6] = [
     words::COLUMN_WHEN,
     words::COLUMN_WHO,
@@ -205,5 +132,3 @@ const COLUMNS: [&str; 6] = [
 ];
 /// Rows on one page.
 const PAGE_ROWS: usize = 50;
-/// Longest question: it fits into one detail of an entry, whatever its letters.
-const QUESTION_CHARACTERS_MAX: usize = 400;

@@ -7,7 +7,9 @@ use sealwort_fhir::plain::{Kind, tidy};
 use sealwort_fhir::{ResourceId, ResourceType};
 use sealwort_pages::words::portal as words;
 
-use super::super::access_log::{known_of, rows_of};
+use super::super::access_log::{check_may_see, known_of, rows_of};
+use super::super::questions::ANSWER;
+use super::last::Last;
 use super::record::hospital;
 use super::visit::Visit;
 use crate::access_log::balp::id;
@@ -67,6 +69,12 @@ impl Looks {
     pub(super) fn are_complete(&self) -> bool {
         self.logs.iter().all(|(_, holds)| holds.is_ok())
     }
+
+    /// The newest by which somebody else saw something.
+    fn last(&self, now: u64) -> Last {
+        let look = self.all.iter().find(|look| !look.is_own && look.opened).cloned();
+        Last { look, is_complete: self.are_complete(), found: now }
+    }
 }
 
 /// Asks all three logs. It is a look at them itself, and entered.
@@ -78,7 +86,22 @@ pub(super) async fn looks(visit: &Visit) -> Result<Looks, GatewayError> {
         told(visit, &all)
     };
     let outcome = reading.await;
-    visit.kept(visit.entry(EventKind::LogShown, &asking), &asking, outcome).await
+    let looks = visit.kept(visit.entry(EventKind::LogShown, &asking), &asking, outcome).await?;
+    visit.remember_last(looks.last(visit.gateway.sessions.now().as_secs()));
+    Ok(looks)
+}
+
+/// Who opened it last. What this session was told a moment ago counts again, for who may still see it: then no log is
+/// asked.
+pub(super) async fn last_look(visit: &Visit) -> Result<Last, GatewayError> {
+    let now = visit.gateway.sessions.now().as_secs();
+    // Who may not see the list did not ask for it by opening the first page: no entry says so.
+    let id: ResourceId = visit.patient().parse().map_err(|_| GatewayError::unknown_patient())?;
+    check_may_see(&visit.gateway, &visit.asking(), &id).await?;
+    if let Some(last) = visit.recall_last(now) {
+        return Ok(last);
+    }
+    looks(visit).await.map(|looks| looks.last(now))
 }
 
 fn told(visit: &Visit, all: &[AccessLog]) -> Result<Looks, GatewayError> {
@@ -103,8 +126,10 @@ fn look(visit: &Visit, row: &Row<'_>) -> Look {
     let role = event.role.as_ref().map(|role| words::role(role.as_str())).unwrap_or_default();
     let own = visit.gateway.member.identity().to_string();
     let place = match (row.lead.party, &event.peer) {
-        (Party::Gateway, _) | (_, None) => hospital(&own).to_owned(),
+        (Party::Gateway, _) => hospital(&own).to_owned(),
         (_, Some(peer)) => hospital(peer.as_str()).to_owned(),
+        (Party::Broker, None) => words::THE_EXCHANGE.to_owned(),
+        (Party::Archive, None) => words::THE_ARCHIVE.to_owned(),
     };
     let (ended, reason) = match &event.outcome {
         Outcome::Done => (Ended::Done, None),
@@ -168,21 +193,22 @@ fn opens(row: &Row<'_>) -> bool {
             && event.patient.is_some()
             && (shows_records(event.kind) || event.kind == EventKind::EntriesFetched)
     };
-    seen(&row.lead.event) || row.others.iter().any(|entry| row.lead.party != Party::Gateway && seen(&entry.event))
+    seen(&row.lead.event) || row.lead.party != Party::Gateway && row.others.iter().any(|entry| seen(&entry.event))
 }
 
 /// What was done, with how many of what.
 fn what(row: &Row<'_>) -> String {
     let event = &row.lead.event;
-    if event.kind == EventKind::LogShown && event.get(Detail::Action) == Some(QUESTION) {
-        return words::QUESTIONED.to_owned();
+    match event.get(Detail::Action).filter(|_| event.kind == EventKind::LogShown) {
+        Some(QUESTION) => return words::QUESTIONED.to_owned(),
+        Some(ANSWER) => return words::ANSWERED.to_owned(),
+        _ => {}
     }
     // Of another hospital's look its own log knows more; what it was given says as much as can be said here.
-    let fetched = row.others.iter().find(|entry| {
-        row.lead.party != Party::Gateway
-            && entry.event.kind == EventKind::EntriesFetched
-            && entry.event.outcome == Outcome::Done
-    });
+    let others = if row.lead.party == Party::Gateway { &[][..] } else { &row.others };
+    let fetched = others
+        .iter()
+        .find(|entry| entry.event.kind == EventKind::EntriesFetched && entry.event.outcome == Outcome::Done);
     let event = fetched.map_or(event, |entry| &entry.event);
     let verb = words::happened(event.kind.as_str());
     let counts = counts(event);

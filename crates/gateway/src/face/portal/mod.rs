@@ -7,15 +7,23 @@
 //! | `start` | the door: sign in, choose a record |
 //! | `visit` | who asks, about which record, and the frame around what is answered |
 //! | `record` | the record in plain words, for the pages that show it |
+//! | `looks`, `last` | who had to do with it, in plain words; who opened it last |
+//! | `offer` | the form of *Sharing* |
+//! | `questions` | questions about a look, and their answers |
 //! | the others | the page of that name |
 
 mod delegates;
 mod devices;
+mod document;
 mod export;
 mod item;
+pub(crate) mod last;
 mod looked;
 mod looks;
+mod offer;
+mod paper;
 mod preview;
+mod questions;
 mod record;
 mod sharing;
 mod start;
@@ -43,17 +51,19 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
         .route(&at("/timeline"), get(timeline::show).post(timeline::find))
         .route(&at("/item/{entry}"), get(item::show))
         .route(&at("/item/{entry}/original"), get(item::original))
-        .route(&at("/item/{entry}/file/{number}"), get(item::file))
+        .route(&at("/item/{entry}/file/{number}"), get(document::file))
+        .route(&at("/item/{entry}/file/{number}/open"), get(document::open))
         .route(&at("/sharing"), get(sharing::show).post(sharing::give))
         .route(&at("/sharing/preview"), post(preview::show))
         .route(&at("/sharing/stop"), post(sharing::stop))
         .route(&at("/looked"), get(looked::show))
         .route(&at("/looked/proof"), get(looked::proof))
-        .route(&at("/looked/question/{entry}"), get(looked::question).post(looked::ask))
+        .route(&at("/looked/question/{entry}"), get(questions::show).post(questions::ask))
         .route(&at("/devices"), get(devices::show))
         .route(&at("/export"), get(export::show))
         .route(&at("/export/{form}"), get(export::file))
-        .route(&at("/print"), get(export::print))
+        .route(&at("/print"), get(paper::print))
+        .route(&at("/print/pdf"), get(paper::pdf))
         .route(&at("/delegates"), get(delegates::show).post(delegates::add))
         .route(&at("/delegates/end"), post(delegates::end))
 }

@@ -7,42 +7,56 @@ use axum::body::Bytes;
 use axum::response::Response;
 use maud::{Markup, html};
 use sealwort_audit::{Detail, EventKind};
+use sealwort_fhir::IssueCode;
 use sealwort_fhir::plain::Kind;
-use sealwort_fhir::{IssueCode, ResourceType};
 use sealwort_pages::words::portal as words;
-use sealwort_smart::Action;
 
 use super::super::authorize::only;
 use super::Page;
+use super::offer::asked;
 use super::record::{Piece, hospital};
-use super::sharing::asked;
+use super::sharing::{again, check_sees};
 use super::visit::Visit;
+use crate::consent::ConsentChange;
 use crate::consent::explain::{ExplainRequest, Explained, Proposal};
 use crate::error::GatewayError;
-use crate::seen::check_scope;
 
 /// `POST /portal/[record]/sharing/preview`: `to` alone, or the whole form.
 pub(super) async fn show(visit: Visit, body: Bytes) -> Response {
     let looking = async {
         let form = visit.form(&body).await?;
-        content(&visit, &form).await
+        // A card asks about what stands; the form about what it would give.
+        let proposed = if form.iter().any(|(name, _)| name == "days") {
+            match asked(&visit, &form).await? {
+                Ok(change) => Some(change),
+                Err(wrong) => return Ok(Err((form, wrong))),
+            }
+        } else {
+            None
+        };
+        content(&visit, &form, proposed).await.map(Ok)
     };
-    let content = looking.await;
+    let content = match looking.await {
+        Ok(Ok(content)) => Ok(content),
+        Ok(Err((form, wrong))) => return again(&visit, &form, wrong).await,
+        Err(error) => Err(error),
+    };
     visit.titled(Page::Sharing, words::WOULD_SEE, content).await
 }
 
-async fn content(visit: &Visit, form: &[(String, String)]) -> Result<Markup, GatewayError> {
+async fn content(
+    visit: &Visit,
+    form: &[(String, String)],
+    change: Option<ConsentChange>,
+) -> Result<Markup, GatewayError> {
     let to = only(form, "to").unwrap_or_default().trim().to_owned();
     if to.is_empty() {
         let text = "the field for the hospital is empty";
         return Err(GatewayError::request(422, IssueCode::Value, "recipient-needed", text, "name one"));
     }
-    // A card asks about what stands; the form about what it would give.
-    let proposes = form.iter().any(|(name, _)| name == "days");
-    let change = if proposes { Some(asked(visit, form)?) } else { None };
     let labels = labels(visit, &to, change.clone().map(Proposal::Grant)).await?;
     let opened = visit.open().await?;
-    let pieces = opened.pieces();
+    let pieces = opened.pieces().await?;
     let (seen, kept): (Vec<&Piece<'_>>, Vec<&Piece<'_>>) =
         pieces.iter().partition(|piece| labels.iter().any(|label| label == piece.held.newest().label.as_str()));
     let name = hospital(&to);
@@ -76,8 +90,7 @@ async fn labels(visit: &Visit, to: &str, proposed: Option<Proposal>) -> Result<V
         ..ExplainRequest::default()
     };
     let explaining = async {
-        let consent: ResourceType = "Consent".parse().map_err(|_| GatewayError::Kept("Consent is no type"))?;
-        check_scope(&asking, Action::Read, consent)?;
+        check_sees(&asking)?;
         visit.gateway.explain(asked, &asking).await
     };
     let outcome = explaining.await;

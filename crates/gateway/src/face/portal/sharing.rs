@@ -1,13 +1,13 @@
 //! Sharing: a card for each recipient, what they can see and until when; stop, give, and the receipt of it all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use axum::body::Bytes;
 use axum::response::Response;
 use http::Method;
 use maud::{Markup, html};
 use sealwort_audit::{Detail, EventKind};
-use sealwort_fhir::{Branch, IssueCode};
+use sealwort_fhir::{Branch, IssueCode, ResourceId};
 use sealwort_pages::date;
 use sealwort_pages::words::portal as words;
 use sealwort_smart::Action;
@@ -16,9 +16,10 @@ use serde_json::Value;
 use super::super::LetInAbout;
 use super::super::authorize::only;
 use super::Page;
+use super::offer::{Filled, Wrong, asked, offer};
 use super::record::hospital;
 use super::visit::Visit;
-use crate::consent::explain::{ExplainRequest, Proposal};
+use crate::consent::explain::{ExplainRequest, ExplainedRow, Proposal};
 use crate::consent::{ConsentChange, ConsentReceipt, ConsentShown, ProvisionShown};
 use crate::error::GatewayError;
 use crate::seen::check_scope;
@@ -26,25 +27,37 @@ use crate::user::Asking;
 
 /// `GET /portal/[record]/sharing`
 pub(super) async fn show(visit: Visit) -> Response {
-    let content = content(&visit).await;
+    let content = content(&visit, &Filled::default()).await;
     visit.answer(Page::Sharing, content).await
+}
+
+/// The page again, with what is wrong in the form beside its field.
+pub(super) async fn again(visit: &Visit, form: &[(String, String)], wrong: Wrong) -> Response {
+    let content = content(visit, &Filled { form, wrong: Some(wrong) }).await;
+    visit.answer_again(Page::Sharing, content).await
 }
 
 /// `POST /portal/[record]/sharing`: gives.
 pub(super) async fn give(visit: Visit, body: Bytes) -> Response {
     let giving = async {
         let form = visit.form(&body).await?;
-        let change = asked(&visit, &form)?;
         let asking = visit.asking();
         let entry = visit.entry(EventKind::ConsentChanged, &asking).detail(Detail::Action, "grant");
-        let outcome = async {
-            decides(&visit, &asking).await?;
-            visit.gateway.grant(&change).await
+        let entry = entry.detail(Detail::Recipient, only(&form, "to").unwrap_or_default().trim());
+        // Whoever may not decide is told so, whatever else is wrong.
+        if let Err(error) = decides(&visit, &asking).await {
+            return visit.kept(entry, &asking, Err(error)).await;
+        }
+        let change = match asked(&visit, &form).await? {
+            Ok(change) => change,
+            Err(wrong) => return Ok(Some((form, wrong))),
         };
-        changed(&visit, entry.detail(Detail::Recipient, &change.to), &asking, outcome.await).await
+        let outcome = visit.gateway.grant(&change).await;
+        changed(&visit, entry, &asking, outcome).await.map(|_| None)
     };
     match giving.await {
-        Ok(_) => visit.done(Page::Sharing, "given"),
+        Ok(None) => visit.done(Page::Sharing, "given"),
+        Ok(Some((form, wrong))) => again(&visit, &form, wrong).await,
         Err(error) => visit.answer(Page::Sharing, Err(error)).await,
     }
 }
@@ -52,48 +65,71 @@ pub(super) async fn give(visit: Visit, body: Bytes) -> Response {
 /// `POST /portal/[record]/sharing/stop`: ends documents that allow it, and withdraws what was granted.
 pub(super) async fn stop(visit: Visit, body: Bytes) -> Response {
     match stopped(&visit, &body).await {
-        Ok(()) => visit.done(Page::Sharing, "stopped"),
+        Ok(Stopped::Wholly) => visit.done(Page::Sharing, "stopped"),
+        Ok(Stopped::Partly) => visit.done(Page::Sharing, "partly"),
         Err(error) => visit.answer(Page::Sharing, Err(error)).await,
     }
 }
 
-async fn stopped(visit: &Visit, body: &Bytes) -> Result<(), GatewayError> {
+/// Whether nothing that is for others as well goes on permitting it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopped {
+    Wholly,
+    Partly,
+}
+
+/// All of it is judged before any of it is done: where something harms, nothing is changed.
+async fn stopped(visit: &Visit, body: &Bytes) -> Result<Stopped, GatewayError> {
     let form = visit.form(body).await?;
-    let to = only(&form, "to").unwrap_or_default().to_owned();
-    let asking = visit.asking();
-    let entry = visit.entry(EventKind::ConsentChanged, &asking).detail(Detail::Action, "withdraw");
-    let entry = entry.detail(Detail::Recipient, &to);
-    if let Err(error) = decides(visit, &asking).await {
-        return visit.kept(entry, &asking, Err(error)).await;
-    }
-    let documents: Vec<&str> =
-        form.iter().filter(|(name, _)| name == "document").map(|(_, document)| document.as_str()).collect();
-    for document in &documents {
-        end_document(visit, document, &to).await?;
-    }
-    let standing = visit.gateway.consent(visit.patient()).await?;
-    if !standing.provisions.iter().any(|one| one.to == to) {
-        let nothing = || refused(422, "nothing-to-stop", "nothing is shared with this recipient by itself");
-        return if documents.is_empty() { visit.kept(entry, &asking, Err(nothing())).await } else { Ok(()) };
-    }
     let change = ConsentChange {
         patient: visit.patient().to_owned(),
-        to,
+        to: only(&form, "to").unwrap_or_default().to_owned(),
         actions: Vec::new(),
         labels: Vec::new(),
         purposes: Vec::new(),
         days: None,
     };
-    let outcome = visit.gateway.withdraw(&change).await;
-    changed(visit, entry, &asking, outcome).await.map(drop)
+    let asking = visit.asking();
+    let entry = visit.entry(EventKind::ConsentChanged, &asking).detail(Detail::Action, "withdraw");
+    let entry = entry.detail(Detail::Recipient, &change.to);
+    let documents: BTreeSet<&str> =
+        form.iter().filter(|(name, _)| name == "document").map(|(_, document)| document.as_str()).collect();
+    let nothing = || refused(422, "nothing-to-stop", "nothing is shared with this recipient by itself");
+    let beginning = async {
+        decides(visit, &asking).await?;
+        let takes_back = visit.gateway.takes_back(&change).await?;
+        if takes_back || !documents.is_empty() { Ok(takes_back) } else { Err(nothing()) }
+    };
+    let takes_back = match beginning.await {
+        Ok(takes_back) => takes_back,
+        Err(error) => return visit.kept(entry, &asking, Err(error)).await,
+    };
+    let mut ended = Vec::new();
+    for document in documents {
+        ended.push(Ended::of(visit, document).await?);
+    }
+    let stopped = judged(visit, &ended, takes_back.then_some(&change), &change.to).await?;
+    for one in ended {
+        visit.fhir(Method::PUT, &one.url, one.consent.to_string().into_bytes(), one.version).await?;
+    }
+    if takes_back {
+        let outcome = visit.gateway.withdraw(&change).await;
+        changed(visit, entry, &asking, outcome).await?;
+    }
+    Ok(stopped)
 }
 
 /// The decisions as they stand, for who may see them.
 pub(super) async fn standing(visit: &Visit, asking: &Asking) -> Result<ConsentShown, GatewayError> {
-    check_scope(asking, Action::Read, "Consent".parse().map_err(|_| GatewayError::Kept("Consent is no type"))?)?;
+    check_sees(asking)?;
     let consent = visit.gateway.consent(visit.patient()).await?;
     consent.patient.parse().into_iter().for_each(|patient| asking.trail.touches(patient));
     Ok(consent)
+}
+
+/// Refuses who may not see decisions at all.
+pub(super) fn check_sees(asking: &Asking) -> Result<(), GatewayError> {
+    check_scope(asking, Action::Read, "Consent".parse().map_err(|_| GatewayError::Kept("Consent is no type"))?)
 }
 
 /// Refuses who may look and not decide.
@@ -115,22 +151,39 @@ async fn changed(
     visit.kept(entry, asking, outcome).await
 }
 
-/// Sets a Consent to inactive, as an app of the patient's would; unless that would change anything for others than this
-/// recipient, or permit what the Consent denies.
-async fn end_document(visit: &Visit, id: &str, to: &str) -> Result<(), GatewayError> {
-    let unknown = |_| refused(422, "document-unknown", "there is no such document");
-    let id: sealwort_fhir::ResourceId = id.parse().map_err(unknown)?;
-    let url = format!("/Consent/{id}");
-    let reply = visit.fhir(Method::GET, &url, Vec::new(), None).await?;
-    let mut consent: Value =
-        serde_json::from_slice(&reply.content).map_err(|_| GatewayError::Kept("a stored consent cannot be read"))?;
-    if let Some(members) = consent.as_object_mut() {
-        members.insert("status".to_owned(), "inactive".into());
+/// A Consent as it will be: inactive, as an app of the patient's would set it.
+struct Ended {
+    url: String,
+    consent: Value,
+    version: Option<u64>,
+}
+
+impl Ended {
+    async fn of(visit: &Visit, id: &str) -> Result<Self, GatewayError> {
+        let id: ResourceId = id.parse().map_err(|_| refused(422, "document-unknown", "there is no such document"))?;
+        let url = format!("/Consent/{id}");
+        let reply = visit.fhir(Method::GET, &url, Vec::new(), None).await?;
+        let mut consent: Value = serde_json::from_slice(&reply.content)
+            .map_err(|_| GatewayError::Kept("a stored consent cannot be read"))?;
+        if let Some(members) = consent.as_object_mut() {
+            members.insert("status".to_owned(), "inactive".into());
+        }
+        Ok(Self { url, consent, version: reply.version })
     }
+}
+
+/// Refuses where all of it together would change anything for others than this recipient, or permit what is denied now.
+async fn judged(
+    visit: &Visit,
+    ended: &[Ended],
+    withdrawal: Option<&ConsentChange>,
+    to: &str,
+) -> Result<Stopped, GatewayError> {
+    let documents = ended.iter().map(|one| Proposal::Consent(one.consent.clone()));
     let asked = ExplainRequest {
         patient: visit.patient().to_owned(),
         actions: ["read", "write", "emergency"].map(str::to_owned).to_vec(),
-        proposed: vec![Proposal::Consent(consent.clone())],
+        proposed: documents.chain(withdrawal.cloned().map(Proposal::Withdraw)).collect(),
         ..ExplainRequest::default()
     };
     let asking = visit.asking();
@@ -140,48 +193,18 @@ async fn end_document(visit: &Visit, id: &str, to: &str) -> Result<(), GatewayEr
     let harms = explained.rows.iter().any(|row| {
         row.proposed.as_ref().is_some_and(|then| {
             let changes = then.permitted != row.answer.permitted || then.until != row.answer.until;
-            changes && (row.hospital != to || then.permitted)
+            if row.hospital == to { then.permitted && !row.answer.permitted } else { changes }
         })
     });
     if harms {
         return Err(refused(409, "consent-in-force", "the consent document says more than this"));
     }
-    visit.fhir(Method::PUT, &url, consent.to_string().into_bytes(), reply.version).await.map(drop)
+    let goes_on = |row: &ExplainedRow| row.hospital == to && row.proposed.as_ref().unwrap_or(&row.answer).permitted;
+    Ok(if explained.rows.iter().any(goes_on) { Stopped::Partly } else { Stopped::Wholly })
 }
 
-fn refused(status: u16, code: &'static str, text: &str) -> GatewayError {
+pub(super) fn refused(status: u16, code: &'static str, text: &str) -> GatewayError {
     GatewayError::request(status, IssueCode::BusinessRule, code, text, "load the page again")
-}
-
-/// What the form asks to give.
-pub(super) fn asked(visit: &Visit, form: &[(String, String)]) -> Result<ConsentChange, GatewayError> {
-    let labels: Vec<String> =
-        form.iter().filter(|(name, _)| name == "category").map(|(_, value)| value.clone()).collect();
-    // No label would stand for all of them.
-    if labels.is_empty() {
-        return Err(GatewayError::request(422, IssueCode::Value, "nothing-chosen", words::NOTHING_CHOSEN, "choose"));
-    }
-    let mut actions = vec!["read".to_owned()];
-    actions.extend(only(form, "write").map(|_| "write".to_owned()));
-    let field =
-        |name: &str| only(form, name).ok_or_else(|| refused(422, "form-incomplete", "a field of the form is missing"));
-    let purpose = field("purpose")?;
-    if !OFFERED_PURPOSES.contains(&purpose) {
-        return Err(refused(422, "purpose-unknown", "this purpose is not offered"));
-    }
-    // Only an empty choice is one for ever.
-    let days = match field("days")? {
-        "" => None,
-        days => Some(days.parse().map_err(|_| refused(422, "days-wrong", "the time is no number of days"))?),
-    };
-    Ok(ConsentChange {
-        patient: visit.patient().to_owned(),
-        to: only(form, "to").unwrap_or_default().trim().to_owned(),
-        actions,
-        labels,
-        purposes: vec![purpose.to_owned()],
-        days,
-    })
 }
 
 /// A recipient with all that they may.
@@ -199,7 +222,7 @@ impl Recipient {
     }
 }
 
-async fn content(visit: &Visit) -> Result<Markup, GatewayError> {
+async fn content(visit: &Visit, filled: &Filled<'_>) -> Result<Markup, GatewayError> {
     let asking = visit.asking();
     let outcome = async {
         let consent = standing(visit, &asking).await?;
@@ -209,21 +232,26 @@ async fn content(visit: &Visit) -> Result<Markup, GatewayError> {
     };
     let outcome = outcome.await;
     let (recipients, receipt) = visit.kept(visit.entry(EventKind::ConsentRead, &asking), &asking, outcome).await?;
-    let may_decide = asking.context.is_some_and(|patient| asking.may_decide_for(patient));
+    let is_here = receipt.authority == visit.gateway.member.identity().to_string();
+    let has_right = asking.context.is_some_and(|patient| asking.may_decide_for(patient));
+    let may_decide = has_right && is_here;
     let now = visit.gateway.sessions.now().as_secs();
+    let hospitals = if may_decide { visit.gateway.hospitals().await } else { None };
     Ok(html! {
         @match visit.query("done").as_deref() {
-            Some("given" | "stopped") if !receipt.delivered => { p .note .warning role="status" { strong { (words::NOT_EVERYWHERE) } } },
+            Some("given" | "stopped" | "partly") if !receipt.delivered => { p .note .warning role="status" { strong { (words::NOT_EVERYWHERE) } } },
             Some("given") => { p .note .good role="status" { strong { (words::GIVEN) } } },
             Some("stopped") => { p .note .good role="status" { strong { (words::STOPPED) } } },
+            Some("partly") => { p .note .warning role="status" { strong { (words::STOPPED_PARTLY) } } },
             _ => {},
         }
         p { (words::SHARING_TEXT) }
-        @if !may_decide { p .note { (words::NOT_YOUR_DECISION) } }
+        @if !is_here { p .note { (words::decided_elsewhere(hospital(&receipt.authority))) } }
+        @else if !has_right { p .note { (words::NOT_YOUR_DECISION) } }
         @if recipients.is_empty() { p .note { (words::SHARED_WITH_NOBODY) } }
-        ul .cards .wide { @for one in &recipients { (card(visit, one, may_decide, now)) } }
-        (receipt_shown(visit, &receipt))
-        @if may_decide { (offer(visit)) }
+        ul .cards .wide { @for one in &recipients { (card(visit, one, may_decide, &receipt.authority, now)) } }
+        (receipt_shown(&receipt))
+        @if may_decide { (offer(visit, filled, hospitals.as_deref())) }
     })
 }
 
@@ -234,8 +262,10 @@ async fn recipients(
     provisions: Vec<ProvisionShown>,
 ) -> Result<Vec<Recipient>, GatewayError> {
     let mut all: Vec<Recipient> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for provision in provisions {
-        match all.iter_mut().find(|one| one.to == provision.to) {
+        let place = *places.entry(provision.to.clone()).or_insert(all.len());
+        match all.get_mut(place) {
             Some(one) => one.provisions.push(provision),
             None => all.push(Recipient {
                 to: provision.to.clone(),
@@ -259,7 +289,7 @@ async fn recipients(
             for row in explained.rows.iter().filter(|row| row.answer.permitted) {
                 let documents =
                     row.answer.because.iter().filter_map(|it| it.consent.as_deref()?.strip_prefix("Consent/"));
-                if let Some(one) = all.iter_mut().find(|one| one.to == row.hospital) {
+                if let Some(one) = places.get(&row.hospital).and_then(|place| all.get_mut(*place)) {
                     one.documents.extend(documents.map(str::to_owned));
                 }
             }
@@ -271,9 +301,9 @@ async fn recipients(
     }
 }
 
-fn card(visit: &Visit, one: &Recipient, may_decide: bool, now: u64) -> Markup {
+fn card(visit: &Visit, one: &Recipient, may_decide: bool, authority: &str, now: u64) -> Markup {
     let name = whom(&one.to);
-    let is_keeper = one.to == visit.gateway.member.identity().to_string();
+    let is_keeper = one.to == authority;
     html! {
         li .card {
             h2 { (name) }
@@ -312,6 +342,7 @@ fn provision_shown(provision: &ProvisionShown, now: u64) -> Markup {
             div { dt { (words::CATEGORIES) } dd { (categories(&provision.labels)) } }
             div { dt { (words::PURPOSES) } dd { (purposes.join(", ")) } }
             @if roles != "all" { div { dt { (words::ROLES) } dd { (roles.split(", ").map(words::role).collect::<Vec<_>>().join(", ")) } } }
+            @if provision.from > now { div { dt { (words::FROM) } dd { (date::moment(provision.from)) } } }
             div { dt { (words::UNTIL) } dd {
                 @match provision.until {
                     None => { (words::NO_END) },
@@ -349,8 +380,7 @@ pub(super) fn whom(to: &str) -> String {
     }
 }
 
-fn receipt_shown(visit: &Visit, receipt: &ConsentReceipt) -> Markup {
-    let keeper = visit.gateway.member.identity().to_string();
+fn receipt_shown(receipt: &ConsentReceipt) -> Markup {
     html! {
         section .card #receipt {
             h2 { (words::YOUR_CONSENT) }
@@ -358,7 +388,7 @@ fn receipt_shown(visit: &Visit, receipt: &ConsentReceipt) -> Markup {
             dl {
                 div { dt { (words::CONSENT_VERSION) } dd { (receipt.version) } }
                 div { dt { (words::CONSENT_SIGNED) } dd { (date::moment(receipt.signed)) } }
-                div { dt { (words::CONSENT_BY) } dd { (hospital(&keeper)) } }
+                div { dt { (words::CONSENT_BY) } dd { (hospital(&receipt.authority)) } }
                 div { dt { (words::CONSENT_KEYS) } dd { (receipt.epoch) } }
                 div { dt { (words::CONSENT_STATE) } dd { @if receipt.delivered { (words::CONFIRMED) } @else { (words::ON_ITS_WAY) } } }
                 div { dt { (words::CONSENT_FINGERPRINT) } dd { code { (hex::encode(receipt.digest)) } } }
@@ -366,59 +396,3 @@ fn receipt_shown(visit: &Visit, receipt: &ConsentReceipt) -> Markup {
         }
     }
 }
-
-/// The form to share with somebody new.
-fn offer(visit: &Visit) -> Markup {
-    let choice = |branch: Branch| {
-        html! {
-            label .choice {
-                input type="checkbox" name="category" value=(branch.as_str()) checked[Branch::GENERAL.contains(&branch)];
-                (words::category(branch.as_str()))
-            }
-        }
-    };
-    html! {
-        section #give {
-            h2 { (words::GIVE) }
-            form method="post" action=(visit.path(Page::Sharing)) {
-                (visit.secret())
-                div .field {
-                    label for="to" { (words::GIVE_TO) }
-                    input #to name="to" required maxlength="256" autocomplete="off" spellcheck="false" aria-describedby="to-hint";
-                    p #to-hint .quiet { (words::GIVE_TO_HINT) }
-                }
-                fieldset {
-                    legend { (words::GIVE_WHAT) }
-                    @for branch in Branch::GENERAL { (choice(branch)) }
-                    details {
-                        summary { (words::CONFIDENTIAL) }
-                        @for branch in Branch::ALL.into_iter().filter(|one| !Branch::GENERAL.contains(one)) { (choice(branch)) }
-                    }
-                }
-                div .row {
-                    div .field {
-                        label for="purpose" { (words::GIVE_WHY) }
-                        select #purpose name="purpose" { @for code in OFFERED_PURPOSES { option value=(code) { (words::purpose(code)) } } }
-                    }
-                    div .field {
-                        label for="days" { (words::GIVE_LONG) }
-                        select #days name="days" {
-                            @for (days, word) in PERIODS { option value=(days) selected[days == "365"] { (word) } }
-                        }
-                    }
-                }
-                p { label .choice { input type="checkbox" name="write" value="1"; (words::GIVE_WRITE) } }
-                p .row {
-                    button .quiet type="submit" formaction=(visit.at("/sharing/preview")) { (words::PREVIEW) }
-                    button type="submit" { (words::SHARE) }
-                }
-            }
-        }
-    }
-}
-
-/// Purposes that a patient is offered to share for.
-const OFFERED_PURPOSES: [&str; 4] = ["TREAT", "HRESCH", "HPAYMT", "PUBHLTH"];
-/// Days, and their words.
-const PERIODS: [(&str, &str); 4] =
-    [("7", words::ONE_WEEK), ("30", words::ONE_MONTH), ("365", words::ONE_YEAR), ("", words::FOREVER)];

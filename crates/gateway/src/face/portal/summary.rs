@@ -1,18 +1,19 @@
 //! The first page: how the record is protected, and what matters most in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::response::Response;
 use maud::{Markup, html};
 use sealwort_audit::EventKind;
-use sealwort_fhir::plain::{Amount, Kind, Reading, Standing};
-use sealwort_pages::chart::{Chart, Point, Range, Series, Size};
+use sealwort_fhir::plain::{Kind, Plain, Reading, Standing, Usual, tidy};
+use sealwort_pages::chart::{Chart, Point, Range, Series, Size, Written};
 use sealwort_pages::date;
 use sealwort_pages::words::portal as words;
 
 use super::Page;
-use super::looks::{Look, looks};
-use super::record::{Opened, Piece, judged, judged_alone, mark, moment, pair, usual, value};
+use super::last::Last;
+use super::looks::last_look;
+use super::record::{Opened, Piece, holding, judged, judged_alone, mark, moment, title, usual, values};
 use super::sharing::whom;
 use super::visit::Visit;
 use crate::consent::{ConsentShown, ProvisionShown};
@@ -28,11 +29,8 @@ async fn content(visit: &Visit) -> Result<Markup, GatewayError> {
     let opened = visit.open().await?;
     let consent = consent(visit).await?;
     // Who may not see the list is told so; nothing else of the page depends on it.
-    let last = looks(visit).await.map(|looks| {
-        let complete = looks.are_complete();
-        (looks.all.into_iter().find(|look| !look.is_own && look.opened), complete)
-    });
-    let pieces = opened.pieces();
+    let last = last_look(visit).await;
+    let pieces = opened.pieces().await?;
     let now = visit.gateway.sessions.now().as_secs();
     Ok(html! {
         (ribbon(visit, &opened, consent.as_ref(), &last, now))
@@ -49,6 +47,10 @@ async fn content(visit: &Visit) -> Result<Markup, GatewayError> {
 /// The patient's decisions, where the visitor may see them.
 async fn consent(visit: &Visit) -> Result<Option<ConsentShown>, GatewayError> {
     let asking = visit.asking();
+    // Who has no right to them did not ask for them either: no entry says so.
+    if super::sharing::check_sees(&asking).is_err() {
+        return Ok(None);
+    }
     let outcome = super::sharing::standing(visit, &asking).await;
     match visit.kept(visit.entry(EventKind::ConsentRead, &asking), &asking, outcome).await {
         Ok(consent) => Ok(Some(consent)),
@@ -61,7 +63,7 @@ fn ribbon(
     visit: &Visit,
     opened: &Opened,
     consent: Option<&ConsentShown>,
-    last: &Result<(Option<Look>, bool), GatewayError>,
+    last: &Result<Last, GatewayError>,
     now: u64,
 ) -> Markup {
     let count = opened.seen.places().count();
@@ -70,19 +72,22 @@ fn ribbon(
             div {
                 h2 { span .seal aria-hidden="true" {} (words::SEALED) }
                 p { (words::sealed(count)) }
-                @if opened.seen.view.withheld > 0 { p .quiet { (words::withheld(opened.seen.view.withheld)) } }
+                @if opened.seen.asks_for_some() { p .quiet { (words::NOT_FOR_YOU) } }
+                @if opened.seen.withheld() > 0 { p .quiet { (words::withheld(opened.seen.withheld())) } }
             }
             div {
                 h2 { (words::CAN_OPEN) }
                 @match consent {
                     None => { p { (words::LAST_UNKNOWN) } },
                     Some(consent) => {
-                        @let open: Vec<_> = consent.provisions.iter().filter(|it| it.until.is_none_or(|until| until > now)).collect();
-                        @if open.is_empty() { p { (words::NOBODY_ELSE) } } @else {
+                        @let open: Vec<_> = consent.provisions.iter().filter(|it| it.from <= now && it.until.is_none_or(|until| until > now)).collect();
+                        @let helpers = helpers(visit, now);
+                        @if open.is_empty() && helpers.is_empty() { p { (words::NOBODY_ELSE) } } @else {
                             ul .plain {
                                 @for (to, until) in by_whom(&open) {
                                     li { strong { (to) } " " span .quiet { (until) } }
                                 }
+                                @for (name, until) in &helpers { li { strong { (words::helper(name)) } " " span .quiet { (words::until(&date::day(*until))) } } }
                             }
                         }
                         p { a href=(visit.path(Page::Sharing)) { (words::MANAGE) } }
@@ -93,14 +98,23 @@ fn ribbon(
                 h2 { (words::LAST_OPENED) }
                 @match last {
                     Err(_) => { p { (words::LAST_UNKNOWN) } },
-                    Ok((None, true)) => { p { (words::NEVER_OPENED) } },
-                    Ok((None, false)) => { p { (words::SOME_DOUBTFUL) } },
-                    Ok((Some(look), _)) => { p { strong { (look.who) } ", " (look.place) br; time datetime=(date::machine(look.seconds)) { (date::moment(look.seconds)) } } },
+                    Ok(Last { look: None, is_complete: true, .. }) => { p { (words::NEVER_OPENED) } },
+                    Ok(Last { look: None, is_complete: false, .. }) => { p { (words::SOME_DOUBTFUL) } },
+                    Ok(Last { look: Some(look), .. }) => { p { strong { (look.who) } ", " (look.place) br; time datetime=(date::machine(look.seconds)) { (date::moment(look.seconds)) } } },
                 }
+                @if let Ok(last) = last { p .quiet { small { (words::as_of(&date::moment(last.found))) } } }
                 @if last.is_ok() { p { a href=(visit.path(Page::Looked)) { (words::SEE_LOOKED) } } }
             }
         }
     }
+}
+
+/// Who acts for the patient now, and until when. Helpers see of each other nothing.
+fn helpers(visit: &Visit, now: u64) -> Vec<(String, u64)> {
+    let asking = visit.asking();
+    let Some(patient) = asking.context.filter(|patient| asking.is_patient(*patient)) else { return Vec::new() };
+    let all = visit.gateway.delegations_for(patient);
+    all.into_iter().filter(|one| one.until > now && !one.rests).map(|one| (tidy(&one.name), one.until)).collect()
 }
 
 /// Each hospital once, with the latest end of what it may, or that it may in an emergency alone.
@@ -115,7 +129,7 @@ fn by_whom(provisions: &[&ProvisionShown]) -> Vec<(String, String)> {
             return words::EMERGENCY_ALONE.to_owned();
         }
         let end = reads.try_fold(0, |end, one| one.until.map(|until| until.max(end)));
-        format!("{} {}", words::UNTIL.to_lowercase(), end.map_or_else(|| words::NO_END.to_owned(), date::day))
+        words::until(&end.map_or_else(|| words::NO_END.to_owned(), date::day))
     };
     all.into_iter().map(|(to, theirs)| (to, text(theirs))).collect()
 }
@@ -129,23 +143,24 @@ fn vitals(visit: &Visit, pieces: &[Piece<'_>]) -> Markup {
     }
 }
 
-/// Things of one kind that have a value, by what they are; the newest first, and within each.
-fn series<'p, 's>(pieces: &'p [Piece<'s>], kind: Kind) -> Vec<Vec<&'p Piece<'s>>> {
+/// Things of one kind that have a value and hold, by what they are; the newest first, and within each.
+pub(super) fn series<'p, 's>(pieces: &'p [Piece<'s>], kind: Kind) -> Vec<Vec<&'p Piece<'s>>> {
     let mut all: Vec<Vec<&Piece<'_>>> = Vec::new();
+    // Where the series of a code is, and where the first one of a title.
+    let (mut by_code, mut by_title) = (HashMap::new(), HashMap::new());
     let sound = |piece: &&Piece<'_>| {
-        piece.plain.kind == kind && piece.plain.standing != Standing::Wrong && !piece.plain.readings.is_empty()
+        piece.plain.kind == kind && piece.plain.standing.holds() && !piece.plain.readings.is_empty()
     };
     for piece in pieces.iter().filter(sound) {
-        let same = |of: &&mut Vec<&Piece<'_>>| {
-            of.first().is_some_and(|first| {
-                piece.plain.series.is_some() && first.plain.series == piece.plain.series
-                    || piece.plain.series.is_none() && first.plain.title == piece.plain.title
-            })
-        };
-        match all.iter_mut().find(same) {
-            Some(of) => of.push(piece),
-            None => all.push(vec![piece]),
+        let (code, title) = (piece.plain.series.as_deref(), piece.plain.title.as_deref());
+        let known = if code.is_some() { by_code.get(&code) } else { by_title.get(&title) }.copied();
+        if let Some(of) = known.and_then(|at: usize| all.get_mut(at)) {
+            of.push(piece);
+            continue;
         }
+        by_code.insert(code, all.len());
+        by_title.entry(title).or_insert(all.len());
+        all.push(vec![piece]);
     }
     all
 }
@@ -153,21 +168,13 @@ fn series<'p, 's>(pieces: &'p [Piece<'s>], kind: Kind) -> Vec<Vec<&'p Piece<'s>>
 fn vital(visit: &Visit, of: &[&Piece<'_>]) -> Markup {
     let Some(newest) = of.first() else { return html! {} };
     let plain = &newest.plain;
-    let pressure = plain.blood_pressure();
-    let reading = plain.readings.first();
-    let chart = chart(of);
+    let chart = chart(&of.iter().map(|piece| &piece.plain).collect::<Vec<_>>());
     html! {
         li .card {
             h3 { (newest.title()) (mark(plain.standing)) }
-            p .big {
-                @match (pressure, reading) {
-                    (Some((upper, lower)), _) => { (pair(upper, lower)) },
-                    (None, Some(one)) => { (value(one)) },
-                    (None, None) => {},
-                }
-            }
-            @for (one, name) in judged_of(plain.blood_pressure(), reading) {
-                @if let (Some((word, look)), Some(range), Some(amount)) = (judged(one), one.usual, &one.amount) {
+            p .big { (values(plain)) }
+            @for (one, name) in judged_of(plain) {
+                @if let (Some((word, look)), Some(range), Some(amount)) = (judged(one), &one.usual, &one.amount) {
                     p .usual {
                         span .chip .(look) { @if let Some(name) = name { (name) ": " } (word) }
                         br; small .quiet { (usual(range, &amount.unit)) }
@@ -184,29 +191,29 @@ fn vital(visit: &Visit, of: &[&Piece<'_>]) -> Markup {
     }
 }
 
-/// The values whose range is told, with their names where they are two.
-fn judged_of<'p>(
-    pressure: Option<(&'p Reading, &'p Reading)>,
-    reading: Option<&'p Reading>,
-) -> Vec<(&'p Reading, Option<&'static str>)> {
-    match pressure {
+/// The values whose range is told, with their names where they are parts.
+fn judged_of(plain: &Plain) -> Vec<(&Reading, Option<&str>)> {
+    match plain.blood_pressure() {
         Some((upper, lower)) => vec![(upper, Some(words::UPPER)), (lower, Some(words::LOWER))],
-        None => reading.map(|one| (one, None)).into_iter().collect(),
+        None => plain.readings.iter().map(|one| (one, one.name.as_deref())).collect(),
     }
 }
 
-/// How values went, in the unit of the newest, and whether others were left out. Nothing where there are fewer than two.
-fn chart(of: &[&Piece<'_>]) -> Option<(Chart, bool)> {
+/// How values went that are final, in the unit of the newest, and whether others were left out. Nothing where there are
+/// fewer than two, or where the newest is neither one value nor a pair.
+fn chart(of: &[&Plain]) -> Option<(Chart, bool)> {
     let newest = of.first()?;
-    let names: Vec<String> = match newest.plain.blood_pressure() {
+    let names: Vec<String> = match newest.blood_pressure() {
         Some(_) => vec![words::UPPER.to_owned(), words::LOWER.to_owned()],
-        None => vec![newest.title()],
+        None if newest.is_one_value() => vec![title(newest)],
+        None => return None,
     };
-    let part = |piece: &Piece<'_>, at: usize| -> Option<Reading> {
-        match piece.plain.blood_pressure() {
-            Some((upper, lower)) => Some(if at == 0 { upper } else { lower }.clone()),
-            None if names.len() == 1 => piece.plain.readings.first().cloned(),
-            None => None,
+    // A pair and what is no pair have no line in common.
+    let part = |plain: &Plain, at: usize| -> Option<Reading> {
+        match plain.blood_pressure() {
+            Some((upper, lower)) if names.len() == 2 => Some(if at == 0 { upper } else { lower }.clone()),
+            None if names.len() == 1 && plain.is_one_value() => plain.readings.first().cloned(),
+            _ => None,
         }
     };
     let unit = part(newest, 0)?.amount?.unit;
@@ -214,18 +221,23 @@ fn chart(of: &[&Piece<'_>]) -> Option<(Chart, bool)> {
     let mut all = Vec::new();
     for (at, name) in names.iter().enumerate() {
         let mut points: Vec<Point> = Vec::new();
-        for piece in of {
-            let (Some(reading), Some(when)) = (part(piece, at), piece.plain.at) else { continue };
-            let Some(Amount { number: Some(value), unit: own, .. }) = reading.amount else { continue };
-            mixed |= own != unit;
-            if let (true, Ok(at)) = (own == unit, u64::try_from(when.seconds)) {
-                points.push(Point { at, value });
+        for plain in of.iter().filter(|plain| plain.standing == Standing::Current) {
+            let (Some(reading), Some(when)) = (part(plain, at), plain.at) else { continue };
+            let Some((amount, value)) = reading.amount.and_then(|amount| amount.number.map(|value| (amount, value)))
+            else {
+                continue;
+            };
+            mixed |= amount.unit != unit;
+            if let (true, Ok(at)) = (amount.unit == unit, u64::try_from(when.seconds)) {
+                let written = Some(Written { when: moment(Some(when)), value: amount.text });
+                points.push(Point { at, value, written });
             }
         }
         points.truncate(POINTS_MAX);
         points.reverse();
-        let range = part(newest, at).and_then(|reading| reading.usual);
-        let reference = range.map(|range| Range { low: range.low, high: range.high });
+        let range =
+            |usual: Usual| Range { low: usual.low.map(|end| end.number), high: usual.high.map(|end| end.number) };
+        let reference = part(newest, at).and_then(|reading| reading.usual).map(range);
         all.push(Series { name: name.clone(), points, reference });
     }
     let of_first = &all.first()?.points;
@@ -233,21 +245,14 @@ fn chart(of: &[&Piece<'_>]) -> Option<(Chart, bool)> {
     if of_first.len() < 2 {
         return None;
     }
-    let label = words::trend(&newest.title(), of_first.len(), &date::day(first.at), &date::day(last.at));
+    let when = |point: &Point| point.written.as_ref().map(|written| written.when.clone()).unwrap_or_default();
+    let label = words::trend(&title(newest), of_first.len(), &when(first), &when(last));
     Some((Chart { label, unit, series: all, span: None, size: Size::Small }, mixed))
 }
 
 /// What holds of one kind; each thing once.
 fn list(visit: &Visit, pieces: &[Piece<'_>], kind: Kind) -> Markup {
-    let counts = |piece: &&Piece<'_>| {
-        piece.plain.kind == kind && matches!(piece.plain.standing, Standing::Current | Standing::Open)
-    };
-    let mut shown: Vec<&Piece<'_>> = Vec::new();
-    for piece in pieces.iter().filter(counts) {
-        if !shown.iter().any(|one| one.plain.says_the_same(&piece.plain)) {
-            shown.push(piece);
-        }
-    }
+    let shown = holding(pieces, kind);
     let rest = shown.len().saturating_sub(LIST_MAX);
     html! {
         section .card {
@@ -299,3 +304,55 @@ const LIST_MAX: usize = 6;
 const RESULTS_MAX: usize = 10;
 /// Values in one chart.
 const POINTS_MAX: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn observation(at: &str, more: &Value) -> Plain {
+        let mut one = json!({"status": "final", "effectiveDateTime": at,
+            "code": {"coding": [{"system": "http://loinc.org", "code": "85354-9"}]}});
+        one.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Plain::of("Observation".parse().unwrap(), &one)
+    }
+
+    fn part(code: &str, value: u32) -> Value {
+        json!({"code": {"coding": [{"system": "http://loinc.org", "code": code}]}, "valueQuantity": {"value": value}})
+    }
+
+    /// Upper and lower values, and values that are no pair, are never one line.
+    #[test]
+    fn a_line_holds_values_of_one_kind() {
+        let pair = |at: &str| observation(at, &json!({"component": [part("8480-6", 120), part("8462-4", 80)]}));
+        let half = |at: &str| observation(at, &json!({"component": [part("8462-4", 80)]}));
+        let single = |at: &str| observation(at, &json!({"valueQuantity": {"value": 100}}));
+        let all = [pair("2026-05-03"), half("2026-05-02"), single("2026-05-02"), pair("2026-05-01")];
+        let (drawn, _) = chart(&all.iter().collect::<Vec<_>>()).unwrap();
+        let values: Vec<Vec<f64>> =
+            drawn.series.iter().map(|series| series.points.iter().map(|point| point.value).collect()).collect();
+        assert_eq!(values, [[120.0, 120.0], [80.0, 80.0]]);
+        let all = [half("2026-05-03"), pair("2026-05-02"), pair("2026-05-01")];
+        assert!(chart(&all.iter().collect::<Vec<_>>()).is_none());
+    }
+
+    /// Only what is final is drawn, and the table says when as it was written.
+    #[test]
+    fn a_line_holds_what_is_final() {
+        let value = |at: &str, status: &str, value: f64| {
+            observation(at, &json!({"status": status, "valueQuantity": {"value": value}}))
+        };
+        let all = [
+            value("2026-05-04T09:20:00+02:00", "final", 1.25),
+            value("2026-05-03", "preliminary", 9.0),
+            value("2026-05-02", "cancelled", 8.0),
+            value("2026", "final", 1.5),
+        ];
+        let (drawn, _) = chart(&all.iter().collect::<Vec<_>>()).unwrap();
+        let written: Vec<_> = drawn.series[0].points.iter().map(|point| point.written.clone().unwrap()).collect();
+        let written: Vec<_> = written.iter().map(|one| (one.when.as_str(), one.value.as_str())).collect();
+        assert_eq!(written, [("2026", "1.5"), ("4 May 2026, 09:20 (UTC+02:00)", "1.25")]);
+    }
+}

@@ -1,11 +1,13 @@
 //! Everything in order of time, by visit. Words to look for come in a form and never in an address, which browsers and
 //! proxies keep.
 
+use std::collections::HashMap;
+
 use axum::body::Bytes;
 use axum::response::Response;
 use maud::{Markup, html};
-use sealwort_fhir::ResourceType;
 use sealwort_fhir::plain::Kind;
+use sealwort_fhir::{ResourceId, ResourceType};
 use sealwort_pages::words::portal as words;
 
 use super::super::authorize::only;
@@ -13,6 +15,7 @@ use super::Page;
 use super::record::{Piece, is_background, judged_alone, mark, moment, values};
 use super::visit::Visit;
 use crate::error::GatewayError;
+use crate::view::Held;
 
 /// What is looked for.
 #[derive(Debug, Default)]
@@ -46,8 +49,9 @@ pub(super) async fn find(visit: Visit, body: Bytes) -> Response {
 
 async fn content(visit: &Visit, wanted: &Wanted) -> Result<Markup, GatewayError> {
     let opened = visit.open().await?;
-    let pieces = opened.pieces();
-    let found: Vec<&Piece<'_>> = pieces.iter().filter(|piece| wanted.takes(piece)).collect();
+    let pieces = opened.pieces().await?;
+    let words = wanted.words.to_lowercase();
+    let found: Vec<&Piece<'_>> = pieces.iter().filter(|piece| wanted.takes(piece, &words)).collect();
     let last = found.len().saturating_sub(1) / PAGE_ITEMS;
     let page = wanted.page.min(last);
     let shown: Vec<&Piece<'_>> = found.iter().skip(page * PAGE_ITEMS).take(PAGE_ITEMS).copied().collect();
@@ -86,12 +90,12 @@ async fn content(visit: &Visit, wanted: &Wanted) -> Result<Markup, GatewayError>
 }
 
 impl Wanted {
-    fn takes(&self, piece: &Piece<'_>) -> bool {
+    /// `words` are those that are looked for, in lower case.
+    fn takes(&self, piece: &Piece<'_>, words: &str) -> bool {
         let of_kind = match self.kind {
             Some(kind) => piece.plain.kind == kind,
             None => !is_background(piece.plain.kind),
         };
-        let words = self.words.to_lowercase();
         of_kind && {
             let hay = format!("{} {}", piece.title().to_lowercase(), piece.plain.haystack());
             words.split_whitespace().all(|word| hay.contains(word))
@@ -107,26 +111,32 @@ struct Group<'p, 's> {
 
 /// Groups in order of the newest of each. What has no visit stands by itself, neighbours together.
 fn groups<'p, 's>(all: &'p [Piece<'s>], shown: &[&'p Piece<'s>]) -> Vec<Group<'p, 's>> {
-    let visit_of = |piece: &Piece<'_>| -> Option<&'p Piece<'s>> {
+    let mut by_id: HashMap<(ResourceType, &ResourceId), &Piece<'_>> = HashMap::new();
+    for piece in all {
+        by_id.entry((piece.held.kind, &piece.held.id)).or_insert(piece);
+    }
+    let visit_of = |piece: &Piece<'_>| {
         let named = match (&piece.plain.visit, piece.held.kind.as_str()) {
-            (_, "Encounter") => Some((piece.held.kind, piece.held.id.clone())),
-            (Some((kind, id)), _) => Some((*kind, id.clone())),
-            (None, _) => None,
+            (_, "Encounter") => (piece.held.kind, &piece.held.id),
+            (Some((kind, id)), _) => (*kind, id),
+            (None, _) => return None,
         };
-        let (kind, id): (ResourceType, _) = named?;
-        all.iter().find(|one| one.held.kind == kind && one.held.id == id)
+        by_id.get(&named).copied()
     };
     let mut groups: Vec<Group<'p, 's>> = Vec::new();
+    // Where the group of a visit is.
+    let mut places: HashMap<*const Held, usize> = HashMap::new();
     for piece in shown.iter().copied() {
         let visit = visit_of(piece);
-        let same = |one: &Piece<'_>, other: &Piece<'_>| std::ptr::eq(one.held, other.held);
         let place = match visit {
-            Some(visit) => groups.iter().position(|group| group.visit.is_some_and(|it| same(it, visit))),
+            Some(visit) => places.get(&std::ptr::from_ref(visit.held)).copied(),
             None => groups.len().checked_sub(1).filter(|last| groups.get(*last).is_some_and(|it| it.visit.is_none())),
         };
-        match place.and_then(|place| groups.get_mut(place)) {
-            Some(group) => group.pieces.push(piece),
-            None => groups.push(Group { visit, pieces: vec![piece] }),
+        if let Some(group) = place.and_then(|place| groups.get_mut(place)) {
+            group.pieces.push(piece);
+        } else {
+            places.extend(visit.map(|visit| (std::ptr::from_ref(visit.held), groups.len())));
+            groups.push(Group { visit, pieces: vec![piece] });
         }
     }
     for group in &mut groups {

@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use maud::{Markup, html};
 use sealwort_audit::{Detail, Event, EventKind};
 use sealwort_fhir::plain::tidy;
-use sealwort_fhir::{IssueCode, Resource, ResourceType};
+use sealwort_fhir::{Branch, IssueCode, Resource, ResourceType};
 use sealwort_pages::words::portal as words;
 use sealwort_pages::{Frame, Link, Policy, date, respond};
 use sealwort_smart::Action;
@@ -19,8 +19,9 @@ use serde_json::Value;
 
 use super::super::authorize::{only, origin, pairs};
 use super::super::reply::{Format, Reply, etag};
-use super::super::sign_in::{is_own_form, present, session_token};
-use super::super::{BASE, answer, let_in_noted, serve};
+use super::super::sign_in::{is_own_form, present, record_token};
+use super::super::{BASE, answer, let_in_noted, note_failure, serve};
+use super::last::Last;
 use super::{PORTAL, Page};
 use crate::Gateway;
 use crate::authorization::{AUTH, source};
@@ -92,7 +93,7 @@ impl Visit {
             );
             return Err(lost(gateway.turned_away(&parts, None, refusal).await));
         };
-        let token = session_token(&gateway, &present, Some(record.patient_id())).map_err(lost)?;
+        let token = record_token(&gateway, &present, &record).map_err(lost)?;
         let token = token.get("access_token").and_then(Value::as_str).unwrap_or_default();
         let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
         let mut bearer = bearer.map_err(|_| lost(GatewayError::Kept("a token is no header")))?;
@@ -147,6 +148,16 @@ impl Visit {
     pub(super) fn query(&self, name: &str) -> Option<String> {
         let all = pairs(self.parts.uri.query().unwrap_or_default().as_bytes());
         only(&all, name).map(str::to_owned)
+    }
+
+    /// Who opened the record last, as this session was told it.
+    pub(super) fn recall_last(&self, now: u64) -> Option<Last> {
+        self.gateway.last_looks.recall(self.present.id.as_str(), self.patient(), now)
+    }
+
+    /// Remembers it for this session.
+    pub(super) fn remember_last(&self, last: Last) {
+        self.gateway.last_looks.keep(self.present.id.to_string(), self.patient().to_owned(), last);
     }
 
     /// A path below the record's.
@@ -242,11 +253,20 @@ impl Visit {
         self.titled(page, page.title(), content).await
     }
 
+    /// A page of the navigation again, with what is wrong in its form.
+    pub(super) async fn answer_again(&self, page: Page, content: Result<Markup, GatewayError>) -> Response {
+        let mut response = self.answer(page, content).await;
+        if response.status() == StatusCode::OK {
+            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+        }
+        response
+    }
+
     /// A page that stands behind one of the navigation.
     pub(super) async fn titled(&self, page: Page, title: &str, content: Result<Markup, GatewayError>) -> Response {
         let (status, title, content) = match &content {
             Ok(content) => (StatusCode::OK, title, content.clone()),
-            Err(error) => (status_of(error), words::FAILED, failure(error)),
+            Err(error) => (status_of(error), words::failure_title(error.status()), failure(error)),
         };
         let paths: Vec<String> = Page::ALL.iter().map(|one| self.path(*one)).collect();
         let links: Vec<Link<'_>> =
@@ -280,12 +300,27 @@ impl Visit {
 
     /// A file that a browser stores and never shows: what it holds came from anybody.
     pub(super) fn download(&self, name: &str, content: Bytes) -> Response {
-        let named = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
+        self.file_of("attachment", name, "application/octet-stream", content)
+    }
+
+    /// A file that a browser shows, of a type that holds nothing to run. It stands alone, in a sandbox: nothing of it
+    /// reaches a page, a session or another server.
+    pub(super) fn shown(&self, name: &str, media: &str, content: Bytes) -> Response {
+        self.file_of("inline", name, media, content)
+    }
+
+    /// A file, by what a browser does with it.
+    pub(super) fn file_of(&self, disposition: &str, name: &str, media: &str, content: Bytes) -> Response {
+        let named = HeaderValue::from_str(&format!("{disposition}; filename=\"{name}\""));
+        // What is no header's text is stored, and is of no type.
+        let plain = HeaderValue::from_static("application/octet-stream");
         let headers = [
-            (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+            (header::CONTENT_TYPE, HeaderValue::from_str(media).unwrap_or(plain)),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
             (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-            (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox")),
+            (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+            (CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin")),
+            (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(FILE_POLICY)),
             (header::CONTENT_DISPOSITION, named.unwrap_or(HeaderValue::from_static("attachment"))),
         ];
         (headers, self.body(content)).into_response()
@@ -327,7 +362,12 @@ pub(super) fn handle_of(record: &Theirs) -> &str {
 pub(super) fn name_of(gateway: &Gateway, record: &Theirs) -> String {
     let patient = match record {
         Theirs::Own(own) => own.patient,
-        Theirs::Delegated(one) if one.allows(Action::Read, ResourceType::PATIENT) => one.patient,
+        Theirs::Delegated(one)
+            if one.allows(Action::Read, ResourceType::PATIENT)
+                && (one.labels.is_empty() || one.labels.contains(&Branch::Administrative)) =>
+        {
+            one.patient
+        }
         Theirs::Delegated(_) => return words::NAME_HIDDEN.to_owned(),
     };
     let all = gateway.people.contents_of(gateway.roster.surviving(patient));
@@ -350,19 +390,12 @@ pub(super) fn sign_out(present: &Present) -> Markup {
 
 /// Why there is no page, for people: whose fault, what was wrong, what to do next.
 pub(super) fn failure(error: &GatewayError) -> Markup {
+    note_failure(error);
     let (status, code) = (error.status(), error.code().to_owned());
-    let fault = match status {
-        401 | 403 => words::FAULT_RIGHTS,
-        400..=499 => words::FAULT_YOURS,
-        502..=504 => words::FAULT_EXCHANGE,
-        _ => words::FAULT_HOSPITAL,
-    };
     let (what, next) = words::failure(&code, status);
     html! {
         div .note .error role="alert" {
-            p { strong { (fault) } " " (what) }
-            // What is wrong with a form stands in no table of words: it names the field.
-            @if status == 422 { p { (error.to_string()) "." } }
+            p { strong { (words::whose_fault(status)) } " " (what) }
             p { (next) }
             p .quiet { (words::REFERENCE) " " code { (code) } }
         }
@@ -381,7 +414,7 @@ pub(super) fn failure_page(error: &GatewayError) -> Response {
         banner: html! {},
         sheet: Some(SHEET),
     };
-    respond(status_of(error), frame.page(words::FAILED, &failure(error)), Policy::default())
+    respond(status_of(error), frame.page(words::failure_title(error.status()), &failure(error)), Policy::default())
 }
 
 fn status_of(error: &GatewayError) -> StatusCode {
@@ -390,3 +423,7 @@ fn status_of(error: &GatewayError) -> StatusCode {
 
 /// The portal's own style sheet.
 pub(super) const SHEET: &str = "portal.css";
+const CROSS_ORIGIN_RESOURCE_POLICY: http::HeaderName = http::HeaderName::from_static("cross-origin-resource-policy");
+/// Files run nothing, load nothing and stand in no page. Browsers style what they show of an image by themselves.
+const FILE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                           frame-ancestors 'none'; sandbox";
