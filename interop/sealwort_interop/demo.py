@@ -6,6 +6,7 @@ import json
 import os
 import select
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,6 +15,7 @@ from urllib.parse import quote
 
 START_SECONDS = 120
 COMMAND_SECONDS = 60
+LOG_END_CHARACTERS = 4000
 USER = ("--user", "dr-interop", "--role", "physician")
 
 
@@ -37,8 +39,13 @@ class Demo:
         self.urls = {words.split(",")[0].split(" (")[0]: url for words, url in self.story["urls"].items()}
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, kind, *_) -> None:
+        ended = self._process.poll()
         self._end()
+        if ended is not None:
+            print(f"the demo ended by itself with exit code {ended}", file=sys.stderr)
+        if kind is not None or ended is not None:
+            print(f"the end of what it logged:\n{self._log_end()}", file=sys.stderr)
 
     def invite(self, name: str) -> bytes:
         """The invitation of a further gateway."""
@@ -63,9 +70,12 @@ class Demo:
             ready, _, _ = select.select([output], [], [], max(0, deadline - time.monotonic()))
             piece = os.read(output.fileno(), 65536) if ready else b""
             if not piece:
-                raise RuntimeError(f"the demo did not start within {START_SECONDS} seconds; see demo.log")
+                raise RuntimeError(f"the demo did not start within {START_SECONDS} seconds:\n{self._log_end()}")
             data += piece
         return data.split(b"\n", 1)[0]
+
+    def _log_end(self) -> str:
+        return self._log_file.read_text(errors="replace")[-LOG_END_CHARACTERS:]
 
     def _end(self) -> None:
         self._process.terminate()

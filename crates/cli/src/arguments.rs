@@ -23,6 +23,7 @@ use crate::login::{LoginArgs, LogoutArgs};
 use crate::passkey::PasskeyArgs;
 use crate::patient::PatientArgs;
 use crate::put::PutArgs;
+use crate::question::QuestionArgs;
 use crate::refused::RefusedArgs;
 use crate::services::{GatewayArgs, ServiceArgs};
 use crate::session::SessionArgs;
@@ -90,6 +91,8 @@ pub(crate) enum Command {
     Refused(RefusedArgs),
     /// Who acts for a patient, a parent or a carer: add, list, remove.
     Delegate(DelegateArgs),
+    /// What patients ask about looks at their records: list, answer.
+    Question(QuestionArgs),
     /// Patients' passkeys: invite, list, remove.
     Passkey(PasskeyArgs),
     /// Sign in at a gateway, in the browser, and keep the token of the session.

@@ -26,6 +26,7 @@ mod output;
 mod passkey;
 mod patient;
 mod put;
+mod question;
 mod refused;
 mod services;
 mod session;
@@ -87,6 +88,7 @@ async fn run(command: Command, output: Output) -> Result<(), CliError> {
         Command::Emergency(args) => emergency::run(args, output).await,
         Command::Refused(args) => refused::run(args, output).await,
         Command::Delegate(args) => delegate::run(args, output).await,
+        Command::Question(args) => question::run(args, output).await,
         Command::Passkey(args) => passkey::run(args, output).await,
         Command::Login(args) => login::login(args, output).await,
         Command::Logout(args) => login::logout(args, output).await,

@@ -4,7 +4,9 @@
 // axe-core's axe.min.js. Commands come from standard input, one JSON a line with one name, and each is answered by one line;
 // what went wrong by {"error": …}. TARGET is a CSS selector, or {"name": ACCESSIBLE NAME, "role": …, "within": SELECTOR,
 // "nth": …}; THEN is "quiet" (nothing is loading any more; the usual) or "page" (another page came first). "PAGE" stands for
-// {"url", "status", "title", "text", "policy"}.
+// {"url", "status", "title", "text", "policy", "load": {"id", "paint", "bytes"}}; "load" is of the document that was loaded
+// last: milliseconds to its first contentful paint, null where there was none, and what came over the wire for it until
+// nothing was loading any more.
 //   {"goto": URL}                             PAGE
 //   {"click": TARGET} or {"click": {"target": TARGET, "then": THEN}}    with the mouse: PAGE
 //   {"press": {"key": "Tab", "times": 1, "then": THEN}}    on the keyboard; what has the focus then: {"tag", "name", "visible"}
@@ -24,9 +26,8 @@
 //   {"scripts": false}                        whether pages' JavaScript runs, from the next page on
 //   {"axe": {}}                               what axe-core finds: {"violations": [{"id", "help", "nodes"}], "passes": COUNT}
 //   {"requests": true}                        since the last goto: {"requests": [{"url", "origin", "type", "status", "bytes",
-//                                             "failed"}], "bytes": SUM}
+//                                             "failed"}], "bytes": of the document at hand, with all that it loaded}
 //   {"heard": true}                           since the last goto: {"violations": of the policy, "errors", "dialogs"}
-//   {"paint": true}                           {"milliseconds"} to the first contentful paint
 //   {"authenticator": {…}}                    puts another in place: options of WebAuthn.addVirtualAuthenticator
 //   {"credentials": true}                     {"credentials": [{"signCount", "isResidentCredential"}]}
 
@@ -51,11 +52,16 @@ process.on('exit', () => browser.kill('SIGKILL'));
 const PATIENCE_MILLISECONDS = 60_000;
 const QUIET_MILLISECONDS = 150;
 const POLL_MILLISECONDS = 25;
+const MISSING_MILLISECONDS = 2_000;
+// A page that is quiet has painted, or does so with its next frame.
+const PAINT_MILLISECONDS = 2_000;
 
 // What is known of the page, from events.
 let main = '';
 let arrivals = 0;
 let document_ = { status: 0, policy: '' };
+let loader = '';
+let load = { id: '', paint: null, bytes: 0 };
 let requests = new Map();
 let inFlight = new Set();
 let heard = { violations: [], errors: [], dialogs: [] };
@@ -66,10 +72,11 @@ const events = {
   'Page.frameNavigated': ({ frame }) => {
     if (!frame.parentId) {
       main = frame.id;
+      loader = frame.loaderId;
       arrivals += 1;
       // What the page before was still asking for ends with it, and nothing is heard of it any more.
-      for (const [id, { loader, failed }] of requests) {
-        if (loader !== frame.loaderId && (inFlight.has(id) || failed === 'net::ERR_ABORTED')) {
+      for (const [id, { loader: by, failed }] of requests) {
+        if (by !== loader && (inFlight.has(id) || failed === 'net::ERR_ABORTED')) {
           inFlight.delete(id);
           requests.delete(id);
         }
@@ -223,8 +230,29 @@ async function quiet() {
 }
 
 async function page() {
+  await measure();
   const [url, title, text] = await evaluate('[location.href, document.title, document.body?.innerText ?? ""]');
-  return { url, title, text, ...document_ };
+  return { url, title, text, ...document_, load };
+}
+
+// What came over the wire for the document at hand.
+function weight() {
+  return [...requests.values()].reduce((sum, one) => sum + (one.loader === loader ? one.bytes : 0), 0);
+}
+
+// Each document once, when it is first there.
+async function measure() {
+  if (load.id === loader) {
+    return;
+  }
+  load = { id: loader, paint: null, bytes: weight() };
+  const begun = Date.now();
+  while (load.paint === null && Date.now() - begun < PAINT_MILLISECONDS) {
+    load.paint = await evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null");
+    if (load.paint === null) {
+      await pause(POLL_MILLISECONDS);
+    }
+  }
 }
 
 function begin() {
@@ -244,10 +272,23 @@ async function after(then, act) {
   await quiet();
 }
 
-// The node of a target, by its backend id.
+// The node of a target, by its backend id. Names are known a moment after the page is there, and parts of some pages are
+// being renewed, so it is looked for once more and once more.
 async function find(target) {
+  for (const begun = Date.now(); ; await pause(POLL_MILLISECONDS)) {
+    const node = await found(target);
+    if (node !== undefined) {
+      return node;
+    }
+    if (Date.now() - begun > MISSING_MILLISECONDS) {
+      throw new Error(`the page has nothing like ${JSON.stringify(target)}`);
+    }
+  }
+}
+
+async function found(target) {
   if (typeof target === 'string') {
-    return (await all(target))[0] ?? missing(target);
+    return (await all(target))[0];
   }
   const { name, role, within, nth = 0 } = target;
   const { root } = await call('DOM.getDocument', { depth: 0 });
@@ -257,7 +298,7 @@ async function find(target) {
   const named = nodes.filter((node) => !node.ignored && (role || !['StaticText', 'InlineTextBox'].includes(node.role?.value)));
   const last = (node) => (ACTIVE.has(node.role?.value) ? 0 : 1);
   named.sort((one, other) => last(one) - last(other));
-  return named[nth]?.backendDOMNodeId ?? missing(target);
+  return named[nth]?.backendDOMNodeId;
 }
 
 async function all(selector) {
@@ -265,10 +306,6 @@ async function all(selector) {
   const { nodeIds } = await call('DOM.querySelectorAll', { nodeId: root.nodeId, selector });
   const described = await Promise.all(nodeIds.map((nodeId) => call('DOM.describeNode', { nodeId })));
   return described.map(({ node }) => node.backendNodeId);
-}
-
-function missing(target) {
-  throw new Error(`the page has nothing like ${JSON.stringify(target)}`);
 }
 
 // Calls a function on a node.
@@ -282,7 +319,10 @@ async function clickAt(target) {
   const backendNodeId = await find(target);
   await call('DOM.scrollIntoViewIfNeeded', { backendNodeId });
   const { quads } = await call('DOM.getContentQuads', { backendNodeId });
-  const quad = quads[0] ?? missing(target);
+  const quad = quads[0];
+  if (!quad) {
+    throw new Error(`${JSON.stringify(target)} has no place on the page`);
+  }
   const at = { x: (quad[0] + quad[4]) / 2, y: (quad[1] + quad[5]) / 2, button: 'left', clickCount: 1 };
   await call('Input.dispatchMouseEvent', { type: 'mouseMoved', ...at, button: 'none', clickCount: 0 });
   await call('Input.dispatchMouseEvent', { type: 'mousePressed', ...at });
@@ -454,17 +494,12 @@ const commands = {
   },
   async requests() {
     const list = [...requests.values()].map((one) => ({ ...one, origin: new URL(one.url).origin }));
-    return { requests: list, bytes: list.reduce((sum, { bytes }) => sum + bytes, 0) };
+    return { requests: list, bytes: weight() };
   },
   async heard() {
     // Issues and errors are told a moment later.
     await pause(100);
     return heard;
-  },
-  async paint() {
-    const expression = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null";
-    await until('a paint', async () => (await evaluate(expression)) !== null);
-    return { milliseconds: await evaluate(expression) };
   },
   async authenticator(options) {
     if (authenticator) {

@@ -1,5 +1,6 @@
 """A browser without a window: keeps cookies, reads the first form of a page, fills it in and sends it, until a page
-leads away from the gateway. Fields are known by what they are for, not by this gateway's names alone."""
+leads away from the gateway and the provider at which its users sign in. Fields are known by what they are for, not by this
+gateway's names alone."""
 
 from __future__ import annotations
 
@@ -53,21 +54,21 @@ class Form(HTMLParser):
 class Browser:
     """Visits pages; `answers` is what the person types, by words in the names of fields."""
 
-    def __init__(self, answers: dict[str, str], seconds: float):
-        self._answers, self._seconds = answers, seconds
+    def __init__(self, answers: dict[str, str], provider: str, seconds: float):
+        self._answers, self._provider, self._seconds = answers, urlsplit(provider).netloc, seconds
         self._session = requests.Session()
         self.pages: list[str] = []
 
     def follow(self, url: str) -> str:
-        """The address outside the gateway to which the pages lead in the end. It is not visited."""
-        gateway = urlsplit(url).netloc
+        """The address outside gateway and provider to which the pages lead in the end. It is not visited."""
+        inside = (urlsplit(url).netloc, self._provider)
         request = ("get", url, None)
         for _ in range(PAGES_MAX):
             method, url, data = request
             answer = self._session.request(method, url, data=data, allow_redirects=False, timeout=self._seconds)
             if answer.is_redirect:
                 onward = urljoin(url, answer.headers["Location"])
-                if urlsplit(onward).netloc != gateway:
+                if urlsplit(onward).netloc not in inside:
                     return onward
                 request = ("get", onward, None)
                 continue

@@ -51,9 +51,9 @@ class Demo:
         self._process.stdout.close()
         self._log.close()
 
-    def url(self, hospital: str, scheme: str) -> str | None:
-        """An address of a hospital by its scheme: the one FHIR base, the MLLP listener."""
-        found = [url for words, url in self.story["urls"].items() if words.startswith(hospital)]
+    def url(self, label: str, scheme: str) -> str | None:
+        """An address by its label and scheme: of a hospital the one FHIR base, the MLLP listener."""
+        found = [url for words, url in self.story["urls"].items() if words.startswith(label)]
         return next((url for url in found if url.startswith(f"{scheme}://")), None)
 
     def _first_line(self) -> bytes:
@@ -166,6 +166,7 @@ def main(program: Path, names: list[str]) -> int:
             "data": str(HERE / "data"),
             "answers": str(folder / "answers"),
             "backend_key": backend_key,
+            "provider": demo.url(settings["provider_label"], "http"),
             "mllp": urlsplit(mllp).netloc if mllp else None,
             "mqtt": mqtt,
             "settings": settings,

@@ -52,8 +52,8 @@ def main() -> None:
         return answer.json()["id"]
 
     def browser() -> Browser:
-        # The demo's user signs in with a token of the gateway.
-        return Browser({"token": told.token, "patient": patients[0]}, seconds)
+        # At the demo's provider the first one to be chosen is a physician of this hospital.
+        return Browser({"patient": patients[0]}, told.provider, seconds)
 
     with check("two patients with an observation each, written by a user"):
         for number in range(2):

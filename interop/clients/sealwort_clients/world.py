@@ -20,6 +20,7 @@ class World:
         self.token: str = told["token"]
         self.program: str = told["program"]
         self.pid: int = told["pid"]
+        self.provider: str = told["provider"]
         self.gateway: str = told["gateway"]
         self.answers: Path = Path(told["answers"])
         self.backend_key: str = told["backend_key"]

@@ -4,7 +4,9 @@
 
 mod explain;
 pub(crate) mod http;
+mod local;
 mod patients;
+mod provider;
 pub(crate) mod relay;
 pub(crate) mod scan;
 mod story;
@@ -32,8 +34,9 @@ pub(crate) struct DemoArgs {
     /// End after the story instead of staying up.
     #[arg(long)]
     pub(crate) once: bool,
-    /// Serve the page that explains the steps at this address of this computer. Without it a free port is taken, and
-    /// with `--once` there is no page.
+    /// Serve the page that explains the steps at this address of this computer. Without it a free port is taken, but
+    /// there is no page with `--once`, nor with `--bundle`: everybody on this computer can read on it what was stored. Nor can anybody sign in
+    /// to the other pages then.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) explain: Option<SocketAddr>,
     /// Keep the data folders here instead of in a temporary folder.
@@ -80,8 +83,15 @@ pub(crate) async fn run(args: DemoArgs, output: Output) -> Result<(), CliError> 
     };
     // The page lets connections be cut, so they go through relays.
     let relays = RefCell::new(Vec::new());
-    let page_at = args.explain.or_else(|| (!args.once).then_some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
-    let world = world::World::start_through(&folder, mqtt, async |_, address| {
+    let by_itself = !args.once && args.bundle.is_empty();
+    let page_at = args.explain.or_else(|| by_itself.then_some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
+    // Pages are for people who stay, and none opens what somebody's own Bundles hold to everybody on this computer.
+    let provider = if args.once || page_at.is_none() {
+        None
+    } else {
+        Some(provider::Provider::start(patients::first(&bundles)).await?)
+    };
+    let world = world::World::start_through(&folder, mqtt, provider.as_ref(), async |_, address| {
         if page_at.is_none() {
             return Ok(address);
         }
@@ -90,8 +100,12 @@ pub(crate) async fn run(args: DemoArgs, output: Output) -> Result<(), CliError> 
         Ok(relay.address)
     })
     .await?;
-    let told = Box::pin(explained(&args, &world, bundles, page_at, relays.into_inner(), output)).await;
+    let relays = relays.into_inner();
+    let told = Box::pin(explained(&args, &world, provider.as_ref(), bundles, page_at, relays, output)).await;
     world.stop().await;
+    if let Some(provider) = provider {
+        provider.stop().await;
+    }
     told
 }
 
@@ -99,6 +113,7 @@ pub(crate) async fn run(args: DemoArgs, output: Output) -> Result<(), CliError> 
 async fn explained(
     args: &DemoArgs,
     world: &world::World,
+    provider: Option<&provider::Provider>,
     bundles: Vec<patients::Loaded>,
     page_at: Option<SocketAddr>,
     relays: Vec<relay::Relay>,
@@ -113,6 +128,10 @@ async fn explained(
     output.message(format!("The exchange is up after {} ms:", world.started_in.as_millis()));
     let mut places = world.places();
     let url = page.as_ref().map(|page| format!("http://{}/", page.address));
+    if let Some(provider) = provider {
+        places.extend(world.pages());
+        places.push(("signing in to these pages", provider.url().to_owned()));
+    }
     places.extend(url.iter().map(|url| ("the page that explains", url.clone())));
     for (what, where_) in &places {
         output.message(format!("  {what:<28} {where_}"));
@@ -124,8 +143,9 @@ async fn explained(
     let mut told = story::tell(world, bundles, listener, &recorder, output).await?;
     told.urls = places.into_iter().collect();
     output.data(&told, || telling::summary(&told))?;
-    if !told.holds() {
-        return Err(CliError::Local("the demo did not show what it must show; see above".to_owned()));
+    let missing = told.missing();
+    if !missing.is_empty() {
+        return Err(CliError::Local(format!("the demo did not show what it must show: {}", missing.join("; "))));
     }
     if args.once {
         return Ok(());

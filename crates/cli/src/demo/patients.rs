@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use sealwort_fhir::plain::Plain;
 use sealwort_fhir::{
-    Bundle, BundleEntry, Identifier, Method, PatientKey, ResourceId, assign_patients, logical_id, parse_bundle,
-    patient_identifiers, samples, synthetic,
+    Bundle, BundleEntry, Identifier, Method, PatientKey, ResourceId, ResourceType, assign_patients, logical_id,
+    parse_bundle, patient_identifiers, samples, synthetic,
 };
+use serde_json::Value;
 
 use crate::error::CliError;
 
@@ -30,6 +32,27 @@ pub(super) struct LoadedPatient {
     pub(super) identifiers: Vec<Identifier>,
     /// Type, id and bytes of each resource.
     pub(super) resources: Vec<(String, String, Bytes)>,
+}
+
+/// A patient by name, if there is one, and by an identifier: system|value.
+pub(super) struct Named {
+    pub(super) name: Option<String>,
+    pub(super) identifier: String,
+}
+
+/// The first patient of all.
+pub(super) fn first(bundles: &[Loaded]) -> Option<Named> {
+    let patient = bundles.first()?.patients.first()?;
+    let is_patient = |(kind, ..): &&(String, String, Bytes)| kind == ResourceType::PATIENT.as_str();
+    let tree: Option<Value> =
+        patient.resources.iter().find(is_patient).and_then(|(.., bytes)| serde_json::from_slice(bytes).ok());
+    let name = tree.and_then(|tree| Plain::of(ResourceType::PATIENT, &tree).title);
+    Some(Named { name, identifier: token(patient.identifiers.first()?) })
+}
+
+/// An identifier as searches take it.
+pub(super) fn token(identifier: &Identifier) -> String {
+    format!("{}|{}", identifier.system.as_deref().unwrap_or_default(), identifier.value)
 }
 
 /// Reads the Bundles and what is in them.

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -15,6 +16,8 @@ use crate::error::CliError;
 
 /// Bytes that are passed on at a time.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// Pause after a connection that could not be accepted.
+const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 
 /// What went over a hop. Totals only grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -51,7 +54,12 @@ impl Relay {
         let (cut, _) = watch::channel(0);
         let (counted, cuts) = (Arc::clone(&counters), cut.clone());
         tokio::spawn(async move {
-            while let Ok((from, _)) = listener.accept().await {
+            loop {
+                let Ok((from, _)) = listener.accept().await else {
+                    // Such as too many open files: another try may do.
+                    tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
+                    continue;
+                };
                 let (counters, mut cut) = (Arc::clone(&counted), cuts.subscribe());
                 tokio::spawn(async move {
                     tokio::select! {

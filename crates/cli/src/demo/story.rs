@@ -1,7 +1,7 @@
 //! The story: hospital A stores records, hospital B is refused, is granted consent, reads the same bytes, and
 //! is refused again after consent was withdrawn.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::sync::broadcast;
 
 use super::explain::{Hospital, Outcome, Recorder};
-use super::patients::Loaded;
+use super::patients::{self, Loaded};
 use super::scan::Needles;
 use super::telling;
 use super::world::World;
@@ -59,21 +59,25 @@ pub(crate) struct StepTold {
 }
 
 impl Told {
-    /// Whether everything that the demo must show was so.
-    pub(super) fn holds(&self) -> bool {
+    /// What the demo must show and did not, in words.
+    pub(super) fn missing(&self) -> Vec<String> {
         let steps = |phase| {
-            let mut numbers: Vec<_> = self.steps.iter().filter(|s| s.phase == phase).map(|s| s.step).collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            numbers.len()
+            let numbers = self.steps.iter().filter(|told| told.phase == phase).map(|told| told.step);
+            numbers.collect::<BTreeSet<_>>().len()
         };
-        self.read_equals_written
-            && self.denied_before_consent
-            && self.denied_after_withdrawal
-            && self.plaintext_found == 0
-            && self.resources_written > 0
-            && steps(telling::AUTHENTICATION) == 9
-            && steps(telling::TRANSMISSION) == 7
+        let (authentication, transmission) = (steps(telling::AUTHENTICATION), steps(telling::TRANSMISSION));
+        [
+            (self.resources_written > 0, "nothing was written".to_owned()),
+            (self.read_equals_written, "what hospital B read is not what A wrote".to_owned()),
+            (self.denied_before_consent, "hospital B was not refused before consent".to_owned()),
+            (self.denied_after_withdrawal, "hospital B was not refused after the withdrawal".to_owned()),
+            (self.plaintext_found == 0, format!("{} runs of plaintext were found", self.plaintext_found)),
+            (authentication == 9, format!("{authentication} of the nine steps of authentication were heard")),
+            (transmission == 7, format!("{transmission} of the seven steps of transmission were heard")),
+        ]
+        .into_iter()
+        .filter_map(|(holds, missing)| (!holds).then_some(missing))
+        .collect()
     }
 }
 
@@ -258,7 +262,7 @@ impl Person {
             .identifiers
             .first()
             .ok_or_else(|| CliError::Local(format!("{}: the Patient has no identifier", self.name)))?;
-        Ok(format!("{}|{}", identifier.system.as_deref().unwrap_or_default(), identifier.value))
+        Ok(patients::token(identifier))
     }
 
     fn search(&self) -> Result<String, CliError> {

@@ -89,6 +89,7 @@ pub(super) fn variables(world: &World, told: &Told, page: Option<&str>) -> Strin
         ("HOSPITAL_B", format!("http://{}", world.gateway_b.address)),
         ("TOKEN_B", world.hospital_b.token().to_owned()),
         ("PATIENT", told.first_patient.clone()),
+        ("CONSOLE", world.broker.console.map(|address| format!("http://{address}")).unwrap_or_default()),
         ("EXPLAIN", page.unwrap_or_default().to_owned()),
     ];
     let line = |(name, value): &(&str, String)| format!("export {name}='{}'\n", value.replace('\'', "'\\''"));

@@ -15,6 +15,7 @@ use sealwort_net::{Clock, Shutdown, ShutdownTrigger, SystemClock};
 use sealwort_pki::{KeyAlgorithm, Role};
 
 use super::http::Client;
+use super::provider::Provider;
 use crate::ca::{CaServiceConfig, RunningCa};
 use crate::error::CliError;
 
@@ -54,14 +55,15 @@ pub(crate) struct World {
 impl World {
     /// Starts everything in a folder.
     pub(crate) async fn start(folder: &Path, mqtt: MqttConfig) -> Result<Self, CliError> {
-        Self::start_through(folder, mqtt, async |_, address| Ok(address)).await
+        Self::start_through(folder, mqtt, None, async |_, address| Ok(address)).await
     }
 
-    /// The same with something in between on each hop: it is given the address that would be connected to, and
-    /// says where to connect instead.
+    /// The same with a provider at which people sign in, and with something in between on each hop: it is given the
+    /// address that would be connected to, and says where to connect instead.
     pub(crate) async fn start_through(
         folder: &Path,
         mqtt: MqttConfig,
+        provider: Option<&Provider>,
         through: impl AsyncFn(Hop, SocketAddr) -> Result<SocketAddr, CliError>,
     ) -> Result<Self, CliError> {
         let begun = Instant::now();
@@ -120,6 +122,7 @@ impl World {
             shutdown.clone(),
         )
         .await?;
+        let console = provider.map(|provider| provider.of_console(folder)).transpose()?;
         let broker = sealwort_broker::start(
             &sealwort_broker::Config {
                 folder: place("broker"),
@@ -130,6 +133,7 @@ impl World {
                 },
                 ca: ca_config.clone(),
                 capture: place("broker.capture"),
+                console: console.unwrap_or_default(),
                 health: health(),
                 telemetry: telemetry(),
                 ..sealwort_broker::Config::default()
@@ -154,22 +158,30 @@ impl World {
             if name == "hospital-a" {
                 config.mqtt.clone_from(&mqtt);
             }
-            config
+            if let Some(provider) = provider {
+                config.sign_in = provider.of_gateway(name, folder)?;
+            }
+            Ok::<_, CliError>(config)
         };
         let gateway_a = sealwort_gateway::start(
-            &gateway("hospital-a"),
+            &gateway("hospital-a")?,
             Arc::clone(&clock),
             steps.by("hospital-a"),
             shutdown.clone(),
         )
         .await?;
         let gateway_b = sealwort_gateway::start(
-            &gateway("hospital-b"),
+            &gateway("hospital-b")?,
             Arc::clone(&clock),
             steps.by("hospital-b"),
             shutdown.clone(),
         )
         .await?;
+        if let Some(provider) = provider {
+            provider.gateway_is_at("hospital-a", gateway_a.address)?;
+            provider.gateway_is_at("hospital-b", gateway_b.address)?;
+            broker.console.map_or(Ok(()), |address| provider.console_is_at(address))?;
+        }
         let token = |name: &str, user: &str| {
             let user = User {
                 name: user.to_owned(),
@@ -210,6 +222,16 @@ impl World {
             ("hospital B, HL7 v2", mllp(self.gateway_b.mllp)),
             ("data folders", self.folder.display().to_string()),
         ]
+    }
+
+    /// Pages that people can sign in to.
+    pub(crate) fn pages(&self) -> Vec<(&'static str, String)> {
+        let mut pages = vec![
+            ("patient portal", format!("http://{}/portal", self.gateway_a.address)),
+            ("clinician's view", format!("http://{}/clinician", self.gateway_b.address)),
+        ];
+        pages.extend(self.broker.console.map(|address| ("operator's console", format!("http://{address}/"))));
+        pages
     }
 
     /// Where each party tells its metrics.

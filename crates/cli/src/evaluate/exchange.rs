@@ -70,7 +70,7 @@ pub(super) async fn observe(folder: &Path) -> Result<Observed, CliError> {
     let (denied_before_consent, needles) = prepared?;
 
     let relays = std::cell::RefCell::new(Vec::new());
-    let world = World::start_through(folder, MqttConfig::default(), async |hop, address| {
+    let world = World::start_through(folder, MqttConfig::default(), None, async |hop, address| {
         let relay = Relay::to(address).await?;
         relays.borrow_mut().push((hop, relay.clone()));
         Ok(relay.address)

@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use super::Explain;
 use super::recorder::{Hospital, Outcome};
 use crate::client::encode;
-use crate::demo::http::Answer;
 use crate::error::CliError;
 
 /// A button.
@@ -78,13 +77,24 @@ impl Explain {
             Action::Allow => self.consent("grant", words::ALLOWED).await,
             Action::Read => self.read().await,
             Action::Withdraw => self.consent("withdraw", words::WITHDREW).await,
-            Action::Cut => {
-                self.relays.iter().for_each(crate::demo::relay::Relay::cut);
-                Ok(Outcome::Done(words::CUT_DONE.to_owned()))
-            }
+            Action::Cut => Ok(self.cut().await),
         };
         self.recorder.end(outcome.unwrap_or_else(|error| Outcome::Failed(words::failed(&error.to_string()))));
         id
+    }
+
+    /// Cuts all connections, and looks whether broker and archive have let go of what was agreed on them.
+    async fn cut(&self) -> Outcome {
+        let before = (self.sessions)();
+        self.relays.iter().for_each(crate::demo::relay::Relay::cut);
+        let begun = Instant::now();
+        while !before.is_disjoint(&(self.sessions)()) {
+            if begun.elapsed() > CUT_PATIENCE {
+                return Outcome::Failed(words::CUT_FAILED.to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Outcome::Done(words::CUT_DONE.to_owned())
     }
 
     async fn upload(&self, note: &str) -> Result<Outcome, CliError> {
@@ -93,9 +103,10 @@ impl Explain {
         self.recorder.told(Hospital::A, &body);
         let answer = self.hospital_a.post("/fhir", body).await?;
         self.recorder.said(Hospital::A, &answer.body);
+        let is_kept = answer.status == ACCEPTED;
         answer.success(words::UPLOAD.button)?;
         self.notes.store(number, Ordering::Relaxed);
-        Ok(Outcome::Done(words::uploaded(number)))
+        Ok(Outcome::Done(if is_kept { words::UPLOAD_KEPT.to_owned() } else { words::uploaded(number) }))
     }
 
     async fn consent(&self, change: &str, done: &str) -> Result<Outcome, CliError> {
@@ -117,22 +128,26 @@ impl Explain {
     async fn read(&self) -> Result<Outcome, CliError> {
         let search = format!("/fhir/Patient?identifier={}", encode(&format!("{SYSTEM}|{IDENTIFIER}")));
         let begun = Instant::now();
-        let mut found = self.ask_b(&search).await?;
+        let mut found = self.hospital_b.get(&search).await?;
         // The broker's notice of a withdrawal ends what B holds open; it may be on its way still.
         while found.status == 200 && self.withdrawn.load(Ordering::Relaxed) && begun.elapsed() < NOTICE_PATIENCE {
             tokio::time::sleep(Duration::from_millis(5)).await;
-            found = self.ask_b(&search).await?;
+            found = self.hospital_b.get(&search).await?;
         }
         if found.status == 403 {
             self.recorder.told(Hospital::B, &found.body);
             return Ok(Outcome::Refused(words::read_refused(&found.code())));
         }
-        let patients = parsed(&found.success(words::READ.button)?)?;
+        let search_set = found.success(words::READ.button)?;
+        let patients = parsed(&search_set)?;
         let Some(patient) = patients.pointer("/entry/0/resource/id").and_then(Value::as_str) else {
             return Ok(Outcome::Failed(words::READ_NOBODY.to_owned()));
         };
-        let notes = self.ask_b(&format!("/fhir/Observation?patient={}&_sort=-date", encode(patient))).await?;
+        self.recorder.said(Hospital::B, &search_set);
+        let path = format!("/fhir/Observation?patient={}&_sort=-date", encode(patient));
+        let notes = self.hospital_b.get(&path).await?;
         if notes.status == 403 {
+            self.recorder.told(Hospital::B, &notes.body);
             return Ok(Outcome::Refused(words::read_refused(&notes.code())));
         }
         let body = notes.success(words::READ.button)?;
@@ -145,12 +160,6 @@ impl Explain {
             said = format!("{said} {}", words::READ_HELD);
         }
         Ok(Outcome::Done(said))
-    }
-
-    async fn ask_b(&self, path: &str) -> Result<Answer, CliError> {
-        let answer = self.hospital_b.get(path).await?;
-        self.recorder.said(Hospital::B, &answer.body);
-        Ok(answer)
     }
 }
 
@@ -184,11 +193,15 @@ fn bundle(number: usize, note: &str) -> Value {
     json!({"resourceType": "Bundle", "type": "collection", "entry": [patient, note]})
 }
 
+/// Status of what a gateway keeps and will send by itself.
+const ACCEPTED: u16 = 202;
 const PATIENT: &str = "demo-visitor";
 const SYSTEM: &str = "urn:sealwort:demo";
 const IDENTIFIER: &str = "visitor-1957";
 /// Longest time in which a withdrawal must be felt.
 const NOTICE_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest time in which keys must be gone once their connection is.
+const CUT_PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

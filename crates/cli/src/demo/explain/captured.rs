@@ -197,8 +197,9 @@ impl Captures {
             _ => TO_ARCHIVE_FETCH,
         };
         let Some(opened) = self.archive.opened(wanted, at) else { return Vec::new() };
-        let request = self.archive.request_before(opened, RELAY_PATH);
-        let passed = self.broker.nearest(Piece::Request, RELAY_PATH, None, opened.at).map(|kept| kept.request);
+        let path = format!("{RELAY_PATH}/{}", taken.session);
+        let request = self.archive.request_before(opened, &path);
+        let passed = self.broker.nearest(Piece::Request, &path, None, opened.at).map(|kept| kept.request);
         let asked = number == 5 || (number == 7 && writes);
         let (piece, sealed) =
             if asked { (Piece::Request, words::VIEW_ARCHIVE_GOT) } else { (Piece::Reply, words::VIEW_ARCHIVE_SEALED) };

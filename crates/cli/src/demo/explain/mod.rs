@@ -10,28 +10,26 @@ mod recorder;
 mod search;
 mod specification;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
-use http::{StatusCode, header, uri::Authority};
-use sealwort_net::server::{Limits, Server};
-use sealwort_net::{Shutdown, ShutdownTrigger};
+use http::StatusCode;
 use sealwort_pages::words::explain as words;
 use sealwort_pages::{Policy, assets, respond};
+use sealwort_proto::SessionId;
 use serde::Deserialize;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use super::http::Client;
+use super::local::{self, Listening, field, fields};
 use super::relay::Relay;
 use super::world::World;
 use crate::error::CliError;
@@ -47,13 +45,15 @@ struct Explain {
     hospital_a: Client,
     hospital_b: Client,
     relays: Vec<Relay>,
+    /// Of which sessions broker and archive hold keys.
+    sessions: Box<dyn Fn() -> HashSet<SessionId> + Send + Sync>,
     folder: PathBuf,
-    address: SocketAddr,
     /// Goes with each form, so that no other site's page can send one.
     form: String,
     captures: Mutex<Captures>,
     searched: Mutex<Option<Searched>>,
     acting: tokio::sync::Mutex<()>,
+    searching: Arc<tokio::sync::Mutex<()>>,
     notes: AtomicUsize,
     withdrawn: AtomicBool,
     ready: Arc<AtomicBool>,
@@ -63,8 +63,7 @@ struct Explain {
 pub(super) struct Served {
     pub(super) address: SocketAddr,
     ready: Arc<AtomicBool>,
-    trigger: ShutdownTrigger,
-    serving: JoinHandle<()>,
+    listener: local::Served,
 }
 
 impl Served {
@@ -75,8 +74,7 @@ impl Served {
 
     /// Ends it.
     pub(super) async fn stop(self) {
-        self.trigger.fire();
-        let _ = self.serving.await;
+        self.listener.stop().await;
     }
 }
 
@@ -87,24 +85,22 @@ pub(super) async fn serve(
     relays: Vec<Relay>,
     address: SocketAddr,
 ) -> Result<Served, CliError> {
-    if !address.ip().is_loopback() {
-        return Err(CliError::Local(format!("{address}: the page that explains listens on loopback alone")));
-    }
-    let failed = |e: std::io::Error| CliError::Local(format!("cannot listen on {address}: {e}"));
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let listening = Listening::at(address, "the page that explains").await?;
+    let address = listening.address;
     let ready = Arc::<AtomicBool>::default();
+    let (at_broker, at_archive) = (world.broker.sessions(), world.archive.sessions());
     let explain = Arc::new(Explain {
         recorder,
         hospital_a: Client::new(world.gateway_a.address, world.hospital_a.token().to_owned()),
         hospital_b: Client::new(world.gateway_b.address, world.hospital_b.token().to_owned()),
         relays,
+        sessions: Box::new(move || at_broker().into_iter().chain(at_archive()).collect()),
         folder: world.folder.clone(),
-        address,
         form: hex::encode(sealwort_proto::crypto::random::<16>()),
         captures: Mutex::new(Captures::of(&world.folder)),
         searched: Mutex::default(),
         acting: tokio::sync::Mutex::default(),
+        searching: Arc::default(),
         notes: AtomicUsize::new(0),
         withdrawn: AtomicBool::new(false),
         ready: Arc::clone(&ready),
@@ -117,15 +113,9 @@ pub(super) async fn serve(
         .route("/spec/{section}", get(specified))
         .merge(assets::routes())
         .fallback(async || page::wrong(StatusCode::NOT_FOUND, words::NOT_THERE))
-        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
-        .layer(from_fn_with_state(Arc::clone(&explain), only_here))
         .with_state(explain);
-    let (trigger, shutdown): (ShutdownTrigger, Shutdown) = Shutdown::channel();
-    let limits = Limits { body_bytes_max: FORM_BYTES_MAX as u64, ..Limits::default() };
-    let serving = tokio::spawn(async move {
-        let _ = Server::new(router).limits(limits).serve(listener, shutdown).await;
-    });
-    Ok(Served { address, ready, trigger, serving })
+    let elsewhere = || page::wrong(StatusCode::MISDIRECTED_REQUEST, words::NOT_LOOPBACK);
+    Ok(Served { address, ready, listener: listening.serve(router, elsewhere) })
 }
 
 /// What of the page is looked at. Numbers alone: nothing of a patient stands in an address.
@@ -150,7 +140,11 @@ async fn live(State(explain): State<Arc<Explain>>, asked: Result<Query<Asked>, Q
     if asked.seen == Some(explain.recorder.revision()) {
         return [("hx-reswap", "none")].into_response();
     }
-    away(move || respond(StatusCode::OK, page::live(&explain, asked), Policy::default())).await
+    away(move || match page::live(&explain, asked) {
+        Some(part) => respond(StatusCode::OK, part, Policy::default()),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+    .await
 }
 
 async fn done(State(explain): State<Arc<Explain>>, Path(action): Path<String>, body: Bytes) -> Response {
@@ -165,8 +159,12 @@ async fn done(State(explain): State<Arc<Explain>>, Path(action): Path<String>, b
         return page::wrong(StatusCode::SERVICE_UNAVAILABLE, words::NOT_YET);
     }
     let note = field(&fields, "note").map(str::trim).filter(|note| !note.is_empty()).unwrap_or(words::NOTE_PROPOSED);
-    let chapter = explain.act(action, note).await;
-    Redirect::to(&format!("/?chapter={chapter}#happened")).into_response()
+    let note = note.to_owned();
+    // It goes on for who goes away in the middle: a chapter that was begun ends.
+    match tokio::spawn(async move { explain.act(action, &note).await }).await {
+        Ok(chapter) => Redirect::to(&format!("/?chapter={chapter}#happened")).into_response(),
+        Err(_) => page::wrong(StatusCode::INTERNAL_SERVER_ERROR, words::STOPPED),
+    }
 }
 
 async fn sought(State(explain): State<Arc<Explain>>, body: Bytes) -> Response {
@@ -176,7 +174,10 @@ async fn sought(State(explain): State<Arc<Explain>>, body: Bytes) -> Response {
     }
     let word = field(&fields, "word").unwrap_or_default().trim().to_owned();
     let chapter = field(&fields, "chapter").and_then(|chapter| chapter.parse::<usize>().ok());
+    // One at a time: each reads every file of every party.
+    let searching = Arc::clone(&explain.searching).lock_owned().await;
     away(move || {
+        let _alone = searching;
         let said = [Hospital::A, Hospital::B].map(|hospital| explain.recorder.messages(hospital));
         let parties = match Word::new(&word) {
             Ok(known) => {
@@ -201,29 +202,12 @@ async fn specified(Path(section): Path<String>) -> Response {
 impl Explain {
     /// Whether a form is one of this page's.
     fn is_own(&self, fields: &[(String, String)]) -> bool {
-        let shown = sealwort_proto::crypto::sha256(field(fields, "form").unwrap_or_default().as_bytes());
-        sealwort_proto::crypto::mac_matches(&sealwort_proto::crypto::sha256(self.form.as_bytes()), &shown)
+        sealwort_sign_in::is_same(&self.form, field(fields, "form").unwrap_or_default())
     }
 
     fn searched(&self) -> Option<Searched> {
         locked(&self.searched).clone()
     }
-}
-
-/// Lets nobody in who comes by another name, as pages elsewhere could make a browser do.
-async fn only_here(State(explain): State<Arc<Explain>>, request: Request<Body>, next: Next) -> Response {
-    let named = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .or_else(|| request.uri().authority().map(Authority::as_str))
-        .and_then(|host| host.parse::<Authority>().ok());
-    let here = named.is_some_and(|named| {
-        let host = named.host().trim_start_matches('[').trim_end_matches(']');
-        let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        loopback && named.port_u16().unwrap_or(80) == explain.address.port()
-    });
-    if here { next.run(request).await } else { page::wrong(StatusCode::MISDIRECTED_REQUEST, words::NOT_LOOPBACK) }
 }
 
 /// Reads files and draws away from the threads that serve connections.
@@ -233,17 +217,6 @@ async fn away(work: impl FnOnce() -> Response + Send + 'static) -> Response {
         .unwrap_or_else(|_| page::wrong(StatusCode::INTERNAL_SERVER_ERROR, words::NOT_THERE))
 }
 
-fn fields(body: &[u8]) -> Vec<(String, String)> {
-    form_urlencoded::parse(body).into_owned().collect()
-}
-
-fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-}
-
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// Of a form.
-const FORM_BYTES_MAX: usize = 16 << 10;

@@ -36,8 +36,8 @@ pub(super) fn whole(explain: &Explain, asked: Asked) -> Markup {
 }
 
 /// The part that changes by itself.
-pub(super) fn live(explain: &Explain, asked: Asked) -> Markup {
-    explain.recorder.now(asked.chapter).map(|now| changing(explain, &now, asked)).unwrap_or_default()
+pub(super) fn live(explain: &Explain, asked: Asked) -> Option<Markup> {
+    explain.recorder.now(asked.chapter).map(|now| changing(explain, &now, asked))
 }
 
 /// A page that says what was wrong.
@@ -88,7 +88,8 @@ fn buttons(explain: &Explain) -> Markup {
                                 p .quiet { (words::NOTE_HELP) }
                             }
                             p { (told.about) }
-                            button .quiet[place + 1 == BUTTONS.len()] #{"button-" (place + 1)} type="submit" { (told.button) }
+                            // The style sheet puts a number before it, of which browsers read out the point alone.
+                            button .quiet[place + 1 == BUTTONS.len()] #{"button-" (place + 1)} type="submit" aria-label=(told.button) { (told.button) }
                         }
                     }
                 }

@@ -1,7 +1,7 @@
 //! What happened, in chapters: each step as it was reported, who said what inside a hospital, and how it ended. The
 //! demo's story writes the first chapters, buttons the later ones, and whatever else is reported gets one of its own.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -80,7 +80,7 @@ struct State {
 /// Messages between a gateway and its own users.
 #[derive(Default)]
 struct Said {
-    messages: Vec<Bytes>,
+    messages: VecDeque<Bytes>,
     bytes: usize,
 }
 
@@ -127,9 +127,11 @@ impl Recorder {
         let mut state = self.state();
         let [a, b] = &mut state.said;
         let said = if hospital == Hospital::A { a } else { b };
-        if said.bytes + message.len() <= SAID_BYTES_MAX {
-            said.bytes += message.len();
-            said.messages.push(message.clone());
+        said.bytes += message.len();
+        said.messages.push_back(message.clone());
+        while said.bytes > SAID_BYTES_MAX {
+            let Some(oldest) = said.messages.pop_front() else { break };
+            said.bytes -= oldest.len();
         }
     }
 
@@ -146,7 +148,7 @@ impl Recorder {
     pub(super) fn messages(&self, hospital: Hospital) -> Vec<Bytes> {
         let state = self.state();
         let [a, b] = &state.said;
-        if hospital == Hospital::A { a.messages.clone() } else { b.messages.clone() }
+        if hospital == Hospital::A { a } else { b }.messages.iter().cloned().collect()
     }
 
     /// A chapter, or the first where there is none of this number.
@@ -203,6 +205,9 @@ impl State {
         if self.chapters.len() > CHAPTERS_MAX {
             // The first one has all sixteen steps, and stays.
             self.chapters.remove(1);
+            let kept: HashSet<SessionId> =
+                self.chapters.iter().flat_map(|chapter| &chapter.steps).map(|taken| taken.session).collect();
+            self.sessions.retain(|session, _| kept.contains(session));
         }
         id
     }
@@ -308,7 +313,7 @@ const fn steps_max(words: ChapterWords) -> usize {
 
 /// Chapters that are kept.
 const CHAPTERS_MAX: usize = 24;
-/// What is kept of what was said inside one hospital, in bytes.
+/// What is kept of what was said inside one hospital, in bytes: the newest.
 const SAID_BYTES_MAX: usize = 64 << 20;
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Where a word is: in what each party was sent and sent, in its store, and in its audit log.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use aho_corasick::AhoCorasick;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 
 use crate::demo::scan::contents;
@@ -35,7 +36,7 @@ pub(super) struct TooShort;
 pub(super) struct Word {
     /// As text and in hexadecimal, in capitals or small letters.
     plain: AhoCorasick,
-    /// In base64, at each of three places within a group.
+    /// In both kinds of base64, at each of three places within a group.
     encoded: AhoCorasick,
 }
 
@@ -48,14 +49,16 @@ impl Word {
             .ascii_case_insensitive(true)
             .build([word.as_bytes(), hex::encode(word).as_bytes()])
             .map_err(|_| TooShort)?;
-        let encoded = (0..3usize).filter_map(|shift| {
-            let mut bytes = vec![0; shift];
-            bytes.extend(word.bytes());
-            let all = STANDARD_NO_PAD.encode(&bytes);
-            // What depends on the bytes before and after is left out.
-            let (first, last) = ((shift * 8).div_ceil(6), bytes.len() * 8 / 6);
-            all.get(first..last).filter(|form| form.len() >= WORD_LETTERS_MIN).map(str::to_owned)
-        });
+        let encoded: BTreeSet<String> = (0..3usize)
+            .flat_map(|shift| {
+                let bytes: Vec<u8> = std::iter::repeat_n(0, shift).chain(word.bytes()).collect();
+                // What depends on the bytes before and after is left out.
+                let (first, last) = ((shift * 8).div_ceil(6), bytes.len() * 8 / 6);
+                [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)].map(|all| (all, first, last))
+            })
+            .filter_map(|(all, first, last)| all.get(first..last).map(str::to_owned))
+            .filter(|form| form.len() >= WORD_LETTERS_MIN)
+            .collect();
         let encoded = AhoCorasick::new(encoded).map_err(|_| TooShort)?;
         Ok(Self { plain, encoded })
     }
@@ -67,9 +70,11 @@ impl Word {
     fn in_files(&self, files: &[PathBuf]) -> Result<Place, CliError> {
         let files: Vec<PathBuf> = files.iter().filter(|file| file.exists()).cloned().collect();
         let mut place = Place::default();
-        for content in contents(&files)? {
-            place.bytes += content.len() as u64;
-            place.times += self.count(&content);
+        for file in &files {
+            for content in contents(std::slice::from_ref(file))? {
+                place.bytes += content.len() as u64;
+                place.times += self.count(&content);
+            }
         }
         Ok(place)
     }
@@ -135,6 +140,7 @@ mod tests {
             (encoded(""), 1),
             (encoded("a"), 1),
             (encoded("ab"), 1),
+            (URL_SAFE_NO_PAD.encode("aOakenfold\u{3fe}"), 1),
             ("Oaken fold".to_owned(), 0),
         ] {
             assert_eq!(word.count(form.as_bytes()), times, "{form}");
