@@ -64,14 +64,15 @@ impl Site {
             ("public_url", json!(url)),
             ("certificate", json!(certificate.file)),
             ("key", json!(certificate.key)),
+            ("trusted_proxies", json!(["127.0.0.1"])),
             ("ask_every", json!("500ms")),
             ("certificates_below", json!("12h")),
-            ("sign_in.issuer", json!(provider.issuer)),
-            ("sign_in.client_id", json!("console")),
-            ("sign_in.secret_file", json!(secret)),
+            ("sign_in.provider.issuer", json!(provider.issuer)),
+            ("sign_in.provider.client_id", json!("console")),
+            ("sign_in.provider.secret_file", json!(secret)),
             ("sign_in.operators", json!(["operators"])),
             ("sign_in.auditors", json!(["auditors"])),
-            ("sign_in.inside", json!(true)),
+            ("sign_in.provider.inside", json!(true)),
         ] {
             world.set(Party::Broker, &format!("console.{key}"), value);
         }
@@ -138,6 +139,7 @@ fn operators_see_what_needs_attention_and_nothing_of_patients() {
     first.says("Overview").says("olga (operator)");
     overview(&site, pages);
     participants(&site, pages);
+    forms_are_of_their_session(&site, pages);
     sessions(&site, pages);
     refusals(&site, pages);
     keys(&site, pages);
@@ -163,7 +165,10 @@ fn traffic(site: &Site) {
 }
 
 fn only_roles_get_in(site: &Site, pages: &mut Pages) {
+    // Behind a proxy the client's address counts; what stands before it in the header, anybody can write.
+    pages.tell(&json!({"headers": {"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}}));
     let shown = site.sign_in(pages, "gast");
+    pages.tell(&json!({"headers": {}}));
     assert_eq!(shown.status, 403);
     shown.says("You were not signed in").says("you are gast").says("no role");
     pages.check_accessible("refused");
@@ -173,6 +178,29 @@ fn only_roles_get_in(site: &Site, pages: &mut Pages) {
     let callback = pages.open(&site.page("/login/callback?code=x&state=y"));
     assert_eq!(callback.status, 403);
     callback.says("not one that this browser began");
+    // That one comes from no sign-in that began here: anybody can ask for it, so that it is no entry.
+    let entered = site.audit(&["--kind", "signed-in"]);
+    let refused: Vec<_> = entered.as_array().unwrap().iter().filter(|one| one["outcome"] == "refused").collect();
+    assert!(refused.iter().all(|one| one["user"] == "gast"), "{entered:#}");
+    let from = |address: &str| refused.iter().any(|one| one["details"]["address"] == address);
+    assert!(from("203.0.113.9") && !from("198.51.100.1"), "{entered:#}");
+}
+
+/// A form of another site or of another session does nothing, whatever its sender may do.
+fn forms_are_of_their_session(site: &Site, pages: &mut Pages) {
+    pages.open(&site.page("/sessions")).says("olga (operator)");
+    let session = pages.evaluate("document.querySelector('input[name=session]').value");
+    let session = session.as_str().unwrap();
+    for path in ["/sessions/end", "/sessions/people/end", "/logout", "/audit/verify", "/diagnosis/ask"] {
+        for form in ["", "form=x&"] {
+            let body = format!("new URLSearchParams('{form}session={session}')");
+            let post = format!("fetch('{path}', {{method: 'POST', body: {body}}}).then((answer) => answer.status)");
+            assert_eq!(pages.evaluate(&post), 403, "{path} {form}");
+        }
+    }
+    pages.open(&site.page("/audit")).says("The log was not verified since this broker started");
+    pages.open(&site.page("/sessions")).says("olga (operator)");
+    assert_eq!(pages.count(&format!("input[value='{session}']")), 1, "it goes on");
 }
 
 fn overview(site: &Site, pages: &mut Pages) {
@@ -419,6 +447,13 @@ fn auditors_change_nothing(site: &Site, pages: &mut Pages) {
     assert_eq!(pages.evaluate(&post("'x'")), 403);
     pages.open(&site.page("/audit"));
     pages.follow("Search").says("entries");
+    // An operator signs somebody out here.
+    site.sign_in(pages, "olga");
+    pages.open(&site.page("/sessions"));
+    assert!(pages.text_of("#people").contains("axel"));
+    pages.follow("End the session of axel").says("They are signed out here");
+    let people = pages.text_of("#people");
+    assert!(people.contains("olga") && !people.contains("axel"), "{people}");
 }
 
 /// Who was let in and who was not, what was searched, and what was ended.
@@ -434,6 +469,7 @@ fn what_was_done_is_entered(site: &Site) {
     by("signed-out", "olga", &|one| one["details"]["reason"] == "signed out");
     by("log-searched", "olga", &|one| one["details"]["query"] == "kind request-decided, outcome done");
     by("log-searched", "axel", &|one| one["details"]["query"] == "everything");
+    by("sign-in-ended", "olga", &|one| one["details"]["subject"] == "axel");
     by("session-ended", "olga", &|one| {
         one["peer"] == "sealwort://test/gateway/hospital-a" && one["details"]["reason"] == "by an operator"
     });

@@ -84,6 +84,12 @@ fn another_hospital(world: &World, mailbox: &Mailbox) {
     assert_eq!(doctor.send("GET", "/fhir/Observation/p1-psychiatry", &GLASS, "").status, 200);
     let hidden = doctor.send("GET", "/fhir/Observation/p1-hiv", &GLASS, "");
     assert_eq!(hidden.status, 404);
+    // Known by it, and open for nothing else: for treatment consent says no, and why.
+    for path in ["/fhir/Patient/p1", "/fhir/Patient/p1/$everything"] {
+        let (status, code, _) = doctor.get(path).refusal();
+        assert!(status == 403 && code.starts_with("consent-"), "{path}: {status} {code}");
+    }
+    assert_eq!(doctor.get("/fhir/Observation/p1-o0").status, 404);
     assert_eq!(resources(&doctor.send("GET", "/fhir/Patient/p1/$everything", &GLASS, "").done()), 4);
     // For this user, this patient and this purpose alone.
     let colleague = world.client_with(Party::HospitalB, Some(world.token(Party::HospitalB, "dr-other", "physician")));
@@ -100,6 +106,8 @@ fn another_hospital(world: &World, mailbox: &Mailbox) {
     doctor.send("POST", END, &[], &body).with(200);
     assert_eq!(by_identifier(&doctor, 1, &GLASS).refusal().1, "emergency-access-needed");
     assert_eq!(doctor.send("GET", "/fhir/Observation/p1-o0", &GLASS, "").status / 100, 4);
+    assert_eq!(doctor.send("GET", "/fhir/Patient/p1", &GLASS, "").refusal().1, "emergency-access-needed");
+    assert!(doctor.get("/fhir/Patient/p1").refusal().1.starts_with("consent-"));
     // The report is there, for officers.
     assert_eq!(doctor.get(&format!("/emergency/{id}/report")).refusal().1, "emergency-officers-only");
     let officer = officer(world, Party::HospitalB);

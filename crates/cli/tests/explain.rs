@@ -125,7 +125,7 @@ fn the_first_record(pages: &mut Pages, url: &str) {
     for (chapter, outcome) in [
         ("asks for each patient before anybody consented", "Refused"),
         ("allow hospital B to read", "signed directive"),
-        ("Hospital B reads the records", "byte for byte"),
+        ("Hospital B reads the records", "resource by resource the same content"),
         ("withdraw their consent, and", "Refused, although"),
     ] {
         let link = format!(
@@ -197,7 +197,7 @@ fn buttons_take_real_steps(pages: &mut Pages, url: &str) {
 
     // Without its connections everybody begins at the first step: gateways by themselves, or with what is asked of them
     // next. Steps 6 and 7 are in the run of whoever comes first.
-    let cut = chapter(press(pages, CUT).says("All session keys are gone"));
+    let cut = chapter(press(pages, CUT).says("neither holds a key of any session that was"));
     let upload = chapter(press(pages, UPLOAD).says("Stored: note number 2"));
     assert!(numbers(pages).ends_with(&SIXTEEN[10..]), "{:?}", numbers(pages));
     let mut nine = BTreeSet::new();

@@ -1,18 +1,34 @@
-//! `docs/first-five-minutes.md` as it is written: every command in it, one after the other in one shell, against a running
-//! `sealwort demo`, and what each prints held against what the document says that it prints.
+//! `docs/first-five-minutes.md` as it is written, against a running `sealwort demo`: every command in it, one after the other
+//! in one shell, and what each prints held against what the document says that it prints; every click in it, in one real
+//! browser.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+#[path = "first_five_minutes/clicks.rs"]
+mod clicks;
+mod support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// One block of commands, and what it prints.
-#[derive(Debug, Default)]
+use clicks::Click;
+use serde_json::json;
+use support::pages::Pages;
+
+/// One block of what somebody does.
+#[derive(Debug)]
 struct Step {
     heading: String,
-    commands: String,
-    prints: Vec<String>,
+    does: Does,
+}
+
+#[derive(Debug)]
+enum Does {
+    /// In a shell, and what that prints.
+    Commands { commands: String, prints: Vec<String> },
+    /// In a browser.
+    Clicks(Vec<Click>),
 }
 
 /// Blocks of the document: that which starts the demo, and those that are run, each with the block that follows it.
@@ -27,8 +43,18 @@ fn read(document: &str) -> (String, Vec<Step>) {
         let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
         match kind {
             "sh demo" => demo = block.join("\n"),
-            "sh run" => steps.push(Step { heading: heading.clone(), commands: block.join("\n"), prints: Vec::new() }),
-            "text" => steps.last_mut().unwrap().prints.extend(block.into_iter().map(str::to_owned)),
+            "sh run" => {
+                let does = Does::Commands { commands: block.join("\n"), prints: Vec::new() };
+                steps.push(Step { heading: heading.clone(), does });
+            }
+            "clicks" => {
+                let does = Does::Clicks(block.into_iter().map(Click::read).collect());
+                steps.push(Step { heading: heading.clone(), does });
+            }
+            "text" => match steps.last_mut().map(|step| &mut step.does) {
+                Some(Does::Commands { prints, .. }) => prints.extend(block.into_iter().map(str::to_owned)),
+                before => panic!("nothing prints {block:?}: {before:?}"),
+            },
             other => panic!("a block of the kind {other:?}: {block:?}"),
         }
     }
@@ -136,6 +162,9 @@ const END: &str = "the-end-of-the-block";
 const USERS: [&str; 7] =
     ["Whoever evaluates it", "Integration engineer", "Operator", "Clinician", "Patient", "App developer", "Auditor"];
 
+/// Those of them who have pages.
+const CLICKING: [&str; 4] = ["Whoever evaluates it", "Operator", "Clinician", "Patient"];
+
 #[test]
 fn every_command_does_what_the_document_says() {
     let tools = ["curl", "openssl", "basenc"];
@@ -148,20 +177,57 @@ fn every_command_does_what_the_document_says() {
     for user in USERS {
         assert!(steps.iter().any(|step| step.heading == user), "{user} has no commands");
     }
+    for user in CLICKING {
+        let clicks = |step: &&Step| step.heading == user && matches!(step.does, Does::Clicks(_));
+        assert!(steps.iter().any(|step| clicks(&step)), "{user} has no clicks");
+    }
     let place = tempfile::tempdir().unwrap();
+    // Without a browser the commands are run all the same.
+    let mut pages = Pages::start(place.path(), "minutes", None);
     let _demo = Demo::start(place.path(), &demo);
     let mut terminal = Terminal::open(place.path());
     let mut wrong = Vec::new();
-    for Step { heading, commands, prints } in &steps {
-        let says = prints.iter().any(|line| line.chars().any(|letter| letter != '…'));
-        assert!(says, "{heading}: nothing is said of what this prints:\n{commands}");
-        let (output, code) = terminal.run(commands);
-        let differs = printed(&output, prints).err().or_else(|| (code != 0).then(|| format!("exit code {code}")));
-        if let Some(differs) = differs {
-            wrong.push(format!("{heading}: {differs}\n{commands}\n--- printed:\n{output}"));
+    for Step { heading, does } in &steps {
+        match does {
+            Does::Commands { commands, prints } => {
+                let says = prints.iter().any(|line| line.chars().any(|letter| letter != '…'));
+                assert!(says, "{heading}: nothing is said of what this prints:\n{commands}");
+                let (output, code) = terminal.run(commands);
+                let differs =
+                    printed(&output, prints).err().or_else(|| (code != 0).then(|| format!("exit code {code}")));
+                if let Some(differs) = differs {
+                    wrong.push(format!("{heading}: {differs}\n{commands}\n--- printed:\n{output}"));
+                }
+            }
+            Does::Clicks(clicks) => {
+                let Some(pages) = &mut pages else { continue };
+                if let Err(error) = clicks::done(pages, clicks, |text| expanded(&mut terminal, text)) {
+                    wrong.push(format!("{heading}: {error}"));
+                }
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n=====\n"));
+    if let Some(pages) = &mut pages {
+        the_sign_in(pages, &expanded(&mut terminal, "$HOSPITAL_B/clinician"));
+    }
+}
+
+/// A text with the shell's variables in it.
+fn expanded(terminal: &mut Terminal, text: &str) -> String {
+    terminal.run(&format!("printf '%s' \"{text}\"")).0.trim().to_owned()
+}
+
+/// The page of the demo's own provider, and somebody who is nobody at the hospital that asks.
+fn the_sign_in(pages: &mut Pages, url: &str) {
+    pages.tell(&json!({"forget": true}));
+    let asked = pages.open(url);
+    pages.check("who", &asked.url).says("Hospital B asks who you are").says("It knows no password");
+    pages.scripts(false);
+    pages.open(url);
+    let refused = pages.follow("Dr Adams, physician at hospital A");
+    assert!(refused.status == 401 && refused.url.starts_with(url.trim_end_matches("/clinician")), "{refused:?}");
+    refused.says("none of the roles that the provider says this user has means anything here");
 }
 
 #[test]
@@ -180,8 +246,11 @@ fn lines_fit_as_they_are_written() {
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     assert!(printed("a\nb\nc", &lines("a\nc")).is_ok());
     assert!(printed("a\nb\nc", &lines("c\na")).is_err());
-    let (demo, steps) = read("## User\n```sh demo\nstart\n```\n```sh run\none\ntwo\n```\n```text\nthree\n```\n");
-    assert_eq!((demo.as_str(), steps.len()), ("start", 1));
-    assert_eq!((steps[0].heading.as_str(), steps[0].commands.as_str()), ("User", "one\ntwo"));
-    assert_eq!(steps[0].prints, ["three"]);
+    let (demo, steps) = read(
+        "## User\n```sh demo\nstart\n```\n```sh run\none\ntwo\n```\n```text\nthree\n```\n```clicks\nsee \"four\"\n```\n",
+    );
+    assert_eq!((demo.as_str(), steps.len(), steps[0].heading.as_str()), ("start", 2, "User"));
+    let Does::Commands { commands, prints } = &steps[0].does else { panic!("{steps:?}") };
+    assert_eq!((commands.as_str(), prints.as_slice()), ("one\ntwo", ["three".to_owned()].as_slice()));
+    assert!(matches!(&steps[1].does, Does::Clicks(clicks) if *clicks == [Click::See("four".to_owned())]), "{steps:?}");
 }

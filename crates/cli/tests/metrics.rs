@@ -1,24 +1,31 @@
 //! What services tell of themselves, by a real exchange: an upload at one hospital and a reading at another. Every party is
 //! scraped, the traces go to a collector and into the data folders, logs are JSON; each is held against what happened,
-//! and searched for what must be in none of them. Dashboard and alerts name only metrics that exist.
+//! and searched for what must be in none of them. A Prometheus scrapes all of it, and answers what the dashboard asks.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "metrics/collector.rs"]
+mod collector;
+#[path = "metrics/prometheus.rs"]
+mod prometheus;
+#[path = "metrics/scrape.rs"]
+mod scrape;
+#[path = "metrics/shown.rs"]
+mod shown;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use collector::{Collector, words_of};
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message as _;
+use prometheus::Prometheus;
+use scrape::Scrape;
 use sealwort_net::metrics::labels::{Fate, Notice, Peer, Phase, Route, Status, Verb, Work};
 use sealwort_net::traces::{ATTRIBUTES, KEPT_FILE};
 use serde_json::{Value, json};
-use support::{Answer, Client, Party, World, asked, encode, run, succeeded, text, until};
+use shown::{dashboard_and_alerts_name_what_exists, questions};
+use support::{Answer, Party, World, encode, run, succeeded, text, until};
 
 /// A person whose name, identifier and user are nobody else's.
 const FAMILY: &str = "Wunderlichova";
@@ -47,16 +54,20 @@ fn what_services_tell_is_right_and_tells_of_nobody() {
         options.push((party, "log.filter", json!("info")));
     }
     let mut world = World::start_with(&options);
+    let prometheus = Prometheus::watch(&world);
     let story = Story::tell(&world);
     let scrapes: BTreeMap<Party, Scrape> =
         Party::ALL.into_iter().map(|party| (party, Scrape::of(&world, party))).collect();
     counted(&scrapes, &story);
     labels_are_closed(&scrapes);
     dashboard_and_alerts_name_what_exists(&scrapes);
+    if let Some(prometheus) = prometheus {
+        watched(&mut world, &prometheus);
+    }
 
     // On stopping a service sends what spans it has still.
     for party in [Party::HospitalA, Party::HospitalB, Party::Broker, Party::Archive, Party::Ca] {
-        assert!(world.stop(party).success(), "{party:?}");
+        assert!(!world.is_running(party) || world.stop(party).success(), "{party:?}");
     }
     collected(&collector, &story);
     shown_as_a_tree(&world, &story);
@@ -139,71 +150,6 @@ fn patient() -> String {
 
 // ---- metrics ----
 
-/// What one party tells.
-struct Scrape {
-    text: String,
-    samples: Vec<Sample>,
-}
-
-struct Sample {
-    name: String,
-    labels: BTreeMap<String, String>,
-    value: f64,
-}
-
-impl Scrape {
-    fn of(world: &World, party: Party) -> Self {
-        let health = world.health(party).expect("it has a listener for its metrics");
-        assert_eq!(asked(health, "/livez").map(|(status, _)| status), Some(200), "{party:?}");
-        let answer = Client::new(health, None).get("/metrics").with(200);
-        let kind = answer.field("content-type").unwrap_or_default().to_owned();
-        assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
-        // The port that others reach tells none of it.
-        if party.role() == "gateway" {
-            assert_eq!(Client::new(world.address(party), None).get("/metrics").status, 404);
-        }
-        let text = answer.text();
-        assert!(text.ends_with("# EOF\n"), "{text}");
-        let samples = text.lines().filter(|line| !line.starts_with('#')).map(Sample::read).collect();
-        Self { text, samples }
-    }
-
-    fn with<'s>(&'s self, name: &'s str, labels: &'s [(&str, &str)]) -> impl Iterator<Item = &'s Sample> {
-        let fits =
-            |sample: &&Sample| labels.iter().all(|(key, value)| sample.labels.get(*key).is_some_and(|v| v == value));
-        self.samples.iter().filter(move |sample| sample.name == name).filter(fits)
-    }
-
-    /// The sum of what only counts, and is whole.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    fn count(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
-        let sum = self.sum(name, labels);
-        assert!(sum >= 0.0 && sum.fract() == 0.0, "{name}: {sum}");
-        sum as u64
-    }
-
-    fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.with(name, labels).map(|sample| sample.value).sum()
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.with(name, &[]).next().is_some()
-    }
-}
-
-impl Sample {
-    fn read(line: &str) -> Self {
-        let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line}"));
-        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
-        let labels = labels.strip_suffix('}').unwrap_or_else(|| panic!("no labels: {line}"));
-        let labels = labels.split("\",").filter(|pair| !pair.is_empty()).map(|pair| {
-            let (key, value) = pair.split_once("=\"").unwrap_or_else(|| panic!("no label: {line}"));
-            (key.to_owned(), value.trim_end_matches('"').to_owned())
-        });
-        Self { name: name.to_owned(), labels: labels.collect(), value: value.parse().unwrap() }
-    }
-}
-
 fn counted(scrapes: &BTreeMap<Party, Scrape>, story: &Story) {
     for (hospital, requests) in &story.requests {
         let scrape = &scrapes[hospital];
@@ -281,10 +227,10 @@ fn counted(scrapes: &BTreeMap<Party, Scrape>, story: &Story) {
     }
 }
 
-/// Each label is one of few, and each of its values a word of the program or a number.
-fn labels_are_closed(scrapes: &BTreeMap<Party, Scrape>) {
+/// The labels that are words of the program, with all their words.
+fn closed_labels() -> BTreeMap<&'static str, BTreeSet<String>> {
     let words = |words: Vec<&'static str>| words.into_iter().map(str::to_owned).collect::<BTreeSet<String>>();
-    let closed = BTreeMap::from([
+    BTreeMap::from([
         ("role", words(vec!["ca", "broker", "archive", "gateway"])),
         ("route", words(Route::ALL.iter().map(|one| one.as_str()).collect())),
         ("status", words(Status::ALL.iter().map(|one| one.as_str()).collect())),
@@ -296,7 +242,12 @@ fn labels_are_closed(scrapes: &BTreeMap<Party, Scrape>) {
         ("fate", words(Fate::ALL.iter().map(|one| one.as_str()).collect())),
         ("version", words(vec![env!("CARGO_PKG_VERSION")])),
         ("part", words(vec!["start", "service", "store", "audit log", "keys", "witnessed logs"])),
-    ]);
+    ])
+}
+
+/// Each label is one of few, and each of its values a word of the program or a number.
+fn labels_are_closed(scrapes: &BTreeMap<Party, Scrape>) {
+    let closed = closed_labels();
     for (party, scrape) in scrapes {
         for (key, value) in scrape.samples.iter().flat_map(|sample| &sample.labels) {
             let fits = match key.as_str() {
@@ -310,157 +261,27 @@ fn labels_are_closed(scrapes: &BTreeMap<Party, Scrape>) {
     }
 }
 
-fn dashboard_and_alerts_name_what_exists(scrapes: &BTreeMap<Party, Scrape>) {
-    let samples = || scrapes.values().flat_map(|scrape| &scrape.samples);
-    let names: BTreeSet<&str> = samples().map(|sample| sample.name.as_str()).collect();
-    let labels: BTreeSet<&str> = samples().flat_map(|sample| sample.labels.keys().map(String::as_str)).collect();
-    let read = |path: &str| {
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/");
-        fs::read_to_string(format!("{root}{path}")).unwrap()
-    };
-    let mut expressions = Vec::new();
-    let dashboard: Value = serde_json::from_str(&read("grafana/sealwort.json")).unwrap();
-    gather(&dashboard, &mut expressions);
-    let panels = expressions.len();
-    let alerts = read("prometheus/alerts.yml");
-    expressions.extend(alerts.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).map(str::to_owned));
-    assert!(panels > 20 && expressions.len() - panels > 5, "{panels} of {}", expressions.len());
-    let mut used = BTreeSet::new();
-    for expression in &expressions {
-        let found = names_in(expression);
-        assert!(found.iter().any(|name| name.contains('_')), "no metric in {expression}");
-        for name in found {
-            if name.starts_with("sealwort_") || name.starts_with("process_") {
-                assert!(names.contains(name), "{name} does not exist: {expression}");
-                used.insert(name);
-            } else {
-                // Prometheus gives each series its job and instance.
-                let known = LANGUAGE.contains(&name) || labels.contains(name) || ["job", "instance"].contains(&name);
-                assert!(known, "{name} is neither a label nor a word of PromQL: {expression}");
-            }
-        }
-    }
-    // What is measured is worth a look: every family is on the dashboard or in an alert.
-    for name in names {
-        let family = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-        assert!(used.iter().any(|used| used.starts_with(family)), "{name} is shown nowhere");
-    }
-    assert!(!names_in("sum(sealwort_invented_total)").iter().all(|name| used.contains(name)));
-}
+/// What Prometheus makes of it, while all is well and while the broker is away.
+fn watched(world: &mut World, prometheus: &Prometheus) {
+    let at_b = world.client_with(Party::HospitalB, Some(world.token(Party::HospitalB, USER, "physician")));
+    let find = |value: &str| format!("/fhir/Patient?identifier={}", encode(&format!("{SYSTEM}|{value}")));
+    at_b.get(&find(VALUE)).with(200);
+    let (of_failures, others): (Vec<_>, Vec<_>) =
+        questions().into_iter().partition(|question| question.expression.contains("5xx"));
+    prometheus.answers(&others);
+    prometheus.evaluates_the_alerts();
+    assert_eq!(prometheus.firing("SealwortDown"), Vec::<String>::new());
 
-/// Functions and keywords in the expressions, and Grafana's own names.
-const LANGUAGE: [&str; 11] =
-    ["sum", "min", "max", "rate", "increase", "histogram_quantile", "by", "and", "on", "label_values", "offset"];
-
-fn gather(value: &Value, expressions: &mut Vec<String>) {
-    match value {
-        Value::Object(members) => {
-            expressions.extend(members.get("expr").and_then(Value::as_str).map(str::to_owned));
-            expressions.extend(members.get("definition").and_then(Value::as_str).map(str::to_owned));
-            members.values().for_each(|member| gather(member, expressions));
-        }
-        Value::Array(items) => items.iter().for_each(|item| gather(item, expressions)),
-        _ => {}
-    }
-}
-
-/// The names in an expression: outside of quotes, brackets and numbers.
-fn names_in(expression: &str) -> Vec<&str> {
-    let mut names = Vec::new();
-    for (outside, part) in expression.split('"').enumerate().map(|(number, part)| (number % 2 == 0, part)) {
-        if !outside {
-            continue;
-        }
-        for piece in part.split('[').map(|piece| piece.rsplit(']').next().unwrap_or(piece)) {
-            let words = piece.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-            names.extend(words.filter(|word| word.starts_with(|first: char| first.is_ascii_alphabetic())));
-        }
-    }
-    names
+    let broker = world.health(Party::Broker).unwrap().to_string();
+    assert!(world.stop(Party::Broker).success());
+    let failed = at_b.get(&find("somebody else"));
+    assert!((500..600).contains(&failed.status), "{}", failed.text());
+    assert_eq!(of_failures.len(), 1);
+    prometheus.answers(&of_failures);
+    until(|| (prometheus.firing("SealwortDown") == [broker.clone()]).then_some(()));
 }
 
 // ---- traces ----
-
-/// Takes what is sent by OTLP.
-struct Collector {
-    address: SocketAddr,
-    taken: Arc<Mutex<Vec<Vec<u8>>>>,
-}
-
-impl Collector {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (address, taken) = (listener.local_addr().unwrap(), Arc::default());
-        let taking = Arc::clone(&taken);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                take(&mut stream.unwrap(), &taking);
-            }
-        });
-        Self { address, taken }
-    }
-
-    /// Spans with the party that sent them.
-    fn spans(&self) -> Vec<(String, Span)> {
-        let mut spans = Vec::new();
-        for body in self.taken.lock().unwrap().iter() {
-            let message = ExportTraceServiceRequest::decode(body.as_slice()).expect("a message of OTLP");
-            for resource in message.resource_spans {
-                let attributes = resource.resource.unwrap().attributes;
-                let value = |key: &str| {
-                    let found = attributes.iter().find(|one| one.key == key).unwrap_or_else(|| panic!("no {key}"));
-                    words_of(found.value.as_ref().unwrap().value.as_ref().unwrap())
-                };
-                assert!(value("service.name").starts_with("sealwort-"));
-                assert_eq!(value("service.version"), env!("CARGO_PKG_VERSION"));
-                let party = value("service.instance.id");
-                spans.extend(
-                    resource.scope_spans.into_iter().flat_map(|scope| scope.spans).map(|span| (party.clone(), span)),
-                );
-            }
-        }
-        // What was sent again, because the answer came late, counts once.
-        let mut seen = BTreeSet::new();
-        spans.retain(|(_, span)| seen.insert(span.span_id.clone()));
-        spans
-    }
-}
-
-fn take(stream: &mut TcpStream, taken: &Mutex<Vec<Vec<u8>>>) {
-    let mut request = Vec::new();
-    let mut piece = [0; 4096];
-    let (head, length) = loop {
-        let read = stream.read(&mut piece).unwrap_or(0);
-        if read == 0 {
-            return;
-        }
-        request.extend_from_slice(&piece[..read]);
-        if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&request[..end]).to_ascii_lowercase();
-            let length: usize =
-                head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
-            break (head, end + 4 + length);
-        }
-    };
-    assert!(head.starts_with("post /v1/traces http/1.1\r\n"), "{head}");
-    assert!(head.contains("content-type: application/x-protobuf"), "{head}");
-    while request.len() < length {
-        let read = stream.read(&mut piece).unwrap();
-        assert!(read > 0, "a body that was cut off");
-        request.extend_from_slice(&piece[..read]);
-    }
-    let body = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-    taken.lock().unwrap().push(request[body..].to_vec());
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
-}
-
-fn words_of(value: &Any) -> String {
-    match value {
-        Any::StringValue(words) => words.clone(),
-        Any::IntValue(number) => number.to_string(),
-        other => panic!("{other:?} is neither a word nor a number"),
-    }
-}
 
 fn collected(collector: &Collector, story: &Story) {
     let spans = collector.spans();

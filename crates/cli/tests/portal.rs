@@ -3,10 +3,18 @@
 //! on a desktop, by keyboard, and without JavaScript; and a record full of injections, none of which does anything.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-#[path = "portal/payloads.rs"]
-mod payloads;
+#[path = "portal/forms.rs"]
+mod forms;
+#[path = "portal/helper.rs"]
+mod helper;
+#[path = "portal/looked.rs"]
+mod looked;
+#[path = "portal/papers.rs"]
+mod papers;
 #[path = "portal/record.rs"]
 mod record;
+#[path = "portal/sharing.rs"]
+mod sharing;
 mod support;
 
 use std::fs;
@@ -15,9 +23,10 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
-use support::browser::{Browser, Provider, configure};
+use sharing::at_b;
 use support::pages::{Certificate, PHONE, Pages, Shown};
-use support::{Party, SYSTEM, World, encode, identifier, json_of, run, succeeded, text, until};
+use support::payloads::{self, STRUCK};
+use support::{Party, World, encode, identifier, json_of, run, succeeded, text};
 
 const A: Party = Party::HospitalA;
 const B: Party = Party::HospitalB;
@@ -98,19 +107,21 @@ fn a_patient_sees_decides_and_takes_along() {
     the_first_page(&site, pages);
     in_order_of_time(&site, pages);
     let fingerprint = one_thing(&site, pages, place.path());
-    sharing(&site, pages);
-    who_looked(&site, pages, place.path());
+    sharing::sharing(&site, pages);
+    looked::who_looked(&site, pages, place.path());
     devices(&site, pages);
     taking_along(&site, pages, place.path(), &fingerprint);
+    papers::check(&site, pages, place.path());
     looks_are_entered(&site);
     helpers(&site, pages);
     by_keyboard(&site, pages);
     without_scripts(&site, pages);
-    forms_are_the_sessions_own(&site, pages);
+    forms::forms_are_the_sessions_own(&site, pages);
     // The door, and what is told after it is closed.
     pages.open(&site.page("/export"));
     let gone = pages.follow("Sign out");
     gone.says("signed out");
+    pages.follow("Open your health record again").says("Sign in with a passkey");
     pages.check("door", &format!("{}/portal", site.url)).says("Sign in with a passkey");
     let shown = pages.open(&site.page("/timeline"));
     assert_eq!(shown.url, format!("{}/portal", site.url), "who is not signed in sees nothing");
@@ -146,14 +157,13 @@ fn the_first_page(site: &Site, pages: &mut Pages) {
     assert_eq!(pages.evaluate(&card("Heart rate", ".big")), "64.0 per minute");
     shown.says("above the usual range").says("Usual, says the record: 90 to 140 mmHg");
     // No range in the data, none on the page.
+    assert!(!pages.evaluate(&card("Weight", ".big")).is_null());
     assert_eq!(pages.evaluate(&card("Weight", ".usual")), Value::Null);
     assert_eq!(pages.evaluate(&card("Weight", ".band")), Value::Null);
     assert_eq!(pages.count("svg.chart"), 3, "each measurement with more than one value has a chart");
     assert!(pages.count("svg.chart .band") > 0);
     shown.says("Ibuprofen").says("one in the morning").says("Asthma").says("Peanuts").says("Tetanus");
     shown.is_silent_about("(disorder)").is_silent_about("Old fracture").is_silent_about("Body temperature");
-    let paint = pages.tell(&json!({"paint": true}));
-    println!("first contentful paint: {} ms", paint["milliseconds"]);
     no_foreign_words(&shown);
 }
 
@@ -218,131 +228,6 @@ fn one_thing(site: &Site, pages: &mut Pages, place: &Path) -> String {
     assert_eq!(missing.status, 404);
     missing.says("Go back to the summary");
     fingerprint
-}
-
-/// What hospital B is shown of the patient: status and how many resources.
-fn at_b(site: &Site) -> (u16, usize) {
-    let found = site.world.get(B, &format!("/fhir/Patient?identifier={}", encode(&identifier(1)))).unwrap();
-    let Some(id) =
-        found.is_success().then(|| found.json()["entry"][0]["resource"]["id"].as_str().map(str::to_owned)).flatten()
-    else {
-        return (found.status, 0);
-    };
-    let all = site.world.get(B, &format!("/fhir/Patient/{id}/$everything?_count=500")).unwrap();
-    let count = if all.is_success() { all.json()["entry"].as_array().map_or(0, Vec::len) } else { 0 };
-    (all.status, count)
-}
-
-fn sharing(site: &Site, pages: &mut Pages) {
-    assert_eq!(at_b(site).1, 0, "not shared yet");
-    let shown = pages.check("sharing", &site.page("/sharing"));
-    shown.says("Share with somebody new").says("Receipt of your decisions").says("confirmed by the exchange");
-    let before = version(pages);
-    // What would they see? Nothing changes by asking.
-    pages.fill("Name of the hospital in this exchange", "hospital-b");
-    pages.fill("For how long", "30");
-    let preview = pages.follow("What would they see?");
-    preview.says("hospital-b would see").says("Nothing has changed yet").says("Kept back").says("Mental health (1)");
-    preview.says("Asthma").is_silent_about("Therapy notes");
-    pages.check_accessible("preview");
-    pages.screenshot("preview");
-    no_foreign_words(&preview);
-    assert_eq!(at_b(site).1, 0);
-    // Give: at once, with its receipt.
-    let given = pages.follow("Share exactly this");
-    given.says("Shared. It counts from now on.").says("hospital-b").says("Everything but what is confidential");
-    assert_eq!(version(pages), before + 1);
-    let (status, count) = at_b(site);
-    assert!(status == 200 && count > 10, "{status}: {count}");
-    pages.check("sharing-given", &site.page("/sharing"));
-    let preview = pages.follow("What would they see?: hospital-b");
-    preview.says("hospital-b would see").is_silent_about("Nothing has changed yet");
-    // A form that gives nothing is told so.
-    pages.open(&site.page("/sharing"));
-    pages.fill("Name of the hospital in this exchange", "no such hospital!");
-    let wrong = pages.follow("Share");
-    assert!(wrong.status >= 400, "{}", wrong.text);
-    wrong.says("Go back, correct it");
-    // Stop: at once.
-    pages.open(&site.page("/sharing"));
-    let stopped = pages.follow("Stop sharing with hospital-b");
-    stopped.says("Stopped. It counts from now on");
-    let cards = "[...document.querySelectorAll('.card h2')].filter((one) => one.innerText === 'hospital-b').length";
-    assert_eq!(pages.evaluate(cards), 0);
-    assert_eq!(version(pages), before + 2);
-    assert_eq!(at_b(site).1, 0);
-    // A consent document is ended by the same button.
-    site.put(&record::consent("sealwort://test/gateway/hospital-b"));
-    assert_eq!(at_b(site).0, 200);
-    pages.open(&site.page("/sharing")).says("A signed consent document allows this");
-    pages.follow("Stop sharing with hospital-b").says("Stopped");
-    assert_eq!(at_b(site).1, 0);
-    // One that is about others as well is not ended by it.
-    let mut both = record::consent("sealwort://test/gateway/hospital-b");
-    let actors = both["entry"][0]["resource"]["provision"]["actor"].as_array_mut().unwrap();
-    let mut other = actors[0].clone();
-    other["reference"]["identifier"]["value"] = json!("sealwort://test/gateway/hospital-c");
-    actors.push(other);
-    site.put(&both);
-    pages.open(&site.page("/sharing"));
-    let refused = pages.follow("Stop sharing with hospital-b");
-    assert_eq!(refused.status, 409);
-    refused.says("Nothing was changed");
-    assert_eq!(at_b(site).0, 200);
-    both["entry"][0]["resource"]["status"] = json!("inactive");
-    site.put(&both);
-    assert_eq!(at_b(site).1, 0);
-}
-
-/// The version on the receipt.
-fn version(pages: &mut Pages) -> u64 {
-    pages.text_of("#receipt dl > div:first-child dd").trim().parse().unwrap()
-}
-
-fn who_looked(site: &Site, pages: &mut Pages, place: &Path) {
-    let shown = pages.check("looked", &site.page("/looked"));
-    shown
-        .says("dr-test")
-        .says("physician")
-        .says("hospital-b")
-        .says("to treat you")
-        .says("looks of your own are not listed");
-    shown.says("in an emergency, without asking first");
-    // What was refused and what was an emergency is marked by words and a sign, not by colour alone.
-    shown.says("✕ Refused").says("your decisions do not allow it").says("! Emergency");
-    assert!(pages.count("tr.error") > 0 && pages.count("tr.warning") > 0);
-    no_foreign_words(&shown);
-    pages.follow("List mine, too").says("You");
-    // The file proves it anywhere.
-    pages.open(&site.page("/looked"));
-    let root = site.world.folder(Party::Ca).join("root.der");
-    let mut number = 0;
-    let verified = until(|| {
-        number += 1;
-        let file = pages.download(&json!({"name": "Download with proof"}), &place.join(format!("proof-{number}")));
-        let verified = run(&["audit", "verify", text(&file), "--root", text(&root), "--json"]);
-        // The others vouch for the newest entries a moment later.
-        (support::exit(&verified) != 6).then_some(verified)
-    });
-    succeeded(&verified);
-    // A question is in the hospital's log, and in the list.
-    pages.open(&site.page("/looked"));
-    let asking = pages.follow_target(&json!("tbody tr:first-child a"));
-    asking.says("What do you want to know?");
-    pages.check_accessible("question");
-    pages.screenshot("question");
-    pages.fill("What do you want to know?", "Why did you look? <script>alert(1)</script>");
-    pages.follow("Send the question").says("Your question is in the hospital's log");
-    let folder = site.world.folder(A);
-    let search = ["audit", "search", "--folder", text(&folder), "--kind", "log-shown", "--json", "--most", "1000"];
-    let entries = json_of(&run(&search));
-    let is_question = |entry: &&Value| entry["details"]["action"] == "question";
-    let question = entries.as_array().unwrap().iter().find(is_question).unwrap_or_else(|| panic!("{entries:#}"));
-    assert_eq!(question["details"]["reason"], "Why did you look? <script>alert(1)</script>");
-    assert!(question["details"]["subject"].as_str().unwrap().contains('-'), "{question:#}");
-    pages.open(&site.page("/looked?own=1")).says("asked a question about a look");
-    let nothing = pages.open(&site.page("/looked/question/gateway-999999"));
-    assert_eq!(nothing.status, 404);
 }
 
 fn devices(site: &Site, pages: &mut Pages) {
@@ -429,6 +314,8 @@ fn helpers(site: &Site, pages: &mut Pages) {
         .says("legal guardian")
         .says("see your record");
     pages.check("delegates-added", &site.page("/delegates"));
+    pages.open(&site.page("")).says("Anna <b>Muster</b>, who acts for you");
+    pages.open(&site.page("/delegates"));
     let listed = json_of(&site.staff(&["delegate", "list", "p1", "--json"]));
     assert_eq!(listed.as_array().unwrap().len(), 1);
     pages
@@ -442,7 +329,7 @@ fn helpers(site: &Site, pages: &mut Pages) {
     pages.click(&json!("input[name=right][value=read]"));
     let wrong = pages.follow("Let them act for me");
     assert_eq!(wrong.status, 422);
-    wrong.says("give read, write or consent");
+    wrong.says("at least one thing that they may do");
 }
 
 fn by_keyboard(site: &Site, pages: &mut Pages) {
@@ -489,28 +376,6 @@ fn without_scripts(site: &Site, pages: &mut Pages) {
     pages.viewport(support::pages::DESKTOP);
 }
 
-/// A form without the session's secret does nothing.
-fn forms_are_the_sessions_own(site: &Site, pages: &mut Pages) {
-    pages.open(&site.page("/sharing"));
-    let before = version(pages);
-    for (path, body) in [
-        ("/sharing", "to=hospital-b&category=problems&days=30"),
-        ("/sharing/stop", "to=hospital-b&form=wrong"),
-        ("/delegates", "name=E&account=e&relationship=FRND&right=read&days=7&sees=all&form="),
-    ] {
-        let status = pages.evaluate(&format!(
-            "fetch({:?}, {{method: 'POST', body: new URLSearchParams({body:?})}}).then((answer) => answer.status)",
-            site.page(path)
-        ));
-        assert_eq!(status, 403, "{path}");
-    }
-    pages.open(&site.page("/sharing"));
-    assert_eq!(version(pages), before);
-    // Nobody's own record is at another handle.
-    let other = pages.open(&format!("{}/portal/0123456789abcdef", site.url));
-    assert_eq!(other.status, 404);
-}
-
 /// 200 injections in names, values, notes and narratives of one patient's record: they are text on every page, they run
 /// nothing, and they fetch nothing.
 #[test]
@@ -525,7 +390,7 @@ fn what_a_record_holds_is_text_and_nothing_else() {
     let payloads = payloads::all(&trap.local_addr().unwrap().to_string());
     assert_eq!(payloads.len(), 200);
     let site = Site::start(place.path());
-    for bundle in payloads::bundles(&payloads) {
+    for bundle in payloads::bundles(2, &payloads) {
         site.put(&bundle);
     }
     let mut pages = site.sign_in(place.path(), "p2").unwrap();
@@ -533,12 +398,7 @@ fn what_a_record_holds_is_text_and_nothing_else() {
     let look = |pages: &mut Pages, shown: &Shown| {
         assert_eq!(shown.status, 200, "{}: {}", shown.url, shown.text);
         // A script that ran would have left its mark, on this page or by a request.
-        assert_eq!(pages.evaluate("typeof window.struck"), "undefined", "{}", shown.url);
-        let foreign = pages.evaluate(
-            "[...document.querySelectorAll('script:not([src^=\"/assets/\"]), iframe, object, embed, base, math, style, \
-             meta[http-equiv], [onerror], [onload], [onclick], [onfocus], [style], img, main link')].map((one) => one.outerHTML)",
-        );
-        assert_eq!(foreign, json!([]), "{}", shown.url);
+        assert_eq!(pages.evaluate(STRUCK), json!([]), "{}", shown.url);
         pages.check_traffic(&shown.url);
     };
     for page in ["", "/sharing", "/looked?own=1", "/devices", "/print", "/delegates", "/timeline"] {
@@ -568,81 +428,4 @@ fn what_a_record_holds_is_text_and_nothing_else() {
     }
     pages.screenshot("injections");
     assert!(trap.accept().is_err(), "something was fetched");
-}
-
-/// A helper chooses whose record, and sees on every page whose it is and what was given.
-#[test]
-fn a_helper_knows_whose_record_it_is() {
-    let place = tempfile::tempdir().unwrap();
-    let mut world =
-        World::start_with(&[(A, "sign_in.patient_claim", json!("mrn")), (A, "sign_in.patient_system", json!(SYSTEM))]);
-    let Some(provider) = Provider::start(&world, world.address(A)) else { return };
-    let Some(mut pages) = Pages::start(place.path(), "portal-helper", None) else { return };
-    configure(&mut world, A, &provider.issuer.clone());
-    for patient in [1, 2] {
-        world.put(A, &support::bundle(patient, 3)).unwrap().done();
-    }
-    let gateway = world.url(A);
-    let add =
-        |patient: &str, rights: &str| {
-            let given = ["delegate", "add", patient, "--account", "anna", "--name", "Anna", "--relationship", "GUARD"];
-            json_of(&world.run_at(
-                A,
-                &[&given[..], &["--rights", rights, "--labels", "general", "--days", "30", "--json"]].concat(),
-            ))
-        };
-    let (first, _) = (add("p1", "read"), add("p2", "read,consent"));
-    let mut anna = Browser::default();
-    anna.sign_in(&gateway, "anna").with(200);
-    let session = anna.session();
-    let (name, value) = session.split_once('=').unwrap();
-    pages.tell(&json!({"cookies": [{"name": name, "value": value, "url": gateway}]}));
-    let choice = pages.check("choice", &format!("{gateway}/portal"));
-    choice.says("Whose record?").says("Given Family1").says("Given Family2").says("legal guardian");
-    let shown = pages.follow("Given Family1");
-    assert!(shown.url.ends_with(first["id"].as_str().unwrap()), "{}", shown.url);
-    for page in ["Timeline", "Sharing", "Devices", "Take along", "Helpers"] {
-        pages.follow(page).says("You act for Given Family1 (legal guardian)").is_silent_about("Family2");
-    }
-    pages.check("summary", &shown.url).says("You act for Given Family1");
-    // The list of who looked is for who may see everything.
-    let looked = pages.follow("Who looked");
-    assert_eq!(looked.status, 403);
-    looked.says("You act for Given Family1").says("Ask the patient to look");
-    pages.follow("Helpers").says("Only the patient, or the hospital, chooses");
-    // Deciding is a right of its own.
-    pages.follow("Sharing").says("the patient did not let you decide");
-    assert_eq!(pages.count(".danger"), 0);
-    for (path, body, status) in [
-        ("/sharing", "to=hospital-b&category=problems&purpose=TREAT&days=30", 403),
-        ("/sharing/stop", "to=sealwort://test/gateway/hospital-b", 403),
-        ("/delegates", "name=E&account=e&relationship=FRND&right=read&days=7&sees=all", 404),
-        ("/delegates/end", "id=0123456789abcdef", 404),
-    ] {
-        let answered = pages.evaluate(&format!(
-            "fetch({:?}, {{method: 'POST', body: new URLSearchParams({body:?} + '&form=' + document.querySelector('[name=form]').value)}})\
-             .then((answer) => answer.text().then(() => answer.status))",
-            format!("{}{path}", shown.url)
-        ));
-        assert_eq!(answered, status, "{path}");
-    }
-    let folder = world.folder(A);
-    let search =
-        ["audit", "search", "--folder", text(&folder), "--kind", "consent-changed", "--json", "--most", "1000"];
-    let entered = json_of(&run(&search));
-    let refused = entered.as_array().unwrap().iter().filter(|one| one["code"] == "delegation-insufficient");
-    assert_eq!(refused.count(), 2, "{entered:#}");
-    pages.follow("Choose another record");
-    pages.follow("Given Family2");
-    pages.follow("Sharing");
-    pages.fill("Name of the hospital in this exchange", "hospital-b");
-    pages.follow("Share").says("Shared. It counts from now on.");
-    // Ended: with the next click nothing is shown any more.
-    succeeded(&world.run_at(A, &["delegate", "remove", first["id"].as_str().unwrap()]));
-    let ended = pages.open(&shown.url);
-    assert_eq!(ended.status, 404);
-    ended.says("choose a record that you can open").is_silent_about("Family1");
-    let landed = pages.open(&format!("{gateway}/portal"));
-    assert!(landed.url.starts_with(&format!("{gateway}/portal/")), "one record is left, and needs no choice");
-    landed.says("You act for Given Family2");
 }

@@ -20,13 +20,14 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("net", &["proto", "pki"]),
     ("sign-in", &["net", "oidc", "proto", "pki"]),
     ("pages", &[]),
+    ("papers", &[]),
     ("custody", &["net", "store", "consent", "proto", "pki"]),
     ("journal", &["net", "store", "audit", "proto", "pki"]),
     (
         "gateway",
         &[
             "net", "store", "fhir", "hl7v2", "devices", "smart", "passkeys", "consent", "proto", "pki", "audit",
-            "journal", "sign-in", "pages",
+            "journal", "sign-in", "pages", "papers",
         ],
     ),
     ("broker", &["net", "store", "consent", "proto", "pki", "custody", "audit", "journal", "oidc", "sign-in", "pages"]),
@@ -36,7 +37,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         "cli",
         &[
             "gateway", "broker", "archive", "ca", "net", "store", "journal", "audit", "fhir", "hl7v2", "devices",
-            "smart", "consent", "proto", "pki", "pages",
+            "smart", "oidc", "sign-in", "consent", "proto", "pki", "pages",
         ],
     ),
     (
@@ -46,7 +47,6 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "smart", "consent", "proto", "pki", "custody",
         ],
     ),
-    ("pages", &[]),
     ("rules", &[]),
     ("published", &[]),
 ];

@@ -174,16 +174,32 @@ fn the_metrics_know_every_stable_code_of_a_refusal() {
     let services = ["net", "custody", "journal", "broker", "archive", "ca", "gateway"];
     let services = services.map(|name| format!("crates/{name}/src/"));
     let (mut found, mut seen) = (Vec::new(), 0);
-    let all = sources();
-    for source in all.iter().filter(|source| services.iter().any(|folder| source.path.starts_with(folder.as_str()))) {
-        for call in ["Refusal::new(", "GatewayError::request("] {
-            for (at, _) in source.text.match_indices(call) {
-                let call: String = source.text.get(at..).unwrap_or_default().chars().take(NEAR).collect();
-                // The code is the first text of a call.
-                let Some(code) = call.split('"').nth(1).filter(|word| is_code(word)) else { continue };
-                seen += 1;
-                if !known.contains(&format!("\"{code}\"")) {
-                    found.push(format!("{}: {code}", source.path));
+    let mut look = |source: &Source, code: &str| {
+        seen += 1;
+        if !known.contains(&format!("\"{code}\"")) {
+            found.push(format!("{}: {code}", source.path));
+        }
+    };
+    for source in &sources() {
+        if services.iter().any(|folder| source.path.starts_with(folder.as_str())) {
+            for call in ["Refusal::new(", "GatewayError::request("] {
+                for (at, _) in source.text.match_indices(call) {
+                    let call: String = source.text.get(at..).unwrap_or_default().chars().take(NEAR).collect();
+                    // The code is the first text of a call.
+                    if let Some(code) = call.split('"').nth(1).filter(|word| is_code(word)) {
+                        look(source, code);
+                    }
+                }
+            }
+        }
+        // The command line's own are told to nobody else.
+        if source.path.contains("/src/") && !source.path.starts_with("crates/cli/") {
+            for arms in ["fn code(&self) -> &'static str {", "fn code(&self) -> &str {"] {
+                for (at, _) in source.text.match_indices(arms) {
+                    // Up to the end of the function.
+                    let rest = source.text.get(at..).unwrap_or_default();
+                    let arms = rest.split("\n    }\n").next().unwrap_or_default();
+                    arms.split('"').skip(1).step_by(2).filter(|word| is_code(word)).for_each(|code| look(source, code));
                 }
             }
         }

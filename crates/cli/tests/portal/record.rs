@@ -14,7 +14,7 @@ fn put(resource: &Value) -> Value {
     json!({"fullUrl": format!("https://example.org/{url}"), "resource": resource, "request": {"method": "PUT", "url": url}})
 }
 
-fn transaction(resources: &[Value]) -> Value {
+pub(crate) fn transaction(resources: &[Value]) -> Value {
     let entries: Vec<Value> = resources.iter().map(put).collect();
     json!({"resourceType": "Bundle", "type": "transaction", "entry": entries})
 }

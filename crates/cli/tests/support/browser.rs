@@ -198,10 +198,10 @@ pub(crate) fn private_file(world: &World, name: &str, content: &str) -> PathBuf 
 pub(crate) fn configure(world: &mut World, hospital: Party, issuer: &str) {
     let secret = private_file(world, "client.secret", SECRET);
     for (key, value) in [
-        ("issuer", json!(issuer)),
-        ("client_id", json!("sealwort")),
-        ("secret_file", json!(secret)),
-        ("inside", json!(true)),
+        ("provider.issuer", json!(issuer)),
+        ("provider.client_id", json!("sealwort")),
+        ("provider.secret_file", json!(secret)),
+        ("provider.inside", json!(true)),
         ("organisation", json!("Ward 7")),
         ("roles.physicians", json!("physician")),
         ("roles.nurses", json!("nurse")),

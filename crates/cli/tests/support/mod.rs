@@ -11,7 +11,9 @@ mod http;
 pub(crate) mod load;
 pub(crate) mod pages;
 pub(crate) mod patient;
+pub(crate) mod payloads;
 pub(crate) mod receiver;
+mod small_disk;
 pub(crate) mod smart;
 pub(crate) mod storage;
 pub(crate) mod stored;
@@ -27,6 +29,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use http::{Answer, Client, asked, encode, name_of};
 use serde_json::{Value, json};
+pub(crate) use small_disk::may_mount;
 pub(crate) use waiting::{until, until_within};
 
 /// The five parties, and further nodes of two of them.
@@ -352,7 +355,7 @@ impl World {
 
     fn command(&self, party: Party, log: File) -> Child {
         let mut command = match self.small_disks.get(&party) {
-            Some(disk) => on_small_disk(disk),
+            Some(disk) => small_disk::program_on(disk),
             None => binary(),
         };
         match party {
@@ -499,33 +502,6 @@ fn binary() -> Command {
     command
 }
 
-/// How a process gets a mount namespace of its own, in which it may mount. Root needs no user namespace, and may be where
-/// there are none.
-fn unshared() -> Option<&'static [&'static str]> {
-    let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
-    let mounts = |way: &&[&str]| {
-        let tried = Command::new("unshare").args(*way).args(["mount", "-t", "tmpfs", "none", "/mnt"]).output();
-        tried.is_ok_and(|tried| tried.status.success())
-    };
-    ways.into_iter().find(mounts)
-}
-
-/// Whether this machine lets a small disk be mounted.
-pub(crate) fn may_mount() -> bool {
-    unshared().is_some()
-}
-
-/// The program in a mount namespace of its own, with a small file system at this place.
-fn on_small_disk(disk: &Path) -> Command {
-    let mut command = Command::new("unshare");
-    command.args(unshared().expect("this machine lets a small disk be mounted"));
-    let size = format!("size={SMALL_DISK_KIB}k,mode=700");
-    command.args(["sh", "-c", "mount -t tmpfs -o \"$0\" none \"$1\" && shift && exec \"$@\"", &size, text(disk)]);
-    command.arg(env!("CARGO_BIN_EXE_sealwort"));
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    command
-}
-
 /// The exit code of a command.
 pub(crate) fn exit(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
@@ -598,7 +574,6 @@ pub(crate) fn letters(count: usize) -> String {
 /// System of the identifiers of [`bundle`].
 pub(crate) const SYSTEM: &str = "urn:example:sealwort-test";
 
-const SMALL_DISK_KIB: u64 = 8 * 1024;
 const START_PATIENCE: Duration = Duration::from_secs(20);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);

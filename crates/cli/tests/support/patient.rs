@@ -34,3 +34,12 @@ pub(crate) fn erase(world: &World, patient: usize) {
     order(json!({"patient": identifier(patient), "confirm": dry["confirm"]}));
     until(|| (client.get("/erasure").done().json()[0]["certified"] == json!(true)).then_some(()));
 }
+
+/// Resources that are put under their own ids, as one transaction.
+pub(crate) fn transaction(resources: &[Value]) -> Value {
+    let put = |resource: &Value| {
+        let url = format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
+        json!({"fullUrl": format!("https://a.example/{url}"), "resource": resource, "request": {"method": "PUT", "url": url}})
+    };
+    json!({"resourceType": "Bundle", "type": "transaction", "entry": resources.iter().map(put).collect::<Vec<_>>()})
+}

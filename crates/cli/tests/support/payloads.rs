@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::SYSTEM;
+use super::SYSTEM;
+use super::patient::transaction;
 
 /// What strikes. `MARK` is what a script would leave, `TRAP` an address that hears every request.
 const STRIKES: [&str; 40] = [
@@ -62,30 +63,45 @@ pub(crate) fn all(trap: &str) -> Vec<(usize, String)> {
     strikes.enumerate().map(with).collect()
 }
 
-/// The record that holds them, in Bundles of a moderate size.
-pub(crate) fn bundles(payloads: &[(usize, String)]) -> Vec<Value> {
-    let first = &payloads[0].1;
-    let patient = json!({
-        "resourceType": "Patient", "id": "p2", "identifier": [{"system": SYSTEM, "value": "2"}],
-        "name": [{"family": first, "given": [payloads[26].1]}],
-    });
-    let mut bundles = vec![bundle(vec![patient])];
+/// A plain name beside the others of [`person`], to find them by.
+pub(crate) const GIVEN: &str = "Striker";
+
+/// A patient whose names are two of them, as a Bundle.
+pub(crate) fn person(patient: usize, payloads: &[(usize, String)]) -> Value {
+    let (family, given) = (&payloads[0].1, &payloads[26].1);
+    transaction(&[json!({
+        "resourceType": "Patient", "id": format!("p{patient}"), "birthDate": "1960-06-07",
+        "identifier": [{"system": SYSTEM, "value": patient.to_string()}], "name": [{"family": family, "given": [given, GIVEN]}],
+    })])
+}
+
+/// The record that holds them, in Bundles of a moderate size, with its patient first.
+pub(crate) fn bundles(patient: usize, payloads: &[(usize, String)]) -> Vec<Value> {
+    let mut bundles = vec![person(patient, payloads)];
     for some in payloads.chunks(50) {
-        bundles.push(bundle(some.iter().map(|(number, text)| resource(*number, text)).collect()));
+        bundles
+            .push(transaction(&some.iter().map(|(number, text)| resource(patient, *number, text)).collect::<Vec<_>>()));
     }
     bundles
 }
 
-fn bundle(resources: Vec<Value>) -> Value {
-    let entry = |resource: Value| {
-        let url = format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
-        json!({"fullUrl": format!("https://example.org/{url}"), "resource": resource, "request": {"method": "PUT", "url": url}})
+/// What the page at hand has that would run or load something, as markup; and whether something ran.
+pub(crate) const STRUCK: &str = "[...document.querySelectorAll('script:not([src^=\"/assets/\"]), iframe, object, embed, base, math, style, \
+     meta[http-equiv], [onerror], [onload], [onclick], [onfocus], [style], img, main link')].map((one) => one.outerHTML)\
+     .concat(typeof window.struck === 'undefined' ? [] : ['a script ran'])";
+
+/// The kind and id of one of them, as a path.
+pub(crate) fn path(number: usize) -> String {
+    let kind = match PLACES[number / STRIKES.len()] {
+        "note" => "MedicationRequest",
+        "document" => "DocumentReference",
+        _ => "Observation",
     };
-    json!({"resourceType": "Bundle", "type": "transaction", "entry": resources.into_iter().map(entry).collect::<Vec<_>>()})
+    format!("{kind}/strike-{number}")
 }
 
-fn resource(number: usize, text: &str) -> Value {
-    let (id, subject) = (format!("strike-{number}"), json!({"reference": "Patient/p2"}));
+fn resource(patient: usize, number: usize, text: &str) -> Value {
+    let (id, subject) = (format!("strike-{number}"), json!({"reference": format!("Patient/p{patient}")}));
     // A narrative as strict as the gateway wants it, whose text strikes once somebody reads it as markup.
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let narrative =
