@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks: on Debian a C compiler, strace, valgrind, zstd, Python, Node,
-# Mosquitto, PostgreSQL, Patroni, etcd, Ceph, SoftHSM and Chromium, and from crates.io cargo-nextest. Says loudly what it
-# could not install; scripts/test.sh then does without where it can.
+# Mosquitto, PostgreSQL, Patroni, etcd, Ceph, SoftHSM, Prometheus, Chromium and Poppler, and from crates.io cargo-nextest. Says loudly
+# what it could not install; scripts/test.sh then does without where it can.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,6 +26,8 @@ lacks python3 && packages+=(python3)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 # Chromium: a patient's browser, with an authenticator, for the tests of passkeys.
 lacks chromium && packages+=(chromium)
+# Poppler: tests that read the PDFs which the portal makes.
+lacks pdftotext && packages+=(poppler-utils)
 # Node and Mosquitto: public clients against the gateway. Debian keeps mosquitto outside a user's path.
 lacks npm && packages+=(nodejs npm)
 lacks mosquitto && [[ ! -x /usr/sbin/mosquitto ]] && packages+=(mosquitto)
@@ -46,6 +48,9 @@ done
 # SoftHSM: a PKCS#11 token in software, for the tests of key-encryption keys in one.
 lacks softhsm2-util && packages+=(softhsm2)
 
+# Prometheus, with promtool: the tests of metrics, alerts and the dashboard.
+lacks prometheus && packages+=(prometheus)
+
 if ((${#packages[@]})); then
     as_root=()
     if [[ $(id -u) != 0 ]]; then
@@ -57,6 +62,18 @@ if ((${#packages[@]})); then
         loud "NOT INSTALLED: ${packages[*]} (not root); run: sudo apt-get install ${packages[*]}"
     else
         say "installing ${packages[*]}"
+        # The tests start their own servers. Debian asks this program whether a service may be started; where there is no
+        # systemd, it would start every one. Debian's Prometheus listens on all addresses, so it does not start later, either.
+        policy=/usr/sbin/policy-rc.d
+        if [[ ! -e $policy ]]; then
+            trap '"${as_root[@]}" rm -f "$policy"' EXIT
+            printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+            "${as_root[@]}" chmod 755 "$policy"
+        fi
+        if [[ " ${packages[*]} " == *" prometheus "* && ! -e /etc/systemd/system/prometheus.service ]]; then
+            "${as_root[@]}" mkdir -p /etc/systemd/system
+            "${as_root[@]}" ln -s /dev/null /etc/systemd/system/prometheus.service
+        fi
         "${as_root[@]}" apt-get update -q >&2 || loud "apt-get update failed; trying with the lists that are here"
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}" >&2 \
             || loud "NOT INSTALLED: ${packages[*]} (apt-get failed, see above)"
